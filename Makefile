@@ -1,0 +1,33 @@
+# make env   the environment (.venv) with everything the tests need; a second run reinstalls nothing
+# make test  environment, lint, types, tests
+# make demo  environment, encoder weights, one real photograph segmented (IMAGE=path for your own)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: env test test-fast lint demo clean
+
+env: $(VENV)/.made
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/pytest
+
+test-fast: env
+	$(BIN)/pytest -m "not slow"
+
+demo: env
+	$(BIN)/python tools/demo.py $(if $(IMAGE),--image "$(IMAGE)")
+
+clean:
+	rm -rf $(VENV) out

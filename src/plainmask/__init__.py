@@ -1,0 +1,72 @@
+"""plainmask: one frozen vision encoder, many small segmentation heads.
+
+    import plainmask
+    result = plainmask.load("street-semantic")("photo.jpg")
+    result.save("out")
+
+Names are resolved when they are first used, so that importing costs little and `--help`, results
+and metrics come without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plainmask.decoder import Predictions
+    from plainmask.encoder.vit import Encoder
+    from plainmask.encoder.weights import load_encoder
+    from plainmask.errors import HeadError, InputError, PlainmaskError, WeightsError
+    from plainmask.head import Head
+    from plainmask.results import InstanceResult, PanopticResult, Segment, SemanticResult
+    from plainmask.segmenter import Segmenter, load, load_official
+    from plainmask.vocabulary import Vocabulary
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Encoder": "encoder.vit",
+    "Head": "head",
+    "HeadError": "errors",
+    "InputError": "errors",
+    "InstanceResult": "results",
+    "PanopticResult": "results",
+    "PlainmaskError": "errors",
+    "Predictions": "decoder",
+    "Segment": "results",
+    "Segmenter": "segmenter",
+    "SemanticResult": "results",
+    "Vocabulary": "vocabulary",
+    "WeightsError": "errors",
+    "load": "segmenter",
+    "load_encoder": "encoder.weights",
+    "load_official": "segmenter",
+}
+
+__all__ = [
+    "Encoder",
+    "Head",
+    "HeadError",
+    "InputError",
+    "InstanceResult",
+    "PanopticResult",
+    "PlainmaskError",
+    "Predictions",
+    "Segment",
+    "Segmenter",
+    "SemanticResult",
+    "Vocabulary",
+    "WeightsError",
+    "load",
+    "load_encoder",
+    "load_official",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"plainmask.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'plainmask' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
