@@ -1,0 +1,35 @@
+"""One name for one encoder, wherever its weights came from (DESIGN 6)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from plainmask.encoder.vit import EncoderConfig
+
+
+def fingerprint(state: Mapping[str, Tensor], config: EncoderConfig) -> str:
+    """Digest of an encoder's weights and of the rules that it is run by.
+
+    `state` is in our layout (layouts.read_state), in which the mask token is left out, the class
+    row of a position table is folded into the class token and RoPE periods do not occur; zero
+    biases count as absent, so that layouts which store them and layouts which do not agree.
+    The patch size in use and the way the table is resized belong to it: the same weights run by
+    another rule give other features.
+    """
+    digest = hashlib.sha256()
+    rule = "rope" if config.positions == "rope" else f"antialias={config.table_antialias}"
+    digest.update(f"patch={config.patch_size} positions={rule} eps={config.norm_eps}".encode())
+    for name in sorted(state):
+        tensor = state[name].detach()
+        if tensor.is_meta:  # a model built to look at its shapes has no values to tell apart
+            digest.update(f"{name} {tuple(tensor.shape)} without data".encode())
+            continue
+        if tensor.numel() == 0 or (name.endswith("bias") and not tensor.any()):
+            continue
+        values = tensor.float().cpu().contiguous().numpy()
+        digest.update(f"{name} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()[:32]

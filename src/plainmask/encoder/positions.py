@@ -1,0 +1,40 @@
+"""Fitting learnt position tables and patch kernels to another grid or patch size (SPEC 1.3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_table(
+    table: Tensor, old: tuple[int, int], new: tuple[int, int], *, antialias: bool
+) -> Tensor:
+    """Resize a position table (h*w, D) of grid `old` to grid `new`, bicubic in float32.
+
+    `antialias` is what the published implementations differ in: off for the Hugging Face
+    `Dinov2Model`, on for its variant with registers and for timm. A grid that fits is untouched.
+    """
+    if old == new:
+        return table
+    planes = table.float().reshape(1, *old, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(planes, new, mode="bicubic", antialias=antialias, align_corners=False)
+    return resized.flatten(2).squeeze(0).T.to(table.dtype)
+
+
+def resample_patch_kernel(kernel: Tensor, new: tuple[int, int]) -> Tensor:
+    """Resample a patch kernel (D, 3, p, p) to (D, 3, *new) so that features are preserved.
+
+    With R the matrix of the antialiased bicubic resize old -> new of a patch, the new kernel is
+    w . pinv(R): it gives on a resized patch what the old one gave on the patch (FlexiViT, timm).
+    Computed in float32.
+    """
+    old = (kernel.shape[-2], kernel.shape[-1])
+    if old == new:
+        return kernel
+    size = old[0] * old[1]
+    basis = torch.eye(size, dtype=torch.float32, device=kernel.device).reshape(size, 1, *old)
+    resize = F.interpolate(basis, new, mode="bicubic", antialias=True, align_corners=False)
+    resize = resize.reshape(size, -1).T  # (new^2, old^2)
+    resampled = kernel.float().flatten(2) @ torch.linalg.pinv(resize)
+    return resampled.reshape(*kernel.shape[:2], *new).to(kernel.dtype)

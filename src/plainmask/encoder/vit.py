@@ -1,0 +1,256 @@
+"""The frozen encoder: one plain Vision Transformer that is DINOv2 or DINOv3 by configuration.
+
+Letters: B batch, h w patch grid, R prefix tokens (class token + registers), N = R + h*w tokens,
+D width, nh heads, d head dim. Sections: SPEC 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, model_validator
+from torch import Tensor, nn
+
+from plainmask.encoder.positions import resize_table
+from plainmask.encoder.rope import rope_tables, rotate_patches
+from plainmask.errors import InputError
+
+Rope = tuple[Tensor, Tensor]
+
+
+class Features(NamedTuple):
+    """What the encoder says about a batch (a tuple: torch's tools look into tuples only).
+
+    taps: one (B, R + h*w, D) tensor per tapped block, through the encoder's final norm; class
+        token and registers first, then the patches row by row.
+    grid: (h, w) in patches.
+    prefix: R, the number of tokens before the patches.
+    """
+
+    taps: tuple[Tensor, ...]
+    grid: tuple[int, int]
+    prefix: int
+
+
+class EncoderConfig(BaseModel):
+    """The shape of one encoder; the released ones are written out in presets.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int
+    depth: int
+    heads: int
+    ffn_hidden: int
+    ffn: Literal["mlp", "swiglu"] = "mlp"
+    registers: int
+    patch_size: int
+    positions: Literal["rope", "table"]
+    """DINOv3 rotates queries and keys; DINOv2 adds a learnt table, resized to the grid."""
+    table_grid: tuple[int, int] = (37, 37)
+    """The grid of the stored table (unused with rope)."""
+    table_antialias: bool = False
+    """How the table is resized: see positions.resize_table. Part of the fingerprint."""
+    norm_eps: float
+    taps: tuple[int, ...]
+    """Blocks (0-based) whose output the decoder reads."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ValueError(f"width {self.width} does not split into {self.heads} heads of 4k")
+        if not self.taps or not all(0 <= tap < self.depth for tap in self.taps):
+            raise ValueError(f"taps {self.taps} must lie in 0..{self.depth - 1}")
+        return self
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before the patches: the class token and the registers."""
+        return 1 + self.registers
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+
+class Attention(nn.Module):
+    """Full self-attention with fused q, k, v; patches are rotated where `rope` is given."""
+
+    def __init__(self, width: int, heads: int, *, key_bias: bool):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        bound = width**-0.5  # PyTorch's default for a linear layer's bias
+        self.q_bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
+        # With rotation a key bias is not a constant per query, so "no bias" must stay no bias.
+        self.k_bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound)) if key_bias else None
+        self.v_bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, rope: Rope | None, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); `mask` is boolean, broadcast to (B, nh, N, N), True = attend."""
+        k_bias = torch.zeros_like(self.q_bias) if self.k_bias is None else self.k_bias
+        bias = torch.cat([self.q_bias, k_bias, self.v_bias])
+        qkv = F.linear(x, self.qkv.weight, bias)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, nh, N, d)
+        if rope is not None:
+            q, k = rotate_patches(q, rope), rotate_patches(k, rope)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(x.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear layers around an exact GELU."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.down(F.gelu(self.up(x)))
+
+
+class SwiGlu(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block with LayerScale; the encoder's and the decoder's alike."""
+
+    def __init__(self, width: int, heads: int, ffn: nn.Module, *, eps: float, key_bias: bool):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attention = Attention(width, heads, key_bias=key_bias)
+        self.scale1 = nn.Parameter(torch.ones(width))
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.ffn = ffn
+        self.scale2 = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor, rope: Rope | None, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        x = x + self.scale1 * self.attention(self.norm1(x), rope, mask)
+        return x + self.scale2 * self.ffn(self.norm2(x))
+
+
+class Encoder(nn.Module):
+    """A frozen ViT: uint8 pixels in, `Features` out; never a gradient, always in eval mode.
+
+    `name` (a preset's, or "custom") and `fingerprint` say whose weights it holds; weights.py sets
+    them, and heads are bound to the fingerprint.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.name = "custom"
+        self.fingerprint = ""
+        width, patch = config.width, config.patch_size
+        self.patch = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
+        self.cls_token = nn.Parameter(torch.zeros(width))
+        self.registers = nn.Parameter(torch.zeros(config.registers, width))
+        rows = config.table_grid[0] * config.table_grid[1]
+        has_table = config.positions == "table"
+        self.positions = nn.Parameter(torch.zeros(rows, width)) if has_table else None
+        ffn = Mlp if config.ffn == "mlp" else SwiGlu
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                config.heads,
+                ffn(width, config.ffn_hidden),
+                eps=config.norm_eps,
+                key_bias=has_table,  # DINOv2 has one, DINOv3 never
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: the encoder is frozen even when the model around it trains."""
+        return super().train(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights, in which the encoder computes."""
+        return self.cls_token.dtype
+
+    @torch.no_grad()
+    def forward(
+        self, pixels: Tensor, *, taps: Sequence[int] | None = None, rope_scale: float = 1.0
+    ) -> Features:
+        """Encode a batch of images.
+
+        Args:
+            pixels: (B, 3, H, W) uint8 RGB, any H and W of at least one patch; a remainder at the
+                right and bottom that fills no patch is dropped.
+            taps: blocks to read instead of the configured ones.
+            rope_scale: multiplies the patch coordinates (training augmentation; 1 = plain).
+
+        Raises:
+            InputError: pixels of another dtype or layout, or smaller than one patch.
+        """
+        chosen = self.config.taps if taps is None else tuple(taps)
+        x, grid = self.embed(pixels)
+        rope = None
+        if self.config.positions == "rope":
+            rope = rope_tables(grid, self.config.head_dim, device=x.device, scale=rope_scale)
+        outputs: dict[int, Tensor] = {}
+        for index, block in enumerate(self.blocks[: max(chosen) + 1]):
+            x = block(x, rope)
+            if index in chosen:
+                outputs[index] = self.norm(x)
+        return Features(tuple(outputs[tap] for tap in chosen), grid, self.config.prefix)
+
+    def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens before the first block (B, R + h*w, D), and the grid (h, w)."""
+        check_pixels(pixels, self.config.patch_size)
+        # Not buffers: they must stay float32 when the weights are cast to half precision.
+        mean = torch.tensor(self.config.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.config.std, device=pixels.device).view(3, 1, 1)
+        normalised = (pixels.float() / 255 - mean) / std
+        planes = self.patch(normalised.to(self.dtype))  # (B, D, h, w)
+        grid = (planes.shape[-2], planes.shape[-1])
+        patches = planes.flatten(2).transpose(1, 2)  # (B, h*w, D)
+        if self.positions is not None:
+            config = self.config
+            patches = patches + resize_table(
+                self.positions, config.table_grid, grid, antialias=config.table_antialias
+            )
+        prefix = torch.cat([self.cls_token[None], self.registers])  # (R, D)
+        return torch.cat([prefix.expand(len(pixels), -1, -1), patches], dim=1), grid
+
+
+def check_pixels(pixels: Tensor, patch_size: int) -> None:
+    """Raise InputError unless `pixels` is (B, 3, H, W) uint8 of at least one patch."""
+    if not isinstance(pixels, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"pixels must be a torch tensor, not {type(pixels).__name__}")
+    shape = tuple(pixels.shape)
+    if pixels.dtype != torch.uint8:
+        raise InputError(
+            f"pixels are {str(pixels.dtype).removeprefix('torch.')}, but must be uint8 RGB in "
+            "0..255; the encoder normalises them itself"
+        )
+    if pixels.ndim != 4 or shape[1] != 3:
+        raise InputError(f"pixels have the shape {shape}, but must be (B, 3, H, W)")
+    if min(shape[2:]) < patch_size:
+        raise InputError(
+            f"pixels of {shape[2]}x{shape[3]} are smaller than one {patch_size}x{patch_size} patch"
+        )

@@ -1,0 +1,644 @@
+"""The catalogue, and one encoder in every published layout, form of file and state of damage."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from plainmask.encoder.layouts import read_state
+from plainmask.encoder.presets import PRESETS, find_preset
+from plainmask.encoder.vit import Encoder, EncoderConfig
+from plainmask.encoder.weights import build_encoder, load_encoder, read_weights_file
+from plainmask.errors import InputError, WeightsError
+
+State = dict[str, Tensor]
+
+
+# The catalogue
+
+
+class Released(NamedTuple):
+    """A row of the published catalogue."""
+
+    preset: str
+    shape: tuple[int, int, int, int]
+    """Width, depth, heads, hidden size of the FFN."""
+    ffn: str
+    registers: int
+    patch: int
+    params: int
+    hub: str
+    timm: str
+    meta: str
+
+
+def dinov3(size: str, shape: tuple[int, int, int, int], ffn: str, params: int, names: str):
+    """A row of DINOv3; `names` is Meta's size, timm's size and the training data."""
+    meta, timm, data = names.split()
+    satellite = data.startswith("sat")
+    return Released(
+        f"dinov3-{size}" + "-sat" * satellite,
+        shape,
+        ffn,
+        4,
+        16,
+        params,
+        f"facebook/dinov3-{meta}-pretrain-{data}",
+        f"vit_{timm}_patch16_dinov3.{data}",
+        f"dinov3_{meta}" + " (SAT493M)" * satellite,
+    )
+
+
+def dinov2(size: str, shape: tuple[int, int, int, int], ffn: str, params: tuple[int, int]):
+    """The rows of DINOv2 without and with registers."""
+    yield Released(
+        f"dinov2-{size}",
+        shape,
+        ffn,
+        0,
+        14,
+        params[0],
+        f"facebook/dinov2-{size}",
+        f"vit_{size}_patch14_dinov2.lvd142m",
+        f"dinov2_vit{size[0]}14",
+    )
+    yield Released(
+        f"dinov2-reg-{size}",
+        shape,
+        ffn,
+        4,
+        14,
+        params[1],
+        f"facebook/dinov2-with-registers-{size}",
+        f"vit_{size}_patch14_reg4_dinov2.lvd142m",
+        f"dinov2_vit{size[0]}14_reg",
+    )
+
+
+SMALL, BASE, LARGE = (384, 12, 6, 1536), (768, 12, 12, 3072), (1024, 24, 16, 4096)
+HUGE, SEVEN = (1280, 32, 20, 5120), (4096, 40, 32, 8192)
+CATALOGUE = [
+    *dinov2("small", SMALL, "mlp", (22_056_192, 22_057_344)),
+    *dinov2("base", BASE, "mlp", (86_579_712, 86_582_016)),
+    *dinov2("large", LARGE, "mlp", (304_367_616, 304_370_688)),
+    *dinov2("giant", (1536, 40, 24, 4096), "swiglu", (1_136_479_232, 1_136_483_840)),
+    dinov3("small", SMALL, "mlp", 21_596_544, "vits16 small lvd1689m"),
+    dinov3("small-plus", SMALL, "swiglu", 28_692_864, "vits16plus small_plus lvd1689m"),
+    dinov3("base", BASE, "mlp", 85_660_416, "vitb16 base lvd1689m"),
+    dinov3("large", LARGE, "mlp", 303_129_600, "vitl16 large lvd1689m"),
+    dinov3("large", LARGE, "mlp", 303_129_600, "vitl16 large sat493m"),
+    dinov3("huge-plus", HUGE, "swiglu", 840_592_640, "vith16plus huge_plus lvd1689m"),
+    dinov3("7b", SEVEN, "swiglu", 6_716_035_072, "vit7b16 7b lvd1689m"),
+    dinov3("7b", SEVEN, "swiglu", 6_716_035_072, "vit7b16 7b sat493m"),
+]
+
+TAPS = {12: (2, 5, 8, 11), 24: (5, 11, 17, 23), 32: (7, 15, 23, 31), 40: (9, 19, 29, 39)}
+"""Depth -> the blocks that are read: published for 12 and 24, by the same rule beyond."""
+
+
+def test_every_released_encoder_is_a_preset():
+    assert {preset.name for preset in PRESETS} == {row.preset for row in CATALOGUE}
+    for names in ("name", "hub_id", "timm_name", "meta_name"):
+        assert len({getattr(preset, names) for preset in PRESETS}) == len(PRESETS)
+
+
+@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.preset)
+def test_presets_are_as_published(row: Released):
+    preset = find_preset(row.preset)
+    config = preset.config
+    assert (config.width, config.depth, config.heads, config.ffn_hidden) == row.shape
+    assert (config.ffn, config.registers, config.patch_size) == (row.ffn, row.registers, row.patch)
+    assert config.norm_eps == (1e-5 if row.patch == 16 else 1e-6)
+    assert config.taps == TAPS[config.depth]
+    satellite = row.preset.endswith("-sat")
+    assert config.mean == ((0.430, 0.411, 0.296) if satellite else (0.485, 0.456, 0.406))
+    assert config.std == ((0.213, 0.156, 0.143) if satellite else (0.229, 0.224, 0.225))
+    assert preset.gated == row.preset.startswith("dinov3")
+    for name in (row.hub, row.timm, f"timm/{row.timm}", row.meta):
+        assert find_preset(name) is preset
+
+
+@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.preset)
+def test_parameters_are_counted_as_published(row: Released):
+    preset = find_preset(row.preset)
+    with torch.device("meta"):
+        encoder = Encoder(preset.config)
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    width, depth = row.shape[:2]
+    if row.patch == 16:
+        count += width  # Hugging Face's form has the mask token
+    elif not row.registers:
+        count += width  # timm's form has a table row for the class token
+    if row.preset.startswith("dinov3-7b"):
+        count -= 2 * depth * width  # its q and v have no biases; ours are zero
+    assert count == row.params == preset.num_params
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("dinov3-lrage", "dinov3-large"),
+        ("dinov2_small", "dinov2-small"),
+        ("DINOv3-7b", "dinov3-7b"),
+        ("facebook/dinov2-smal", "dinov2-small"),
+    ],
+)
+def test_a_misspelt_name_gets_suggestions(typed: str, meant: str):
+    with pytest.raises(InputError, match=f"no encoder named '{typed}'; did you mean .*{meant}"):
+        load_encoder(typed)
+
+
+def test_a_name_like_none_gets_all_names():
+    with pytest.raises(InputError, match=r"dinov2-small, .*dinov3-7b-sat"):
+        find_preset("zzz")
+
+
+# One small encoder in every layout. Each function below writes our state in one foreign layout.
+
+WIDTH, DEPTH, HEADS, GRID = 48, 2, 3, 3
+
+
+def small_config(family: int, *, swiglu: bool = False, registers: int = 4) -> EncoderConfig:
+    return EncoderConfig(
+        width=WIDTH,
+        depth=DEPTH,
+        heads=HEADS,
+        ffn_hidden=64,
+        ffn="swiglu" if swiglu else "mlp",
+        registers=registers,
+        patch_size=14 if family == 2 else 16,
+        positions="table" if family == 2 else "rope",
+        table_grid=(GRID, GRID) if family == 2 else (37, 37),
+        norm_eps=1e-6 if family == 2 else 1e-5,
+        taps=(0, 1),
+    )
+
+
+def small_state(config: EncoderConfig) -> State:
+    """Random weights in our layout, none zero or one by accident."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {key: value.shape for key, value in Encoder(config).state_dict().items()}
+    return {k: 0.3 * torch.randn(shape, generator=generator) for k, shape in shapes.items()}
+
+
+def blocks(state: State) -> Iterator[tuple[int, State]]:
+    for index in range(DEPTH):
+        prefix = f"blocks.{index}."
+        yield index, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def renamed(state: State, names: dict[str, str], prefix: str) -> State:
+    """Weights and biases under other names: {"ffn.up": "mlp.fc1"}."""
+    return {
+        f"{prefix}{names[module]}.{kind}": value
+        for key, value in state.items()
+        for module, _, kind in [key.rpartition(".")]
+        if module in names
+    }
+
+
+def table_with_class_row(state: State) -> tuple[Tensor, Tensor]:
+    """The class token without its position, and the table (1, 1 + h*w, D) with it."""
+    row = torch.linspace(-1, 1, WIDTH)
+    token = state["cls_token"] - row
+    # What comes back is token + row, which need not be the same to the last bit.
+    state["cls_token"] = token + row
+    return token.view(1, 1, -1), torch.cat([row[None], state["positions"]])[None]
+
+
+def hf_dinov3(state: State, layers: str = "layer.") -> State:
+    out = {
+        "embeddings.cls_token": state["cls_token"].view(1, 1, -1),
+        "embeddings.mask_token": torch.randn(1, 1, WIDTH),
+        "embeddings.register_tokens": state["registers"][None],
+    }
+    out |= renamed(state, {"patch": "embeddings.patch_embeddings", "norm": "norm"}, "")
+    names = {
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "attention.out": "attention.o_proj",
+        "ffn.up": "mlp.up_proj",
+        "ffn.down": "mlp.down_proj",
+        "ffn.gate": "mlp.gate_proj",
+    }
+    for index, block in blocks(state):
+        prefix = f"{layers}{index}."
+        out |= renamed(block, names, prefix)
+        for letter, weight in zip("qkv", block["attention.qkv.weight"].chunk(3), strict=True):
+            out[f"{prefix}attention.{letter}_proj.weight"] = weight
+        for letter in "qv":
+            if f"attention.{letter}_bias" in block:
+                out[f"{prefix}attention.{letter}_proj.bias"] = block[f"attention.{letter}_bias"]
+        for place in "12":
+            out[f"{prefix}layer_scale{place}.lambda1"] = block[f"scale{place}"]
+    return out
+
+
+def newer_hf_dinov3(state: State) -> State:
+    return hf_dinov3(state, "model.layer.")
+
+
+def meta_dinov3(state: State, mask: float = 0.0) -> State:
+    out = {
+        "cls_token": state["cls_token"].view(1, 1, -1),
+        "storage_tokens": state["registers"][None],
+        "mask_token": torch.randn(1, WIDTH),
+        "rope_embed.periods": torch.randn(4).bfloat16(),
+        "local_cls_norm.weight": torch.randn(WIDTH),
+    }
+    out |= renamed(state, {"patch": "patch_embed.proj", "norm": "norm"}, "")
+    swiglu = {"ffn.gate": "mlp.w1", "ffn.up": "mlp.w2", "ffn.down": "mlp.w3"}
+    mlp = {"ffn.up": "mlp.fc1", "ffn.down": "mlp.fc2"}
+    names = {"norm1": "norm1", "norm2": "norm2", "attention.out": "attn.proj"}
+    names |= swiglu if "blocks.0.ffn.gate.weight" in state else mlp
+    for index, block in blocks(state):
+        prefix = f"blocks.{index}."
+        out |= renamed(block, names, prefix)
+        out[f"{prefix}attn.qkv.weight"] = block["attention.qkv.weight"]
+        if "attention.q_bias" in block:
+            masked = torch.randn(WIDTH)  # whatever lies there, bias_mask makes it zero
+            q_bias, v_bias = block["attention.q_bias"], block["attention.v_bias"]
+            out[f"{prefix}attn.qkv.bias"] = torch.cat([q_bias, masked, v_bias])
+            bias_mask = torch.tensor([1.0, mask, 1.0]).repeat_interleave(WIDTH)
+            out[f"{prefix}attn.qkv.bias_mask"] = bias_mask
+        for place in "12":
+            out[f"{prefix}ls{place}.gamma"] = block[f"scale{place}"]
+    return out
+
+
+def meta_dinov3_uninitialised(state: State) -> State:
+    """With a bias_mask of NaN, as in a model that was never initialised."""
+    return meta_dinov3(state, float("nan"))
+
+
+def timm_dinov3(state: State) -> State:
+    out = {
+        "cls_token": state["cls_token"].view(1, 1, -1),
+        "reg_token": state["registers"][None],
+    }
+    out |= renamed(state, {"patch": "patch_embed.proj", "norm": "norm"}, "")
+    swiglu = {"ffn.gate": "mlp.fc1_g", "ffn.up": "mlp.fc1_x", "ffn.down": "mlp.fc2"}
+    mlp = {"ffn.up": "mlp.fc1", "ffn.down": "mlp.fc2"}
+    names = {"norm1": "norm1", "norm2": "norm2", "attention.out": "attn.proj"}
+    names |= swiglu if "blocks.0.ffn.gate.weight" in state else mlp
+    for index, block in blocks(state):
+        prefix = f"blocks.{index}."
+        out |= renamed(block, names, prefix)
+        out[f"{prefix}attn.qkv.weight"] = block["attention.qkv.weight"]
+        for bias in ("q_bias", "v_bias"):
+            if f"attention.{bias}" in block:
+                out[f"{prefix}attn.{bias}"] = block[f"attention.{bias}"]
+        for place in "12":
+            out[f"{prefix}gamma_{place}"] = block[f"scale{place}"]
+    return out
+
+
+def hf_dinov2(state: State, *, newer: bool = False) -> State:
+    token, table = table_with_class_row(state)
+    out = {
+        "embeddings.cls_token": token,
+        "embeddings.mask_token": torch.randn(1, WIDTH),
+        "embeddings.position_embeddings": table,
+    }
+    if len(state["registers"]):
+        out["embeddings.register_tokens"] = state["registers"][None]
+    patch = "embeddings.patch_embeddings.projection"
+    out |= renamed(state, {"patch": patch, "norm": "layernorm"}, "")
+    swiglu = "blocks.0.ffn.gate.weight" in state
+    names = {
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "attention.out": "attention.o_proj" if newer else "attention.output.dense",
+        "ffn.down": "mlp.weights_out" if swiglu else "mlp.fc2",
+    }
+    attention = "attention." if newer else "attention.attention."
+    letters = ("q_proj", "k_proj", "v_proj") if newer else ("query", "key", "value")
+    for index, block in blocks(state):
+        prefix = f"encoder.layer.{index}."
+        out |= renamed(block, names, prefix)
+        out |= stacked_up(block, f"{prefix}mlp.{'weights_in' if swiglu else 'fc1'}")
+        weights = block["attention.qkv.weight"].chunk(3)
+        for letter, name, weight in zip("qkv", letters, weights, strict=True):
+            out[f"{prefix}{attention}{name}.weight"] = weight
+            out[f"{prefix}{attention}{name}.bias"] = block[f"attention.{letter}_bias"]
+        for place in "12":
+            out[f"{prefix}layer_scale{place}.lambda1"] = block[f"scale{place}"]
+    return out
+
+
+def newer_hf_dinov2(state: State) -> State:
+    return hf_dinov2(state, newer=True)
+
+
+def meta_dinov2(state: State) -> State:
+    token, table = table_with_class_row(state)
+    out = {"cls_token": token, "mask_token": torch.randn(1, WIDTH), "pos_embed": table}
+    if len(state["registers"]):
+        out["register_tokens"] = state["registers"][None]
+    swiglu = "blocks.0.ffn.gate.weight" in state
+    return out | dinov2_blocks(state, *(("w12", "w3") if swiglu else ("fc1", "fc2")))
+
+
+def timm_dinov2(state: State) -> State:
+    """With registers the class row is in the class token already, the table has patches only."""
+    token, table = table_with_class_row(state)
+    out = {"cls_token": token, "pos_embed": table}
+    if len(state["registers"]):
+        out = {"cls_token": state["cls_token"].view(1, 1, -1), "pos_embed": table[:, 1:]}
+        out["reg_token"] = state["registers"][None]
+    return out | dinov2_blocks(state, "fc1", "fc2")
+
+
+def dinov2_blocks(state: State, up: str, down: str) -> State:
+    """What timm and Meta share; they name the FFN of giant differently."""
+    out = renamed(state, {"patch": "patch_embed.proj", "norm": "norm"}, "")
+    names = {
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "attention.out": "attn.proj",
+        "ffn.down": f"mlp.{down}",
+    }
+    for index, block in blocks(state):
+        prefix = f"blocks.{index}."
+        out |= renamed(block, names, prefix)
+        out |= stacked_up(block, f"{prefix}mlp.{up}")
+        out[f"{prefix}attn.qkv.weight"] = block["attention.qkv.weight"]
+        out[f"{prefix}attn.qkv.bias"] = torch.cat([block[f"attention.{n}_bias"] for n in "qkv"])
+        for place in "12":
+            out[f"{prefix}ls{place}.gamma"] = block[f"scale{place}"]
+    return out
+
+
+def stacked_up(block: State, name: str) -> State:
+    """The first layer of the FFN; of SwiGLU gate and up in one matrix."""
+    parts = [part for part in ("ffn.gate", "ffn.up") if f"{part}.weight" in block]
+    return {
+        f"{name}.{kind}": torch.cat([block[f"{p}.{kind}"] for p in parts])
+        for kind in ("weight", "bias")
+    }
+
+
+DINOV3 = [hf_dinov3, newer_hf_dinov3, meta_dinov3, meta_dinov3_uninitialised, timm_dinov3]
+DINOV2 = [hf_dinov2, newer_hf_dinov2, meta_dinov2, timm_dinov2]
+
+
+def pixels() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (1, 3, 3 * 14, 5 * 16), dtype=torch.uint8, generator=generator)
+
+
+def assert_same(encoder: Encoder, expected: Encoder) -> None:
+    assert encoder.fingerprint == expected.fingerprint
+    assert encoder.config == expected.config
+    for tap, wanted in zip(encoder(pixels()).taps, expected(pixels()).taps, strict=True):
+        assert torch.equal(tap, wanted)
+
+
+def load(state: State, **options: Any) -> Encoder:
+    return load_encoder(state, num_heads=HEADS, taps=(0, 1), **options)
+
+
+@pytest.mark.parametrize("swiglu", [False, True], ids=["mlp", "swiglu"])
+@pytest.mark.parametrize("layout", DINOV3)
+def test_dinov3_layouts_are_one_encoder(layout: Callable[[State], State], swiglu: bool):
+    config = small_config(3, swiglu=swiglu)
+    state = small_state(config)
+    assert_same(load(layout(state)), build_encoder(state, config))
+
+
+@pytest.mark.parametrize("swiglu", [False, True], ids=["mlp", "swiglu"])
+@pytest.mark.parametrize("layout", DINOV2)
+def test_dinov2_layouts_with_registers_are_one_encoder(
+    layout: Callable[[State], State], swiglu: bool
+):
+    config = small_config(2, swiglu=swiglu).model_copy(update={"table_antialias": True})
+    state = small_state(config)
+    foreign = layout(state)  # before building: it rounds the class token
+    assert_same(load(foreign), build_encoder(state, config))
+
+
+@pytest.mark.parametrize("swiglu", [False, True], ids=["mlp", "swiglu"])
+@pytest.mark.parametrize("layout", DINOV2)
+def test_dinov2_layouts_without_registers_differ_by_timm_s_rule(
+    layout: Callable[[State], State], swiglu: bool
+):
+    rule = {"table_antialias": layout is timm_dinov2}
+    config = small_config(2, swiglu=swiglu, registers=0).model_copy(update=rule)
+    state = small_state(config)
+    foreign = layout(state)
+    assert_same(load(foreign), build_encoder(state, config))
+
+
+def test_a_7b_without_q_and_v_biases():
+    config = small_config(3, swiglu=True)
+    state = small_state(config)
+    for key in state:
+        if key.endswith(("q_bias", "v_bias")):
+            state[key] = torch.zeros(WIDTH)
+    expected = build_encoder(state, config)
+    absent = {k: v for k, v in state.items() if not k.endswith(("q_bias", "v_bias"))}
+    for layout in (hf_dinov3, meta_dinov3, timm_dinov3):
+        assert_same(load(layout(absent)), expected)
+        assert_same(load(layout(state)), expected)
+
+
+# The fingerprint
+
+
+def test_the_mask_token_does_not_count():
+    state = hf_dinov3(small_state(small_config(3)))
+    other = state | {"embeddings.mask_token": torch.ones(1, 1, WIDTH)}
+    without = {key: value for key, value in state.items() if "mask_token" not in key}
+    assert load(state).fingerprint == load(other).fingerprint == load(without).fingerprint
+
+
+def test_taps_do_not_count():
+    state = hf_dinov3(small_state(small_config(3)))
+    one_tap = load_encoder(state, num_heads=HEADS, taps=(1,))
+    assert one_tap.fingerprint == load(state).fingerprint
+
+
+@pytest.mark.parametrize("key", ["norm.bias", "blocks.1.scale2", "registers", "patch.weight"])
+def test_every_weight_counts(key: str):
+    config = small_config(3)
+    state = small_state(config)
+    changed = state | {key: state[key] * 1.0001}
+    assert build_encoder(changed, config).fingerprint != build_encoder(state, config).fingerprint
+
+
+def test_the_position_rule_counts():
+    hugging_face = small_config(2, registers=0)
+    timm = hugging_face.model_copy(update={"table_antialias": True})
+    state = small_state(hugging_face)
+    one, other = build_encoder(state, hugging_face), build_encoder(state, timm)
+    assert one.fingerprint != other.fingerprint
+    wide = torch.randint(0, 256, (1, 3, 2 * 14, 2 * 14), dtype=torch.uint8)
+    assert not torch.equal(one(wide).taps[0], other(wide).taps[0])
+
+
+def test_the_patch_size_in_use_counts():
+    state = timm_dinov2(small_state(small_config(2)))
+    native, resampled = load(state), load(state, patch_size=16)
+    assert resampled.config.patch_size == 16
+    assert native.fingerprint != resampled.fingerprint
+    assert load(state, patch_size=14).fingerprint == native.fingerprint
+
+
+def test_what_runs_by_no_released_preset_is_custom():
+    assert load(hf_dinov3(small_state(small_config(3)))).name == "custom"
+
+
+# Keys that do not fit
+
+
+def test_missing_unexpected_and_mis_shaped_keys_are_listed_together():
+    config = small_config(3)
+    state = small_state(config)
+    del state["norm.weight"]
+    state["blocks.0.scale1"] = torch.ones(5)
+    state["blocks.1.extra"] = torch.ones(1)
+    with pytest.raises(WeightsError) as caught:
+        build_encoder(state, config)
+    message = str(caught.value)
+    assert "missing norm.weight" in message
+    assert "unexpected blocks.1.extra" in message
+    assert "blocks.0.scale1 has the shape (5,), expected (48,)" in message
+
+
+def test_foreign_keys_are_counted_and_shown():
+    strangers = {f"head.{index:02d}.weight": torch.ones(1) for index in range(10)}
+    with pytest.raises(WeightsError, match=r"10 keys .*head\.00\.weight, .* and 2 more.*timm"):
+        load(hf_dinov3(small_state(small_config(3))) | strangers)
+
+
+def test_half_an_encoder_is_no_encoder():
+    state = hf_dinov3(small_state(small_config(3)))
+    del state["embeddings.patch_embeddings.weight"], state["embeddings.cls_token"]
+    with pytest.raises(WeightsError, match=r"nothing found for cls_token, patch\.weight"):
+        load(state)
+
+
+def test_a_shape_that_was_never_released_needs_its_heads():
+    state = hf_dinov3(small_state(small_config(3)))
+    with pytest.raises(WeightsError, match="width 48 was never released: give num_heads"):
+        read_state(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"num_heads": 5, "taps": (0,)}, "width 48 does not split into 5 heads"),
+        ({"num_heads": HEADS, "taps": (0, 2)}, r"taps \(0, 2\) must lie in 0\.\.1"),
+    ],
+)
+def test_heads_and_taps_that_it_has_not(options: dict[str, Any], reason: str):
+    with pytest.raises(InputError, match=reason):
+        load_encoder(hf_dinov3(small_state(small_config(3))), **options)
+
+
+# Files and folders
+
+
+@pytest.fixture
+def state() -> State:
+    return {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2).half()}
+
+
+def assert_read(path: Path, state: State) -> None:
+    found = read_weights_file(path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in state.items())
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.pt", "w.bin"])
+def test_kinds_of_file(state: State, tmp_path: Path, name: str):
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    assert_read(path, state)
+
+
+def test_a_pickle_of_the_form_before_zip(state: State, tmp_path: Path):
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert_read(tmp_path / "old.pth", state)
+
+
+def test_wrappers_and_compiled_names_are_opened(state: State, tmp_path: Path):
+    compiled = {f"_orig_mod.{key}": value for key, value in state.items()}
+    inner = {f"model.{key}": value for key, value in compiled.items()} | {"model.step": 3}
+    expected = {f"model.{key}": value for key, value in state.items()}
+    for wrapped in ({"state_dict": inner}, {"model": inner, "optimizer": {}}):
+        torch.save(wrapped, tmp_path / "w.pth")
+        assert_read(tmp_path / "w.pth", expected)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "encoder.safetensors", "pytorch_model.bin"])
+def test_a_folder(state: State, tmp_path: Path, name: str):
+    (tmp_path / "config.json").write_text("{}")
+    (save_file if name.endswith("safetensors") else torch.save)(state, tmp_path / name)
+    assert_read(tmp_path, state)
+
+
+def write_shards(folder: Path, state: State) -> Path:
+    """One file per tensor, and the index of Hugging Face's form."""
+    files = {key: f"model-{place}-of-2.safetensors" for place, key in enumerate(state, start=1)}
+    for key, name in files.items():
+        save_file({key: state[key]}, folder / name)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    return index
+
+
+def test_a_folder_of_several_files_with_an_index(state: State, tmp_path: Path):
+    write_shards(tmp_path, state)
+    assert_read(tmp_path, state)
+
+
+def test_a_missing_shard_is_named(state: State, tmp_path: Path):
+    write_shards(tmp_path, state)
+    (tmp_path / "model-2-of-2.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no weights file at .*model-2-of-2\.safetensors"):
+        read_weights_file(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"metadata": {}}'])
+def test_a_damaged_index_is_named(state: State, tmp_path: Path, content: str):
+    write_shards(tmp_path, state).write_text(content)
+    with pytest.raises(WeightsError, match=r"model\.safetensors\.index\.json"):
+        read_weights_file(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.onnx"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_damaged_file_is_named(state: State, tmp_path: Path, name: str, share: float):
+    path = tmp_path / name
+    (save_file if name.endswith("safetensors") else torch.save)(state, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(WeightsError, match=rf"w{path.suffix} cannot be read"):
+        load_encoder(path)
+
+
+def test_files_without_tensors(tmp_path: Path):
+    torch.save({"step": 3}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth holds no tensors"):
+        read_weights_file(tmp_path / "w.pth")
+    torch.save(torch.ones(3), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth holds no mapping"):
+        read_weights_file(tmp_path / "w.pth")
+
+
+def test_places_without_weights(tmp_path: Path):
+    with pytest.raises(InputError, match=r"holds no model\.safetensors or pytorch_model\.bin"):
+        load_encoder(tmp_path)
+    with pytest.raises(InputError, match="no weights file at"):
+        load_encoder(tmp_path / "nowhere.safetensors")
+    with pytest.raises(InputError, match="there is no file or folder"):
+        load_encoder(str(tmp_path / "nowhere.safetensors"))
