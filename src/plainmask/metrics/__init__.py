@@ -1,0 +1,1 @@
+"""Metrics: results compared with annotations. They know no model and no torch."""

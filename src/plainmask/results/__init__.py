@@ -1,0 +1,20 @@
+"""What people get: segments of one image, in NumPy, with pictures, files and foreign formats.
+
+No torch here. A result knows nothing of the model that made it, so results of other models can be
+put into these classes, drawn, saved and scored.
+"""
+
+from plainmask.results.base import Result
+from plainmask.results.instance import InstanceResult
+from plainmask.results.panoptic import PanopticResult
+from plainmask.results.semantic import IGNORE, SemanticResult
+from plainmask.segments import Segment
+
+__all__ = [
+    "IGNORE",
+    "InstanceResult",
+    "PanopticResult",
+    "Result",
+    "Segment",
+    "SemanticResult",
+]

@@ -1,0 +1,98 @@
+"""Semantic results: one class per pixel.
+
+Letters: H W image size, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from plainmask.errors import InputError
+from plainmask.results.base import Result, check_map, check_range
+from plainmask.segments import Segment, segments_of
+from plainmask.vocabulary import Vocabulary
+
+IGNORE = -1
+"""In a label map: a pixel without a class."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SemanticResult(Result):
+    """One class per pixel.
+
+    Its label picture is 8-bit grey with class ids and 255 where there is none; 16-bit and 65535
+    for vocabularies of more than 255 classes.
+    """
+
+    kind = "semantic"
+    ignore: ClassVar[int] = IGNORE
+    """The value of a pixel without a class."""
+
+    label_map: NDArray[np.int16] | NDArray[np.int32]
+    """(H, W): class ids 0..C-1, or IGNORE (-1)."""
+    vocabulary: Vocabulary
+    scores: NDArray[np.float32] | None = None
+    """(H, W) in 0..1: the share of the pixel's class in the scores of all classes."""
+
+    def __post_init__(self) -> None:
+        check_map("label_map", self.label_map, (np.int16, np.int32))
+        check_range("label_map", self.label_map, IGNORE, len(self.vocabulary) - 1)
+        if self.scores is not None and self.scores.shape != self.label_map.shape:
+            raise InputError(
+                f"scores of shape {self.scores.shape} for a label_map of {self.label_map.shape}"
+            )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.label_map.shape
+        return height, width
+
+    @property
+    def segments(self) -> list[Segment]:
+        """One segment per class that is present: id = class id + 1, score = mean over its pixels.
+
+        The score is 1 if there are no scores.
+        """
+        return segments_of(
+            self.flat_map(), lambda key: (key - 1, self._score(key)), self.vocabulary
+        )
+
+    def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
+        """The mask (H, W) bool of one of `segments`."""
+        return self.label_map == segment.class_id
+
+    def flat_map(self) -> NDArray[np.int32]:
+        """Each pixel's class id + 1, 0 for none: (H, W) int32."""
+        return self.label_map.astype(np.int32) + 1
+
+    def to_hf(self) -> NDArray[np.int32]:
+        """As `post_process_semantic_segmentation`: (H, W) int32 of class ids, -1 for none."""
+        return self.label_map.astype(np.int32)
+
+    def _score(self, key: int) -> float:
+        if self.scores is None:
+            return 1.0
+        return float(self.scores[self.label_map == key - 1].mean(dtype=np.float64))
+
+    def _caption(self, segment: Segment) -> str:
+        return segment.label
+
+    def __repr__(self) -> str:
+        """As in `<SemanticResult 480x640: road 41%, sky 30%>`: the largest classes come first."""
+        height, width = self.image_size
+        ordered = sorted(self.segments, key=lambda segment: -segment.area)
+        shares = [(s.label, s.area / (height * width)) for s in ordered]
+        parts = [
+            f"{label} {share:.0%}" if share >= 0.005 else f"{label} <1%" for label, share in shares
+        ]
+        return f"<SemanticResult {height}x{width}: {', '.join(parts) or 'nothing'}>"
+
+    def _label_picture(self) -> Image.Image:
+        dtype, void = (np.uint8, 255) if len(self.vocabulary) <= 255 else (np.uint16, 65535)
+        return Image.fromarray(np.where(self.label_map < 0, void, self.label_map).astype(dtype))

@@ -1,0 +1,59 @@
+"""Semantic segmentation: one class per pixel (SPEC 7.1).
+
+Letters: N windows, Q queries, C classes, h w model size, H W image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plainmask.decoder import Predictions
+from plainmask.geometry import Geometry
+from plainmask.results import SemanticResult
+from plainmask.tasks.queries import CHUNK, class_probs, new_best
+from plainmask.vocabulary import Vocabulary
+
+
+@torch.inference_mode()
+def semantic(
+    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary
+) -> SemanticResult:
+    """Give each pixel the class that its queries speak for most.
+
+    A class's score in a pixel is the sum over queries of mask probability times class probability.
+
+    Args:
+        predictions: of the N windows of one image: mask_logits (N, Q, mh, mw), class_logits
+            (N, Q, C+1).
+        geometry: how the image came into the model.
+        vocabulary: the C classes.
+
+    Raises:
+        PlainmaskError: the network returned NaN or infinity.
+        InputError: predictions, geometry and vocabulary do not belong together.
+    """
+    probs = class_probs(predictions, geometry, vocabulary)[..., :-1]
+    scores = geometry.stitch(_window_scores(predictions, geometry, probs))
+    best = scores.new_full(geometry.image_size, -1)
+    labels = torch.zeros_like(best, dtype=torch.int16)
+    # A few classes at a time: all of them at the image's size could fill the memory.
+    for first in range(0, len(vocabulary), CHUNK):
+        best, better, place = new_best(best, geometry.to_image(scores[first : first + CHUNK]))
+        labels = torch.where(better, (first + place).to(labels.dtype), labels)
+    # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
+    total = geometry.to_image(scores.sum(0, keepdim=True))[0]
+    share = best / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return SemanticResult(
+        labels.cpu().numpy(), vocabulary, share.clamp(0, 1).cpu().numpy().astype(np.float32)
+    )
+
+
+def _window_scores(predictions: Predictions, geometry: Geometry, probs: Tensor) -> Iterator[Tensor]:
+    """Class scores (C, h, w) of one window after the other."""
+    for index in range(len(probs)):
+        masks = geometry.upsample(predictions.mask_logits[index : index + 1])[0].sigmoid_()
+        yield torch.einsum("qhw,qc->chw", masks, probs[index])

@@ -1,0 +1,228 @@
+"""Vocabularies: what the classes of a model or a data set are called, in their order.
+
+The built-in ones are package data (`vocabularies/*.json`), facts copied from the sources that each
+file names. No torch here.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import difflib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from plainmask.errors import InputError
+
+Channel = Annotated[int, Field(ge=0, le=255)]
+
+_NOTES = frozenset(
+    {
+        "source",
+        "file_id_meaning",
+        "missing_file_ids",
+        "ordering",
+        "ignored_labels",
+        "from_coco",
+        "from_coco_meaning",
+        "ignore",
+        "ignore_value",
+    }
+)
+"""Keys of a vocabulary file that explain it, or that are read into another field."""
+_CLASS_NOTES = frozenset({"supercategory", "synonyms", "instance_file_id", "colour"})
+_IGNORE_LISTS = ("pixel_values", "label_ids")
+"""Entries of `ignore` that are numbers of the same kind as `file_id`; others explain."""
+
+
+class VocabularyClass(BaseModel):
+    """One class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int = Field(ge=0)
+    """Place in the model's class logits, counted from 0 without gaps."""
+    name: str = Field(min_length=1)
+    thing: bool
+    """True: objects that can be counted; False: stuff, of which an image has one segment."""
+    color: tuple[Channel, Channel, Channel]
+    """RGB, 0..255."""
+    file_id: int
+    """The number of the class in the data set's files (category id or pixel value)."""
+
+
+class Vocabulary(BaseModel):
+    """The classes of a head or a data set, in the order of the model's logits.
+
+    A frozen value that is also its own file format inside a head's config.json; `load` reads the
+    looser forms that people write.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    task: str
+    """What the labels were made for, in the words of their source; only informs."""
+    classes: tuple[VocabularyClass, ...] = Field(min_length=1)
+    ignore_values: tuple[int, ...] = ()
+    """Numbers of the same kind as `file_id` that stand for "no class": never targets or counted."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for place, entry in enumerate(self.classes):
+            if entry.id != place:
+                raise ValueError(
+                    f"class ids must count up from 0 without gaps, but class {place} "
+                    f"({entry.name!r}) has id {entry.id}"
+                )
+        for field in ("name", "file_id"):
+            values = [getattr(entry, field) for entry in self.classes]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"every class needs its own {field}; used twice: {twice}")
+        both = sorted(set(self.ignore_values) & {entry.file_id for entry in self.classes})
+        if both:
+            raise ValueError(f"these numbers are to be ignored and file_ids of classes: {both}")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any]) -> Self:
+        """Read a vocabulary.
+
+        Args:
+            source: the name of a built-in one (`builtin_names()`), the path of a JSON file, or what
+                such a file holds. Its form is that of the built-in files; `classes` is enough, each
+                with `id` and `name`. `thing` is False where it is not given, `file_id` is the id,
+                and a missing `color` (also spelt `colour`) is generated. Values to ignore stand
+                under `ignore_values`, `ignore_value` or `ignore`.
+
+        Raises:
+            InputError: no such name or file, or its contents are wrong; the message says where.
+        """
+        if isinstance(source, Mapping):
+            return cls._read(source, "the vocabulary", default_name="custom")
+        if isinstance(source, str) and source in builtin_names():
+            text = (_builtin_folder() / f"{source}.json").read_text(encoding="utf-8")
+            return cls._read(json.loads(text), source, default_name=source)
+        path = Path(source)
+        if isinstance(source, str) and not path.suffix and not path.exists():
+            raise InputError(_unknown_name(source))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as cause:
+            raise InputError(f"the vocabulary {path} cannot be read: {cause.strerror}") from cause
+        except ValueError as cause:
+            raise InputError(f"the vocabulary {path} is not valid JSON: {cause}") from cause
+        if not isinstance(content, dict):
+            raise InputError(f'the vocabulary {path} must be an object with "classes"')
+        return cls._read(cast(dict[str, Any], content), str(path), default_name=path.stem)
+
+    @classmethod
+    def numbered(cls, count: int) -> Self:
+        """Vocabulary for weights that come without one: class_0, class_1, …
+
+        All are things, so that no two segments are merged; colours are distinct.
+
+        Raises:
+            InputError: `count` is less than 1.
+        """
+        if count < 1:
+            raise InputError(f"a vocabulary needs at least one class, not {count}")
+        classes = [{"id": i, "name": f"class_{i}", "thing": True} for i in range(count)]
+        return cls.load({"name": "numbered", "classes": classes})
+
+    def __len__(self) -> int:
+        """C, the number of classes."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the order of the ids."""
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def stuff_ids(self) -> frozenset[int]:
+        """Ids of the classes that are no things."""
+        return frozenset(entry.id for entry in self.classes if not entry.thing)
+
+    @property
+    def by_file_id(self) -> dict[int, int]:
+        """File id -> id, as a new dict; build it once per data set, not per image."""
+        return {entry.file_id: entry.id for entry in self.classes}
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any], where: str, default_name: str) -> Self:
+        """Validate one of the forms that `load` takes; `where` names it in errors."""
+        form = {key: value for key, value in content.items() if key not in _NOTES}
+        form.setdefault("name", default_name)
+        form.setdefault("task", "any")
+        form.setdefault("ignore_values", _ignore_values(content))
+        rows = form.get("classes")
+        if isinstance(rows, list | tuple):
+            form["classes"] = [_class_form(row) for row in cast(list[Any], rows)]
+        try:
+            return cls.model_validate(form)
+        except ValidationError as cause:
+            first = cause.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{where}: {place + ': ' if place else ''}{reason}") from cause
+
+
+def builtin_names() -> list[str]:
+    """Names of the vocabularies that come with the package, sorted."""
+    files = (Path(entry.name) for entry in _builtin_folder().iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".json")
+
+
+def generated_color(index: int) -> tuple[int, int, int]:
+    """RGB colour number `index`, far from its neighbours in the sequence."""
+    # Golden-ratio steps around the colour wheel never repeat; brightness changes with each turn.
+    hue = index * 0.6180339887 % 1
+    saturation, value = ((0.75, 0.9), (0.5, 0.95), (0.9, 0.65))[index % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _builtin_folder() -> Traversable:
+    return resources.files("plainmask") / "vocabularies"
+
+
+def _unknown_name(name: str) -> str:
+    """Message for a name that is neither built in nor a file."""
+    near = difflib.get_close_matches(name, builtin_names(), n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}?" if near else f"built in are {', '.join(builtin_names())}."
+    return f"no vocabulary is called {name!r}; {guess} The path of a JSON file works, too"
+
+
+def _ignore_values(content: Mapping[str, Any]) -> list[int]:
+    """The values to ignore that a vocabulary file states, in whichever of the two loose forms."""
+    if "ignore_value" in content:
+        return [content["ignore_value"]]
+    stated = content.get("ignore", {})
+    if not isinstance(stated, Mapping):
+        return []
+    return [
+        value for key in _IGNORE_LISTS for value in cast(Mapping[str, Any], stated).get(key, [])
+    ]
+
+
+def _class_form(row: Any) -> Any:
+    """One class entry of a vocabulary file, completed; anything odd is left to the validation."""
+    if not isinstance(row, Mapping):
+        return row
+    entry = cast(Mapping[str, Any], row)
+    form = {key: value for key, value in entry.items() if key not in _CLASS_NOTES}
+    index = form.get("id")
+    form.setdefault("thing", False)
+    form.setdefault("file_id", index)
+    if "colour" in entry:
+        form.setdefault("color", entry["colour"])
+    elif isinstance(index, int):
+        form.setdefault("color", generated_color(index))
+    return form
