@@ -1,0 +1,49 @@
+"""The model card (README.md) of a head folder, made from its config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(config: Mapping[str, Any]) -> str:
+    """Markdown with the hub's metadata header; `config` is a dumped HeadConfig."""
+    provenance, encoder = config["provenance"], config["encoder"]
+    classes = config["vocabulary"]["classes"]
+    shown = ", ".join(entry["name"] for entry in classes[:40])
+    rest = f" and {len(classes) - 40} more" if len(classes) > 40 else ""
+    input_text = ", ".join(f"{k} {v}" for k, v in config["input"].items() if v is not None)
+    lines = [
+        "---",
+        "library_name: plainmask",
+        "pipeline_tag: image-segmentation",
+        "---",
+        f"# {config['name']}",
+        "",
+        f"A {config['task']} segmentation head for plainmask: "
+        f"a Plain Mask Decoder on the frozen encoder **{encoder['name']}** "
+        f"(fingerprint `{encoder['fingerprint']}`).",
+        "",
+        "```python",
+        "import plainmask",
+        "# a shipped head by its name, others by their folder or hub repository",
+        f'result = plainmask.load("{config["name"]}")("photo.jpg")',
+        "```",
+        "",
+        f"- Classes ({len(classes)}): {shown}{rest}",
+        f"- Input: {input_text}",
+        f"- Decoder: {config['decoder']['num_blocks']} blocks, "
+        f"{config['decoder']['num_queries']} queries, width {config['decoder']['width']}",
+    ]
+    if provenance["data"]:
+        lines += ["", "## Training data and terms", "", provenance["data"]]
+    if provenance["licence"]:
+        lines += ["", f"Licence of these weights: {provenance['licence']}"]
+    if provenance["figures"]:
+        lines += ["", "## Figures", "", "| figure | % |", "|---|---|"]
+        lines += [f"| {name} | {value:.1f} |" for name, value in provenance["figures"].items()]
+        measured = {k: v for k, v in provenance["per_class"].items() if v is not None}
+        lines += [f"| IoU {name} | {value:.1f} |" for name, value in measured.items()]
+    if provenance["command"]:
+        lines += ["", "Reproduce: `" + provenance["command"] + "`"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,92 @@
+"""A tiny encoder and tiny heads for tests: random weights, the same in every run.
+
+The encoder is 64 wide with one attention head, since `load_encoder` takes no other shape from a
+file without being told the number of heads.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
+from plainmask.encoder.weights import load_encoder
+from plainmask.geometry import InputProtocol
+from plainmask.head import EncoderRef, Head, HeadConfig
+from plainmask.tasks import Task
+from plainmask.vocabulary import Vocabulary
+
+WIDTH, DEPTH, PATCH = 64, 4, 16
+
+
+def tiny_encoder_state() -> dict[str, Tensor]:
+    """A DINOv3 of 4 blocks under Hugging Face's names."""
+    shapes = {
+        "embeddings.cls_token": (1, 1, WIDTH),
+        "embeddings.register_tokens": (1, 2, WIDTH),
+        "embeddings.patch_embeddings.weight": (WIDTH, 3, PATCH, PATCH),
+        "embeddings.patch_embeddings.bias": (WIDTH,),
+        "norm.weight": (WIDTH,),
+        "norm.bias": (WIDTH,),
+    }
+    for block in range(DEPTH):
+        for name, shape in {
+            "norm1.weight": (WIDTH,),
+            "norm1.bias": (WIDTH,),
+            "attention.q_proj.weight": (WIDTH, WIDTH),
+            "attention.q_proj.bias": (WIDTH,),
+            "attention.k_proj.weight": (WIDTH, WIDTH),
+            "attention.v_proj.weight": (WIDTH, WIDTH),
+            "attention.v_proj.bias": (WIDTH,),
+            "attention.o_proj.weight": (WIDTH, WIDTH),
+            "attention.o_proj.bias": (WIDTH,),
+            "layer_scale1.lambda1": (WIDTH,),
+            "norm2.weight": (WIDTH,),
+            "norm2.bias": (WIDTH,),
+            "mlp.up_proj.weight": (2 * WIDTH, WIDTH),
+            "mlp.up_proj.bias": (2 * WIDTH,),
+            "mlp.down_proj.weight": (WIDTH, 2 * WIDTH),
+            "mlp.down_proj.bias": (WIDTH,),
+            "layer_scale2.lambda1": (WIDTH,),
+        }.items():
+            shapes[f"layer.{block}.{name}"] = shape
+    generator = torch.Generator().manual_seed(0)
+    return {key: torch.randn(shape, generator=generator) * 0.2 for key, shape in shapes.items()}
+
+
+def tiny_encoder() -> Encoder:
+    """The encoder itself; its name is "custom"."""
+    return load_encoder(tiny_encoder_state())
+
+
+def save_tiny_encoder(folder: Path) -> Path:
+    """The encoder as a file, for `--encoder` and `encoder=`."""
+    path = folder / "encoder.safetensors"
+    save_file(tiny_encoder_state(), path)
+    return path
+
+
+def tiny_head(task: Task, encoder: Encoder, num_classes: int = 3) -> Head:
+    """A head of one block and 6 queries on this encoder; its classes are class_0, class_1, …"""
+    config = DecoderConfig(
+        width=WIDTH,
+        heads=1,
+        num_queries=6,
+        num_classes=num_classes,
+        num_blocks=1,
+        ffn_hidden=WIDTH,
+        upscale_stages=1,
+    )
+    head = HeadConfig(
+        name=f"tiny-{task}",
+        task=task,
+        vocabulary=Vocabulary.numbered(num_classes),
+        decoder=config,
+        encoder=EncoderRef.of(encoder),
+        input=InputProtocol(kind="stride", size=48),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Head(head, PlainMaskDecoder(config).eval())
