@@ -1,0 +1,79 @@
+"""Encoder features on disk, for sets small enough to be seen many times."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from plainmask.encoder.vit import Encoder, Features
+
+
+class FeatureCache:
+    """Looks features up by the pixels that the encoder would see; encodes what is missing.
+
+    The key is a digest of the pixels (hence of the image and its whole geometry), the encoder's
+    fingerprint and the taps. Values are kept in float16. Files are written under another name
+    first, so an interrupted run leaves none half-written, and two runs can share a folder. When
+    `max_bytes` is reached, nothing more is written.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, max_bytes: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.encoder = encoder
+        self.max_bytes = max_bytes
+        self.used_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        rule = f"{encoder.fingerprint} {encoder.config.taps}"
+        self.salt = rule.encode()
+
+    def __call__(self, pixels: Tensor) -> Features:
+        """Features of (B, 3, H, W) uint8 pixels, on their device, float32."""
+        paths = [self.folder / f"{self._key(image)}.safetensors" for image in pixels]
+        found = [_read(path) for path in paths]
+        missing = [index for index, taps in enumerate(found) if taps is None]
+        patch = self.encoder.config.patch_size
+        grid = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
+        if missing:
+            fresh = torch.stack(self.encoder(pixels[missing]).taps, dim=1)  # (B', T, N, D)
+            for index, taps in zip(missing, fresh.half().cpu(), strict=True):
+                found[index] = taps
+                self._write(paths[index], taps)
+        stacked = torch.stack([taps for taps in found if taps is not None])
+        taps = stacked.to(pixels.device).float().unbind(1)
+        return Features(tuple(taps), grid, self.encoder.config.prefix)
+
+    def _key(self, image: Tensor) -> str:
+        digest = hashlib.sha256(self.salt)
+        digest.update(str(tuple(image.shape)).encode())
+        digest.update(image.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def _write(self, path: Path, taps: Tensor) -> None:
+        size = taps.numel() * taps.element_size()
+        if self.used_bytes + size > self.max_bytes:
+            return
+        scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            scratch.write_bytes(save({"taps": taps.contiguous()}))
+            scratch.replace(path)
+        except OSError:  # a full disk: training goes on without the cache
+            scratch.unlink(missing_ok=True)
+            self.max_bytes = 0
+            return
+        self.used_bytes += size
+
+
+def _read(path: Path) -> Tensor | None:
+    """The (T, N, D) float16 taps of a file; None where it is missing or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["taps"]
+    except (SafetensorError, OSError, KeyError):
+        return None

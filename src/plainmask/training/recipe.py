@@ -1,0 +1,197 @@
+"""The training recipe: one strict schema for what people write in YAML (docs/architecture.md).
+
+A recipe file starts with a comment that says its command, hardware, time and expected figure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from plainmask.atomic import write_atomically
+from plainmask.data.augment import AugmentConfig
+from plainmask.decoder import DecoderConfig, published_stages
+from plainmask.encoder.vit import EncoderConfig
+from plainmask.errors import InputError
+from plainmask.geometry import InputProtocol
+from plainmask.training.loss import LossConfig
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Part):
+    """Where the labelled images are: a folder with images/SPLIT and labels/SPLIT."""
+
+    root: Path
+    train: str | None = "train"
+    val: str | None = None
+    """Split to evaluate on while training; None for none."""
+    hold_out: str | None = None
+    """Leave training images whose name starts with this out, and evaluate on them instead of a
+    val split: for choosing settings on a scene that was never seen."""
+
+
+class DecoderRecipe(_Part):
+    """The decoder's free choices; width, heads and taps are the encoder's."""
+
+    num_queries: int = 100
+    num_blocks: int = 6
+    ffn_hidden: int | None = None
+    """None: the encoder's width, as published."""
+    upscale_stages: int | None = None
+    """None: by patch size, as published."""
+
+    def build_config(self, encoder: EncoderConfig, num_classes: int) -> DecoderConfig:
+        """The whole configuration for this encoder and number of classes."""
+        return DecoderConfig(
+            width=encoder.width,
+            heads=encoder.heads,
+            num_taps=len(encoder.taps),
+            num_queries=self.num_queries,
+            num_classes=num_classes,
+            num_blocks=self.num_blocks,
+            ffn_hidden=self.ffn_hidden or encoder.width,
+            upscale_stages=self.upscale_stages or published_stages(encoder.patch_size),
+        )
+
+
+class OptimizerConfig(_Part):
+    """AdamW with linear warm-up and cosine decay; the defaults are the published ones (SPEC 6)."""
+
+    lr: float = 2e-4
+    min_lr: float = 1e-9
+    weight_decay: float = 0.05
+    warmup: int = 6000
+    clip: float = 0.01
+    """Largest global norm of the gradients."""
+
+
+class CacheConfig(_Part):
+    """Keep encoder features on disk, for small sets: a step then skips the encoder."""
+
+    folder: Path
+    max_gb: float = Field(default=20.0, gt=0)
+    views: int = Field(default=8, gt=0)
+    """Different augmentations of an image that are drawn, one an epoch, before they repeat."""
+
+
+class Recipe(_Part):
+    """One training run. Everything that decides the result is in here."""
+
+    name: str
+    task: Literal["semantic", "instance", "panoptic"]
+    encoder: str
+    """A preset name, hub id, file or folder."""
+    vocabulary: str | None = None
+    """A built-in name or a file; None: the data's own class table."""
+    data: DataConfig
+    input: InputProtocol
+    """How images reach the network at evaluation and afterwards."""
+    decoder: DecoderRecipe = DecoderRecipe()
+    augment: AugmentConfig
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    steps: int = Field(gt=0)
+    batch_size: int = Field(default=16, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    supervise: Literal["every_layer", "last"] = "every_layer"
+    """Which predictions get a loss; the published models: every layer."""
+    masked_attention: bool = True
+    """Masked attention with annealing; needs every layer supervised."""
+    workers: int = Field(default=0, ge=0)
+    cache: CacheConfig | None = None
+    log_every: int = Field(default=20, gt=0)
+    save_every: int = Field(default=100, gt=0)
+    evaluate_every: int | None = Field(default=None, gt=0)
+    """Steps between evaluations on the val split; None: only at the end."""
+    data_terms: str = ""
+    """Name and terms of the training data, for the head's README."""
+    licence: str = ""
+    """Licence of the trained weights, likewise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.masked_attention and self.supervise == "last":
+            raise ValueError("masked_attention needs supervise: every_layer")
+        if self.optimizer.warmup >= self.steps:
+            raise ValueError(
+                f"optimizer.warmup {self.optimizer.warmup} must be less than steps {self.steps}"
+            )
+        if self.loss.semantic and self.task != "semantic":
+            raise ValueError(f"loss.semantic is for semantic heads, not for task {self.task}")
+        return self
+
+    def looks_at(self, step: int) -> bool:
+        """Whether the run evaluates after this many steps; at the end it always does."""
+        every = self.evaluate_every
+        return every is not None and step % every == 0 and step < self.steps
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a YAML recipe and apply `a.b=value` overrides (values are YAML, too).
+
+    Raises:
+        InputError: no such file, broken YAML, or a key or value that the schema does not know;
+            the message names the key's path and, for a misspelt key, the nearest valid one.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"the recipe {path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"the recipe {path} must be a mapping of settings")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise InputError(f"the recipe {path} is not valid:\n  " + "\n  ".join(lines)) from error
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe as YAML."""
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_atomically(path, text.encode())
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise InputError(f"the override {override!r} must be key=value, such as steps=100")
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        child = place.get(parent)
+        place[parent] = place = dict(child) if isinstance(child, dict) else {}
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"the override {override!r} is not valid YAML: {error}") from error
+
+
+def _explain(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    if problem["type"] != "extra_forbidden":
+        return f"{path}: {problem['msg']} (found {problem['input']!r})"
+    near = difflib.get_close_matches(str(problem["loc"][-1]), _valid_keys(problem["loc"][:-1]))
+    return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _valid_keys(location: tuple[str | int, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        model = next(option for option in options if isinstance(option, type))
+    return list(model.model_fields)

@@ -1,0 +1,163 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainmask.data.label_folder import read_label_folder
+from plainmask.errors import InputError
+from plainmask.vocabulary import Vocabulary
+
+# File values and class ids differ on purpose.
+TABLE = {
+    "name": "street",
+    "task": "semantic",
+    "ignore": {"pixel_values": [0, 255]},
+    "classes": [
+        {"id": 0, "file_id": 10, "name": "road", "thing": False, "color": [1, 2, 3]},
+        {"id": 1, "file_id": 5, "name": "car", "thing": True, "color": [4, 5, 6]},
+        {"id": 2, "file_id": 300, "name": "sky", "thing": False, "color": [7, 8, 9]},
+    ],
+}
+
+
+@pytest.fixture
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load(TABLE)
+
+
+def add_image(root: Path, name: str, size=(4, 6), split: str = "train") -> None:
+    path = root / "images" / split / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), 50, np.uint8)).save(path)
+
+
+def add_label(root: Path, name: str, values, split: str = "train", dtype=np.uint8) -> None:
+    path = root / "labels" / split / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, dtype)).save(path)
+
+
+def add_pair(root: Path, stem: str, split: str = "train") -> None:
+    add_image(root, f"{stem}.jpg", split=split)
+    add_label(root, f"{stem}.png", np.full((4, 6), 10), split=split)
+
+
+class TestReading:
+    def test_records_come_sorted_and_lazily(self, tmp_path: Path, vocabulary: Vocabulary):
+        for stem in ("b", "a10", "a9"):
+            add_pair(tmp_path, stem)
+        records = read_label_folder(tmp_path, "train", vocabulary)
+        assert [record.id for record in records] == ["a10", "a9", "b"]
+        assert records[0].image().shape == (4, 6, 3)
+        (tmp_path / "images" / "train" / "b.jpg").unlink()
+        with pytest.raises(InputError, match=r"b\.jpg: there is no such file"):
+            records[2].image()
+
+    def test_one_segment_per_class_by_ascending_id(self, tmp_path: Path, vocabulary: Vocabulary):
+        label = [[0, 5, 5, 10], [255, 300, 5, 10]]
+        add_image(tmp_path, "a.png", size=(2, 4))
+        add_label(tmp_path, "a.png", label, dtype=np.uint16)
+        (record,) = read_label_folder(tmp_path, "train", vocabulary)
+        segments = record.segments()
+        np.testing.assert_array_equal(segments.class_ids, [0, 1, 2])
+        np.testing.assert_array_equal(segments.index_map, [[-1, 1, 1, 0], [-1, 2, 1, 0]])
+        assert not segments.crowd.any()
+        assert segments.index_map.dtype == np.int32
+        assert segments.class_ids.dtype == np.int64
+
+    def test_indices_skip_absent_classes(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_image(tmp_path, "a.png", size=(1, 3))
+        add_label(tmp_path, "a.png", [[5, 0, 300]], dtype=np.uint16)
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        np.testing.assert_array_equal(segments.class_ids, [1, 2])
+        np.testing.assert_array_equal(segments.index_map, [[0, -1, 1]])
+
+    def test_an_all_ignore_label_has_no_segments(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_image(tmp_path, "a.png")
+        add_label(tmp_path, "a.png", np.full((4, 6), 255))
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        assert len(segments) == 0
+        assert (segments.index_map == -1).all()
+
+    def test_the_label_takes_the_size_of_the_image(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_image(tmp_path, "a.png", size=(4, 6))
+        add_label(tmp_path, "a.png", [[10, 5, 0], [5, 0, 10]])
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        small = np.array([[0, 1, -1], [1, -1, 0]])
+        np.testing.assert_array_equal(segments.index_map, small.repeat(2, 0).repeat(2, 1))
+
+    def test_suffixes_of_any_case_and_no_split(self, tmp_path: Path, vocabulary: Vocabulary):
+        for name in ("a.JPG", "b.jpeg", "c.Png"):
+            add_image(tmp_path, name, split="")
+            add_label(tmp_path, f"{Path(name).stem}.PNG", np.full((4, 6), 5), split="")
+        (tmp_path / "images" / "notes.txt").write_text("not a picture")
+        (tmp_path / "images" / "._a.JPG").write_bytes(b"what some systems leave behind")
+        records = read_label_folder(tmp_path, vocabulary=vocabulary)
+        assert [record.id for record in records] == ["a", "b", "c"]
+
+    def test_records_travel_to_worker_processes(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_pair(tmp_path, "a")
+        (record,) = pickle.loads(pickle.dumps(read_label_folder(tmp_path, "train", vocabulary)))
+        assert len(record.segments()) == 1
+
+    def test_without_a_vocabulary_classes_json_is_read(self, tmp_path: Path):
+        add_pair(tmp_path, "a")
+        (tmp_path / "classes.json").write_text(json.dumps(TABLE))
+        (record,) = read_label_folder(tmp_path, "train")
+        np.testing.assert_array_equal(record.segments().class_ids, [0])
+
+
+class TestRefusals:
+    def test_pairing_problems_come_in_one_error(self, tmp_path: Path, vocabulary: Vocabulary):
+        for stem in ("a", "b", "c", "d"):
+            add_pair(tmp_path, stem)
+        (tmp_path / "labels" / "train" / "a.png").unlink()
+        (tmp_path / "images" / "train" / "b.jpg").unlink()
+        add_image(tmp_path, "c.png")
+        add_label(tmp_path, "d.tif", np.full((4, 6), 10))
+        with pytest.raises(InputError) as refusal:
+            read_label_folder(tmp_path, "train", vocabulary)
+        message = str(refusal.value)
+        assert str(tmp_path) in message
+        assert "image without label: images/train/a.jpg" in message
+        assert "label without image: labels/train/b.png" in message
+        assert "images/train/c.jpg, images/train/c.png, labels/train/c.png" in message
+        assert "images/train/d.jpg, labels/train/d.png, labels/train/d.tif" in message
+
+    def test_at_most_ten_problems_are_listed(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_pair(tmp_path, "a")
+        for number in range(13):
+            add_image(tmp_path, f"{number:02}.jpg")
+        with pytest.raises(InputError) as refusal:
+            read_label_folder(tmp_path, "train", vocabulary)
+        assert str(refusal.value).count("image without label") == 10
+        assert "and 3 more" in str(refusal.value)
+
+    def test_values_without_a_class(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_image(tmp_path, "a.png", size=(1, 5))
+        add_label(tmp_path, "a.png", [[5, 7, 7, 11, 0]])
+        (record,) = read_label_folder(tmp_path, "train", vocabulary)
+        with pytest.raises(InputError, match=r"a\.png: label value 7 \(2 pixels\), 11 \(1 pixel"):
+            record.segments()
+
+    def test_a_missing_split_names_those_that_are_there(
+        self, tmp_path: Path, vocabulary: Vocabulary
+    ):
+        add_pair(tmp_path, "a", split="train")
+        add_pair(tmp_path, "a", split="val")
+        for split in ("test", None):
+            with pytest.raises(InputError, match="the splits there are train, val"):
+                read_label_folder(tmp_path, split, vocabulary)
+
+    def test_missing_and_empty_folders(self, tmp_path: Path, vocabulary: Vocabulary):
+        with pytest.raises(InputError, match=r"images is not there; .*images is expected"):
+            read_label_folder(tmp_path, None, vocabulary)
+        add_image(tmp_path, "a.jpg")
+        with pytest.raises(InputError, match=r"labels.train is not there"):
+            read_label_folder(tmp_path, "train", vocabulary)
+        (tmp_path / "labels" / "train").mkdir(parents=True)
+        with pytest.raises(InputError, match=r"labels.train holds no pictures"):
+            read_label_folder(tmp_path, "train", vocabulary)

@@ -1,0 +1,243 @@
+"""The whole loop on made-up pictures: it learns, resumes to the same weights, and stops well."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric.plugins import Precision
+from PIL import Image
+
+import plainmask
+from plainmask.errors import InputError, PlainmaskError
+from plainmask.training import loop
+from plainmask.training.checkpoint import save_checkpoint
+from plainmask.training.loop import train
+from plainmask.training.recipe import Recipe
+from tiny import save_tiny_encoder
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """A data set of eight pictures with two classes, and an encoder file."""
+    data_folder(tmp_path / "data", train=8, val=2)
+    save_tiny_encoder(tmp_path)
+    return tmp_path
+
+
+def data_folder(root: Path, **counts: int) -> None:
+    """Pictures of a brick in the sea, with labels, in the splits and numbers given."""
+    random = np.random.default_rng(0)
+    for split, count in counts.items():
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for index in range(count):
+            label = np.zeros((40, 56), np.uint8)
+            top, left = random.integers(0, 20, 2)
+            label[top : top + 20, left : left + 24] = 1
+            label[:2] = 255
+            image = np.where(label[..., None] == 1, (200, 60, 40), (30, 90, 160)).astype(np.uint8)
+            Image.fromarray(image).save(root / "images" / split / f"{index}.png")
+            Image.fromarray(label).save(root / "labels" / split / f"{index}.png")
+    classes = [{"id": 0, "name": "sea"}, {"id": 1, "name": "brick"}]
+    (root / "classes.json").write_text(json.dumps({"ignore_value": 255, "classes": classes}))
+
+
+def a_recipe(workshop: Path, **changes: Any) -> Recipe:
+    settings: dict[str, Any] = {
+        "name": "tiny",
+        "task": "semantic",
+        "encoder": str(workshop / "encoder.safetensors"),
+        "data": {"root": workshop / "data", "train": "train", "val": "val"},
+        "input": {"kind": "stride", "size": 48},
+        "decoder": {"num_queries": 6, "num_blocks": 2, "upscale_stages": 1},
+        "augment": {"crop_size": [48, 64], "scale": [0.9, 1.3], "color_jitter": True},
+        "loss": {"num_points": 256, "semantic": 2.0},
+        "optimizer": {"lr": 2e-3, "warmup": 3, "clip": 1.0},
+        "steps": 8,
+        "batch_size": 2,
+        "log_every": 2,
+        "save_every": 3,
+    }
+    return Recipe.model_validate(settings | changes)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoint.pt", weights_only=True)["decoder"]
+
+
+def test_learns_and_leaves_a_head(workshop: Path):
+    recipe = a_recipe(workshop, steps=60, evaluate_every=30, save_every=100)
+    run = train(recipe, workshop / "run", device="cpu")
+    assert {"recipe.yaml", "log.csv", "checkpoint.pt", "head", "overlays", "tensorboard"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert sorted(path.name for path in (run / "overlays").iterdir()) == [
+        "step_000030",
+        "step_000060",
+    ]
+    rows = (run / "log.csv").read_text().splitlines()
+    assert rows[0].startswith("step,seconds,loss,loss_mask,loss_dice,loss_cross_entropy")
+    assert len(rows) == 31
+    segmenter = plainmask.load(run / "head", device="cpu", encoder=recipe.encoder)
+    (head,) = segmenter.heads.values()
+    assert head.config.provenance.figures["val_mIoU"] > 60
+    assert head.config.provenance.recipe["steps"] == 60
+    result = segmenter(workshop / "data/images/val/0.png")
+    assert result.vocabulary.names == ("sea", "brick")
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_resumed_run_ends_with_the_same_weights(workshop: Path, masked: bool):
+    changes: dict[str, Any] = {
+        "masked_attention": masked,
+        "supervise": "every_layer" if masked else "last",
+        "cache": {"folder": workshop / "features", "views": 2},
+        "data": {"root": workshop / "data"},
+    }
+    whole = train(a_recipe(workshop, **changes), workshop / "whole", device="cpu")
+
+    stopped = stop_after(4)
+    with pytest.raises(KeyboardInterrupt), stopped:
+        train(a_recipe(workshop, **changes), workshop / "parts", device="cpu")
+    again = train(a_recipe(workshop, **changes), workshop / "parts", resume=True, device="cpu")
+    first, second = weights(whole), weights(again)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+class stop_after:  # noqa: N801
+    """Presses Ctrl-C in the middle of the n-th step."""
+
+    def __init__(self, step: int):
+        self.left = step
+        self.patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> None:
+        original = loop.total_loss
+
+        def pressing(*args: Any) -> torch.Tensor:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(*args)
+
+        self.patch.setattr(loop, "total_loss", pressing)
+
+    def __exit__(self, *error: object) -> None:
+        self.patch.undo()
+
+
+def test_ctrl_c_finishes_the_step_and_saves(workshop: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(KeyboardInterrupt), stop_after(2):
+        train(a_recipe(workshop), workshop / "run", device="cpu")
+    saved = torch.load(workshop / "run/checkpoint.pt", weights_only=True)
+    assert saved["step"] == 2
+    assert "finishing this step" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_runs_outside_the_main_thread(workshop: Path):
+    runs: list[Path] = []
+    thread = threading.Thread(
+        target=lambda: runs.append(train(a_recipe(workshop, steps=4), workshop / "r", device="cpu"))
+    )
+    thread.start()
+    thread.join()
+    assert runs == [workshop / "r"]
+
+
+def test_a_folder_is_never_overwritten_by_accident(workshop: Path):
+    with pytest.raises(InputError, match="no checkpoint to resume"):
+        train(a_recipe(workshop), workshop / "run", resume=True, device="cpu")
+    run = train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
+    with pytest.raises(InputError, match="go on with --resume"):
+        train(a_recipe(workshop), run, device="cpu")
+
+
+def test_nan_stops_before_it_reaches_the_weights(workshop: Path, monkeypatch: pytest.MonkeyPatch):
+    original = loop.total_loss
+    calls = iter(range(100))
+
+    def poisoned(*args: Any) -> torch.Tensor:
+        loss = original(*args)
+        return loss * float("nan") if next(calls) == 4 else loss
+
+    monkeypatch.setattr(loop, "total_loss", poisoned)
+    with pytest.raises(PlainmaskError, match="became nan at step 5; the last good checkpoint"):
+        train(a_recipe(workshop), workshop / "run", device="cpu")
+    assert all(t.isfinite().all() for t in weights(workshop / "run").values())
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
+    before = (run / "checkpoint.pt").read_bytes()
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(InputError, match=r"No space left on device.*is kept"):
+        save_checkpoint(
+            run / "checkpoint.pt",
+            model,
+            torch.optim.AdamW(model.parameters()),
+            Precision(),
+            loop.Progress(9, 1),
+        )
+    assert (run / "checkpoint.pt").read_bytes() == before
+    assert not list(run.glob("*.tmp"))
+
+
+def test_hold_out_must_match_some_images(workshop: Path):
+    held = a_recipe(workshop, data={"root": workshop / "data", "hold_out": "0"})
+    vocabulary = loop.read_vocabulary(held)
+    train_records, val_records = loop.read_records(held, vocabulary)
+    assert [record.id for record in val_records] == ["0"]
+    assert len(train_records) == 7
+    none = a_recipe(workshop, data={"root": workshop / "data", "hold_out": "x"})
+    with pytest.raises(InputError, match="must match some, not all"):
+        loop.read_records(none, vocabulary)
+
+
+def test_frozen_encoder_keeps_no_activations(workshop: Path):
+    encoder = loop.load_encoder(workshop / "encoder.safetensors")
+    features = encoder(torch.zeros(1, 3, 48, 64, dtype=torch.uint8))
+    assert all(tap.grad_fn is None and not tap.requires_grad for tap in features.taps)
+
+
+def test_resuming_with_another_recipe_is_said(workshop: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(KeyboardInterrupt), stop_after(2):
+        train(a_recipe(workshop), workshop / "run", device="cpu")
+    train(a_recipe(workshop, steps=6), workshop / "run", resume=True, device="cpu")
+    assert "going on with another recipe: steps 8 -> 6" in capsys.readouterr().err
+    steps = [row.split(",")[0] for row in (workshop / "run/log.csv").read_text().splitlines()]
+    assert steps == ["step", "2", "4", "6"]
+
+
+def test_the_head_is_saved_before_an_evaluation_that_fails(workshop: Path):
+    (workshop / "data/labels/val/0.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"0\.png"):
+        train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
+    assert (workshop / "run/head/config.json").is_file()
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_lower_precision_trains(workshop: Path, precision: str):
+    run = train(a_recipe(workshop, steps=4, precision=precision), workshop / "run", device="cpu")
+    assert all(t.isfinite().all() for t in weights(run).values())
+
+
+def test_workers_give_the_same_run(workshop: Path):
+    alone = train(a_recipe(workshop, steps=4), workshop / "alone", device="cpu")
+    helped = train(a_recipe(workshop, steps=4, workers=2), workshop / "helped", device="cpu")
+    first, second = weights(alone), weights(helped)
+    assert all(torch.equal(first[key], second[key]) for key in first)

@@ -1,0 +1,94 @@
+"""Recipes: the shipped ones are valid; mistakes are named with their path."""
+
+from pathlib import Path
+
+import pytest
+
+from plainmask.encoder.presets import find_preset
+from plainmask.errors import InputError
+from plainmask.training.recipe import load_recipe, save_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+MINIMAL = """
+name: mine
+task: semantic
+encoder: dinov2-small
+data: {root: data}
+input: {kind: stride, size: 504}
+augment: {crop_size: 448, scale: [0.5, 2.0]}
+steps: 10000
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid_and_say_what_they_cost(path: Path):
+    loaded = load_recipe(path)
+    assert loaded.name == path.stem
+    header = path.read_text().split("\nname:")[0]
+    for word in ("command", "hardware", "time", "figure"):
+        assert word in header.lower(), f"the header of {path.name} does not say the {word}"
+
+
+def test_published_defaults(recipe: Path):
+    loaded = load_recipe(recipe)
+    assert (loaded.optimizer.lr, loaded.optimizer.weight_decay, loaded.optimizer.clip) == (
+        2e-4,
+        0.05,
+        0.01,
+    )
+    assert (loaded.batch_size, loaded.masked_attention, loaded.supervise) == (
+        16,
+        True,
+        "every_layer",
+    )
+    small = loaded.decoder.build_config(find_preset("dinov3-small").config, 133)
+    assert (small.width, small.heads, small.ffn_hidden, small.upscale_stages) == (384, 6, 384, 2)
+
+
+def test_overrides_reach_inner_settings(recipe: Path):
+    loaded = load_recipe(recipe, ["optimizer.lr=1e-3", "augment.crop_size=[70, 98]", "steps=7000"])
+    assert loaded.optimizer.lr == 1e-3
+    assert loaded.augment.crop_size == (70, 98)
+    assert loaded.steps == 7000
+
+
+def test_round_trip(recipe: Path, tmp_path: Path):
+    loaded = load_recipe(recipe, ["cache.folder=features"])
+    save_recipe(loaded, tmp_path / "again.yaml")
+    assert load_recipe(tmp_path / "again.yaml") == loaded
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lrr=1", r"optimizer\.lrr: unknown key; did you mean lr\?"),
+        ("stepss=1", r"stepss: unknown key; did you mean steps\?"),
+        ("steps=0", r"steps: .*greater than 0.*found 0"),
+        ("task=semantics", r"task: .*'semantic'.*found 'semantics'"),
+        ("supervise=last", "masked_attention needs supervise"),
+        ("augment.scale=[2, 1]", "augment"),
+        ("steps", "must be key=value"),
+    ],
+)
+def test_mistakes_are_named(recipe: Path, override: str, message: str):
+    with pytest.raises(InputError, match=message):
+        load_recipe(recipe, [override])
+
+
+def test_unreadable_recipes(tmp_path: Path):
+    with pytest.raises(InputError, match="cannot be read"):
+        load_recipe(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1,")
+    with pytest.raises(InputError, match="not valid YAML"):
+        load_recipe(broken)
+    broken.write_text("- a")
+    with pytest.raises(InputError, match="must be a mapping"):
+        load_recipe(broken)
