@@ -1,0 +1,88 @@
+"""`plainmask heads`: what is shipped, and what a head is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from plainmask.cli.console import print_table
+from plainmask.cli.options import HeadName, Json
+
+if TYPE_CHECKING:
+    from plainmask.head import HeadConfig
+
+LIST_EXAMPLE = "Example:  plainmask heads list --json"
+SHOW_EXAMPLE = "Example:  plainmask heads show street-semantic"
+
+app = typer.Typer(invoke_without_command=True, epilog=SHOW_EXAMPLE)
+
+
+@app.callback()
+def heads(context: typer.Context, as_json: Json = False) -> None:
+    """List the shipped heads, or show one."""
+    if context.invoked_subcommand is None:
+        list_heads(as_json)
+
+
+@app.command("list", epilog=LIST_EXAMPLE)
+def list_heads(as_json: Json = False) -> None:
+    """List the heads that come with plainmask."""
+    from plainmask.head import read_config, shipped_heads
+
+    configs = [read_config(folder) for folder in shipped_heads().values()]
+    if as_json:
+        print(json.dumps([summary(config) for config in configs]))
+        return
+    print_table(
+        ("head", "task", "classes", "encoder", "figures"),
+        [(c.name, c.task, str(len(c.vocabulary)), c.encoder.name, figures(c)) for c in configs],
+    )
+
+
+@app.command("show", epilog=SHOW_EXAMPLE)
+def show(head: HeadName, as_json: Json = False) -> None:
+    """Show one head: classes, encoder, figures, training data and its terms."""
+    from plainmask.head import find_head, read_config
+
+    folder = find_head(head)
+    config = read_config(folder)
+    if as_json:
+        print(json.dumps(summary(config)))
+        return
+    print_table(
+        ("", config.name),
+        [
+            ("task", config.task),
+            ("classes", ", ".join(config.vocabulary.names)),
+            ("encoder", f"{config.encoder.name} (fingerprint {config.encoder.fingerprint})"),
+            ("input", f"{config.input.kind} {config.input.size}"),
+            ("figures", figures(config)),
+            ("training data", config.provenance.data or "not stated"),
+            ("licence", config.provenance.licence or "not stated"),
+            ("folder", str(folder)),
+        ],
+    )
+
+
+def figures(config: HeadConfig) -> str:
+    """The measured figures in one line."""
+    stated = config.provenance.figures.items()
+    return ", ".join(f"{name} {value:.1f} %" for name, value in stated) or "not measured"
+
+
+def summary(config: HeadConfig) -> dict[str, Any]:
+    """The facts about a head that programs ask for."""
+    provenance = config.provenance
+    return {
+        "name": config.name,
+        "task": config.task,
+        "classes": list(config.vocabulary.names),
+        "encoder": config.encoder.model_dump(mode="json"),
+        "input": config.input.model_dump(mode="json"),
+        "figures": provenance.figures,
+        "per_class": provenance.per_class,
+        "data": provenance.data,
+        "licence": provenance.licence,
+    }

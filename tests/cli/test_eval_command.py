@@ -1,0 +1,92 @@
+"""`plainmask eval` on a small labelled folder, good and bad."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import plainmask
+from commands import Outcome, Run, Workspace
+from tiny import tiny_encoder, tiny_head
+
+FILE_IDS = (40, 10, 30)
+VOID = 99
+
+
+@pytest.fixture
+def data(work: Workspace) -> Path:
+    """Three pictures whose labels are what the head says, in other numbers, with a void strip."""
+    folder = work.folder / "data"
+    segmenter = plainmask.load(work.head, device="cpu", encoder=work.encoder)
+    (folder / "labels/test").mkdir(parents=True)
+    for name in ("a", "b", "c"):
+        label = segmenter(work.picture(f"data/images/test/{name}.png")).label_map
+        numbers = np.array(FILE_IDS, np.uint8)[label]
+        numbers[:5] = VOID
+        Image.fromarray(numbers).save(folder / f"labels/test/{name}.png")
+    classes = [{"id": i, "name": f"class_{i}", "file_id": n} for i, n in enumerate(FILE_IDS)]
+    (folder / "classes.json").write_text(json.dumps({"ignore_values": [VOID], "classes": classes}))
+    return folder
+
+
+def evaluate(run: Run, work: Workspace, data: Path, *more: object, split: str = "test") -> Outcome:
+    encoder = ("--encoder", work.encoder, "--device", "cpu")
+    return run("eval", work.head, data, "--split", split, *encoder, *more)
+
+
+def test_table_and_protocol(work: Workspace, run: Run, data: Path):
+    code, out, err = evaluate(run, work, data)
+    assert (code, err) == (0, "")
+    assert "mIoU" in out
+    assert "100.00" in out
+    assert "class_0" in out
+    assert "3 images; input stride 48" in out
+
+
+def test_json_is_one_object(work: Workspace, run: Run, data: Path):
+    code, out, _ = evaluate(run, work, data, "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["mIoU"] == 100
+    assert figures["images"] == 3
+    assert set(figures["per_class"]) == {"class_0", "class_1", "class_2"}
+
+
+def test_labels_out_of_the_vocabulary_name_the_file(work: Workspace, run: Run, data: Path):
+    Image.fromarray(np.full((50, 70), 7, np.uint8)).save(data / "labels/test/b.png")
+    code, out, err = evaluate(run, work, data)
+    assert (code, out) == (2, "")
+    assert "labels/test/b.png: label value 7 (3500 pixels) is neither a class nor ignored" in err
+
+
+def test_unpaired_pictures_are_listed(work: Workspace, run: Run, data: Path):
+    (data / "labels/test/b.png").unlink()
+    shutil.copy(data / "labels/test/a.png", data / "labels/test/d.png")
+    code, _, err = evaluate(run, work, data)
+    assert code == 2
+    assert "image without label: images/test/b.png" in err
+    assert "label without image: labels/test/d.png" in err
+
+
+def test_an_unknown_split_names_the_splits(work: Workspace, run: Run, data: Path):
+    code, _, err = evaluate(run, work, data, split="val")
+    assert code == 2
+    assert "the splits there are test" in err
+
+
+def test_other_classes_are_refused_by_name(work: Workspace, run: Run, data: Path):
+    table = (data / "classes.json").read_text()
+    (data / "classes.json").write_text(table.replace("class_1", "boat"))
+    code, _, err = evaluate(run, work, data)
+    assert code == 2
+    assert "classes.json has no class 'class_1'" in err
+
+
+def test_other_tasks_come_later(work: Workspace, run: Run, data: Path):
+    tiny_head("panoptic", tiny_encoder()).save(work.head)
+    code, _, err = evaluate(run, work, data)
+    assert code == 2
+    assert "comes with a later version" in err

@@ -1,0 +1,111 @@
+"""The program as a whole, started as a person would start it."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+import plainmask
+from commands import Run, Workspace
+from plainmask.cli import console
+
+COMMANDS = [["segment"], ["train"], ["eval"], ["heads"], ["heads", "list"], ["heads", "show"]]
+
+
+def start(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_help_comes_without_torch():
+    done = start(
+        "-c",
+        "import sys, time; began = time.perf_counter()\n"
+        "from plainmask.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(time.perf_counter() - began)\n"
+        "assert not {'torch', 'numpy', 'pydantic', 'PIL'} & sys.modules.keys()",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "segment" in done.stdout
+    assert float(done.stdout.splitlines()[-1]) < 1
+
+
+def test_importing_is_quick():
+    done = start("-c", "import time; t = time.time(); import plainmask; print(time.time() - t)")
+    assert float(done.stdout) < 2
+
+
+def test_the_module_runs_and_reports_by_exit_code(work: Workspace):
+    photo, text = work.picture("photo.png"), work.folder / "text.png"
+    text.write_text("not a picture")
+    done = start("-m", "plainmask", "segment", photo, text, *work.model, "--json")
+    assert done.returncode == 1
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["segments"]
+    assert "not a picture" in second["error"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["doctor"], []])
+def test_every_help_shows_an_example(run: Run, command: list[str]):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert "Example:  plainmask" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("segment",), ("segment", "a.png", "--nonsense"), ()]
+)
+def test_wrong_usage_has_exit_code_2(run: Run, arguments: tuple[str, ...]):
+    code, _, _ = run(*arguments)
+    assert code == 2
+
+
+def test_version(run: Run):
+    assert run("--version") == (0, f"plainmask {plainmask.__version__}\n", "")
+
+
+def test_warnings_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def warning_heads() -> dict[str, object]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("mind the gap", stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("plainmask.head.shipped_heads", warning_heads)
+    code, _, err = run("heads")
+    assert (code, err) == (0, "warning: mind the gap\n")
+
+
+def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    now = iter([0.0, 20.0, 40.0, 60.0, 80.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    progress = console.Progress(100)
+    for _ in range(4):
+        progress.step()
+    progress.clear()
+    assert capsys.readouterr().err.splitlines() == [
+        "2/100 images, 20.0 s each, 33 min left",
+        "4/100 images, 20.0 s each, 32 min left",
+    ]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(console.time, "monotonic", iter([0.0, 1.0, 2.0]).__next__)
+    progress = console.Progress(2)
+    progress.step()
+    progress.step()
+    assert capsys.readouterr().err == (
+        "\r\x1b[K1/2 images, 1.0 s each, 1 s left\r\x1b[K2/2 images, 1.0 s each, 0 s left\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds: float, text: str):
+    assert console.duration(seconds) == text
