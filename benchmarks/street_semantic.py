@@ -89,7 +89,7 @@ def evaluate(
     probes: Sequence[Probe], head: Head, encoder: Encoder, records: Sequence[Record]
 ) -> list[MeanIoU]:
     names = head.config.vocabulary.names
-    metrics = [MeanIoU(names) for _ in range(len(probes) + 1)]
+    metrics = [MeanIoU(names, ignore=IGNORE) for _ in range(len(probes) + 1)]
     began = time.monotonic()
     for count, record in enumerate(records, 1):
         image, segments = record.image(), record.segments()
