@@ -135,7 +135,7 @@ def main() -> None:
     print(f"\nmean IoU on {options.split} ({len(records)} images), {head.config.input}")
     for name, metric in zip(rows, evaluate(probes, head, encoder, records), strict=True):
         figures = metric.figures()
-        classes = "  ".join(f"{k} {v:.1f}" for k, v in figures["per_class"].items())
+        classes = "  ".join(f"{k} {v or 0:.1f}" for k, v in figures["per_class"].items())
         print(f"{name:26s} {figures['mIoU']:.2f}   {classes}")
 
 
