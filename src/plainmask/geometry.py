@@ -29,6 +29,8 @@ Length = Annotated[int, Field(gt=0)]
 
 MAX_TOKENS = 32_768
 """Patches that one image may become with `stride`: beyond, a long strip would fill the memory."""
+LONGEST = 1333
+"""Bound of the longer side in the published video protocol."""
 MAX_WINDOWS = 32
 """Windows that one image may become with `windows`, for the same reason."""
 
@@ -45,15 +47,20 @@ class InputProtocol(BaseModel):
       fits into the size and padded right and below with black. One pass.
     - `stride`: the shorter side becomes `size`, the aspect is kept, and right and bottom are padded
       with black up to a multiple of the patch. One pass, hardly any padding.
+    - `video` (SPEC 12.1, published for video models): as `stride`, but the longer side is at most
+      `longest`, sides are rounded half up, and the padding, up to a multiple of 32 for patches of
+      16, is 0 after the normalisation: the encoder has to be told the content's size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["windows", "fit", "stride"]
+    kind: Literal["windows", "fit", "stride", "video"]
     size: Length | tuple[Length, Length]
-    """Side of a square, or (height, width); for `stride` the shorter side."""
+    """Side of a square, or (height, width); for `stride` and `video` the shorter side."""
     shorter: Length | None = None
     """`windows` only: the shorter side of the resized image; None: it just covers one window."""
+    longest: Length | None = None
+    """`video` only: bound of the longer side; None: 1333, as published."""
 
     def __str__(self) -> str:
         """As in "windows 350x462 of shorter side 460"."""
@@ -63,8 +70,10 @@ class InputProtocol(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.kind == "stride" and not isinstance(self.size, int):
-            raise ValueError(f"stride takes one number, the shorter side, not {self.size}")
+        if self.kind in ("stride", "video") and not isinstance(self.size, int):
+            raise ValueError(f"{self.kind} takes one number, the shorter side, not {self.size}")
+        if self.kind != "video" and self.longest is not None:
+            raise ValueError(f"longest belongs to video, not to {self.kind}")
         if self.kind != "windows" and self.shorter is not None:
             raise ValueError(f"shorter belongs to windows, not to {self.kind}")
         return self
@@ -86,13 +95,20 @@ class Geometry:
     """(height, width) of the resized image, before padding."""
     windows: tuple[tuple[int, int], ...]
     """(y, x) of each window's top-left corner in the resized image, in reading order."""
+    zero_padding: bool = False
+    """Whether the encoder is to set everything outside the content to 0 (protocol `video`)."""
+
+    @property
+    def content(self) -> list[Size] | None:
+        """What to tell the encoder of the padding: one content size for each window, or None."""
+        return [self.content_size] * len(self.windows) if self.zero_padding else None
 
     @classmethod
     def plan(cls, image_size: Size, protocol: InputProtocol, patch_size: int) -> Self:
         """Decide on the sizes for an image of `image_size` (H, W).
 
-        `patch_size` matters for `stride` only: the sizes of the others are used as given, and an
-        encoder drops what exceeds a multiple of its patch.
+        `patch_size` matters for `stride` and `video` only: the sizes of the others are used as
+        given, and an encoder drops what exceeds a multiple of its patch.
 
         Raises:
             InputError: the image has no pixels, or is so long and thin that the protocol would
@@ -103,6 +119,9 @@ class Geometry:
         match protocol.kind, protocol.size:
             case "stride", int(shorter):
                 return cls._plan_stride(image_size, shorter, patch_size)
+            case "video", int(shorter):
+                longest = protocol.longest or LONGEST
+                return cls._plan_video(image_size, shorter, longest, patch_size)
             case "windows", size:
                 return cls._plan_windows(image_size, _pair(size), protocol.shorter)
             case _, size:
@@ -124,6 +143,12 @@ class Geometry:
                 "use the protocol fit, or cut the image"
             )
         return cls(image_size, (rows * patch_size, columns * patch_size), content, ((0, 0),))
+
+    @classmethod
+    def _plan_video(cls, image_size: Size, shorter: int, longest: int, patch_size: int) -> Self:
+        content = bounded_size(image_size, shorter, longest)
+        padded = padded_size(content, patch_size)
+        return cls(image_size, padded, content, ((0, 0),), zero_padding=True)
 
     @classmethod
     def _plan_windows(cls, image_size: Size, size: Size, shorter: int | None) -> Self:
@@ -205,6 +230,23 @@ class Geometry:
         """(height, width) that the windows reach over: the resized image with its padding."""
         (h, w), (y, x) = self.model_size, self.windows[-1]
         return y + h, x + w
+
+
+def bounded_size(size: Size, shorter: int, longest: int) -> Size:
+    """The size whose shorter side is `shorter`, or less where the longer would exceed `longest`.
+
+    Rounded half up, as published (SPEC 12.1); no side vanishes.
+    """
+    factor = min(shorter / min(size), longest / max(size))
+    height, width = (max(1, int(side * factor + 0.5)) for side in size)
+    return height, width
+
+
+def padded_size(size: Size, patch_size: int) -> Size:
+    """The size padded as published for video: to multiples of 32, or of a patch other than 16."""
+    multiple = 32 if patch_size == 16 else patch_size
+    height, width = (-(-side // multiple) * multiple for side in size)
+    return height, width
 
 
 def _window_starts(length: int, window: int) -> list[int]:

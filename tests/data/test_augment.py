@@ -12,12 +12,8 @@ from torch import Tensor
 from plainmask.data.augment import (
     AugmentConfig,
     Draw,
-    adjust_brightness,
-    adjust_contrast,
-    adjust_hue,
-    adjust_saturation,
     augment,
-    draw,
+    draw_rounds,
     pad_and_crop,
     sample_generator,
     scaled_size,
@@ -29,7 +25,6 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "augment_image.json").read_text())
 CONFIG = AugmentConfig(crop_size=(40, 56), scale=(0.5, 2.0), color_jitter=True)
 STILL = AugmentConfig(crop_size=(40, 56), scale=(1.0, 1.0), flip=0.0)
-COLOR_OPERATIONS = [adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue]
 
 
 def make_image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -38,10 +33,7 @@ def make_image(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def make_segments(index_map, class_ids, crowd=None) -> Segments:
-    crowd = [False] * len(class_ids) if crowd is None else crowd
-    return Segments(
-        np.array(index_map, np.int32), np.array(class_ids, np.int64), np.array(crowd, bool)
-    )
+    return Segments.of_map(np.array(index_map, np.int32), class_ids, crowd)
 
 
 def quarters(height: int, width: int) -> np.ndarray:
@@ -59,13 +51,15 @@ class TestGolden:
         golden = {k.split(".")[1]: v for k, v in tensors.items() if k.startswith(f"{case}.")}
         operations = CASES[case]["ops"]
         geometry = {name: value for name, value in operations if name in ("resize", "crop", "flip")}
+        config = AugmentConfig(crop_size=CASES[case]["size"], scale=(1.0, 1.0))
         decisions = Draw(
             color=tuple((name, value) for name, value in operations if name not in geometry),
             flip=geometry.get("flip", False),
             size=tuple(geometry["resize"]),
             corner=tuple(geometry["crop"]),
+            crop_size=config.crop_size,
         )
-        monkeypatch.setattr("plainmask.data.augment.draw", lambda *_: decisions)
+        monkeypatch.setattr("plainmask.data.augment.draw_rounds", lambda *_: (decisions,))
 
         index_map = np.full(golden["image"].shape[1:], -1)
         for index, mask in enumerate(golden["masks"].bool().numpy()):
@@ -73,35 +67,12 @@ class TestGolden:
         pixels, targets = augment(
             golden["image"],
             make_segments(index_map, golden["labels"], golden["is_crowd"]),
-            AugmentConfig(crop_size=CASES[case]["size"], scale=(1.0, 1.0)),
+            config,
             sample_generator(0, 0, 0),
         )
         assert torch.equal(pixels, golden["out_image"])
         assert torch.equal(targets.labels, golden["out_labels"])
         assert torch.equal(targets.masks, golden["out_masks"].bool())
-
-
-class TestColor:
-    @pytest.mark.parametrize("operation", COLOR_OPERATIONS)
-    def test_the_neutral_factor_changes_nothing(self, operation):
-        image = make_image(32, 32)
-        neutral = 0.0 if operation is adjust_hue else 1.0
-        assert torch.equal(operation(image, neutral), image)
-
-    @pytest.mark.parametrize("operation", COLOR_OPERATIONS)
-    def test_grey_pictures_and_single_pixels_pass(self, operation):
-        for image in (torch.full((3, 4, 4), 255, dtype=torch.uint8), make_image(1, 1)):
-            changed = operation(image, 0.4)
-            assert changed.shape == image.shape
-            assert changed.dtype == torch.uint8
-
-    def test_values(self):
-        image = torch.tensor([200, 100, 0], dtype=torch.uint8)[:, None, None]
-        grey = int(0.2989 * 200 + 0.587 * 100)
-        assert adjust_brightness(image, 1.5).flatten().tolist() == [255, 150, 0]
-        assert adjust_saturation(image, 0.0).flatten().tolist() == [grey] * 3
-        assert adjust_contrast(image, 0.0).flatten().tolist() == [grey] * 3
-        assert adjust_hue(image, 1 / 3).flatten().tolist() == [0, 200, 100]
 
 
 class TestGeometry:
@@ -129,7 +100,7 @@ class TestGeometry:
 
     def test_draws_stay_inside(self):
         for index in range(200):
-            decisions = draw((30, 70), CONFIG, sample_generator(0, 0, index))
+            (decisions,) = draw_rounds((30, 70), CONFIG, sample_generator(0, 0, index))
             for start, new, crop in zip(
                 decisions.corner, decisions.size, CONFIG.crop_size, strict=True
             ):
@@ -138,7 +109,9 @@ class TestGeometry:
 
 class TestDraw:
     def test_frequencies_and_bounds(self):
-        draws = [draw((30, 70), CONFIG, sample_generator(0, 0, index)) for index in range(2000)]
+        draws = [
+            draw_rounds((30, 70), CONFIG, sample_generator(0, 0, index))[0] for index in range(2000)
+        ]
         assert np.mean([d.flip for d in draws]) == pytest.approx(0.5, abs=0.05)
         bounds = {"brightness": 32 / 255, "contrast": 0.5, "saturation": 0.5, "hue": 18 / 360}
         for name, bound in bounds.items():
@@ -158,7 +131,7 @@ class TestDraw:
 
     def test_no_jitter_and_no_flip_where_not_asked(self):
         for index in range(20):
-            decisions = draw((30, 70), STILL, sample_generator(0, 0, index))
+            (decisions,) = draw_rounds((30, 70), STILL, sample_generator(0, 0, index))
             assert decisions.color == ()
             assert not decisions.flip
 

@@ -1,17 +1,19 @@
-"""What training does to a picture and its segments before the network sees them (SPEC 2.2, 2.3).
+"""What training does to pictures, clips and their segments before the network sees them.
 
-Chance and change are apart: `draw` makes all random decisions for a picture of a given size, and
-`change_image` and `change_index_map` carry them out, without chance. Several pictures (the frames
-of a clip) can share one draw.
+A clip is changed by one draw: all its frames keep their relation to each other. A picture is a
+clip of one frame.
 
-Letters: H W size of the picture, h w of the crop, N targets.
+Chance and change are apart: `draw_rounds` makes all random decisions for a clip of a given size,
+and `change_image` and `change_layers` carry them out, without chance (SPEC 2.2, 2.3, 13.2, 13.5).
+
+Letters: H W size of the frames, h w of the sample, T frames, N targets, L layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,16 +21,18 @@ import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from plainmask.data.record import Segments
+from plainmask.data.color import ColorDraw, change_color, draw_color, uniform
+from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.targets import ClipTargets, Targets, clip_targets, number_objects
 from plainmask.errors import InputError
+from plainmask.geometry import bounded_size
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-ColorOperation = Literal["brightness", "contrast", "saturation", "hue"]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 _MAX_TRIES = 50
-_NO_SEGMENT = -1
 
 
 def _square(side: object) -> object:
@@ -37,7 +41,7 @@ def _square(side: object) -> object:
 
 
 class AugmentConfig(BaseModel):
-    """How training pictures are varied."""
+    """Scale jitter and a crop of one size: how pictures are varied."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +50,7 @@ class AugmentConfig(BaseModel):
     scale: tuple[float, float]
     """Bounds of the random factor on the size at which the picture just fits into the crop.
     Published: (0.1, 2.0) for COCO, (0.5, 2.0) for ADE20K."""
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flip: Probability = 0.5
     """Probability of mirroring left to right."""
     color_jitter: bool = False
     """Vary brightness, contrast, saturation and hue. Published: on for ADE20K, off for COCO."""
@@ -59,29 +63,72 @@ class AugmentConfig(BaseModel):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """What one training picture should be segmented into; the same form for every task."""
+class CropConfig(BaseModel):
+    """A cut-out before the resize: closer views. Published for YouTube-VIS and OVIS, as here."""
 
-    labels: Tensor
-    """(N,) int64 class ids."""
-    masks: Tensor
-    """(N, h, w) bool, none of them empty."""
-    valid: Tensor
-    """(h, w) bool: pixels that belong to a segment; False on padding, void and crowds."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    probability: Probability = 0.5
+    shorter: tuple[PositiveInt, ...] = Field(default=(400, 500, 600), min_length=1)
+    """Before the cut the shorter side becomes one of these."""
+    longest: PositiveInt = 1333
+    """Unless the longer side would exceed this; then it becomes this."""
+    side: tuple[PositiveInt, PositiveInt] = (384, 600)
+    """Bounds of height and of width of the cut-out, where the picture has as much."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.side[0] > self.side[1]:
+            raise ValueError(f"side {self.side} must be (low, high) with low <= high")
+        return self
+
+
+class VideoAugmentConfig(BaseModel):
+    """Several sizes at native aspect, padded: how video clips are varied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shorter: tuple[PositiveInt, ...] = Field(min_length=1)
+    """The shorter side becomes one of these. Published: 320, 352, 392, 416, 448, 480, 512, 544,
+    576, 608, 640 for YouTube-VIS and OVIS, 480 to 800 in steps of 32 for VIPSeg and VSPW."""
+    longest: PositiveInt
+    """Unless the longer side would exceed this; then it becomes this. Published: 768 and 1333."""
+    crop: CropConfig | None = None
+    """Published: as by default for YouTube-VIS and OVIS, none for VIPSeg and VSPW."""
+    flip: Probability = 0.5
+    """Probability of mirroring left to right."""
+    color_jitter: bool = False
+    """Vary brightness, contrast, saturation and hue. Published: off."""
+    multiple: PositiveInt = 32
+    """Height and width are padded to multiples of this. Published: 32, for patches of 16."""
+
+
+class ClipSample(NamedTuple):
+    """One training clip as the network sees it."""
+
+    pixels: Tensor
+    """(T, 3, h, w) uint8 RGB, black where padded."""
+    targets: ClipTargets
+    content: Size
+    """Height and width, from the top-left corner, of what is no padding."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random decisions for one picture, in the order in which they are carried out."""
+    """One round of random decisions, in the order in which they are carried out."""
 
-    color: tuple[tuple[ColorOperation, float], ...]
-    """Colour operations and their factors (hue: a part of a full turn)."""
+    color: ColorDraw
     flip: bool
     size: Size
     """Size after the resize."""
     corner: tuple[int, int]
     """(top, left) of the crop in the resized and padded picture."""
+    crop_size: Size
+
+    @property
+    def content(self) -> Size:
+        """How much of the crop, from the top-left corner, is picture and no padding."""
+        return min(self.size[0], self.crop_size[0]), min(self.size[1], self.crop_size[1])
 
 
 def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
@@ -94,13 +141,12 @@ def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
 
 
 def augment(
-    image: Tensor, segments: Segments, config: AugmentConfig, generator: torch.Generator
+    image: Tensor,
+    segments: Segments,
+    config: AugmentConfig | VideoAugmentConfig,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Targets]:
-    """Vary one training picture and its segments, the same way for both.
-
-    Crowd segments are dropped before and empty ones after. A crop that shows no segment at all is
-    drawn anew, up to 50 times; after that, and for a picture without segments, the targets are
-    empty.
+    """Vary one training picture and its segments, the same way for both; see `augment_clip`.
 
     Args:
         image: (3, H, W) uint8 RGB.
@@ -109,38 +155,70 @@ def augment(
         generator: where chance comes from; see `sample_generator`.
 
     Returns:
-        pixels (3, h, w) uint8 and targets, h and w being the configured crop size.
+        pixels (3, h, w) uint8 and targets.
 
     Raises:
         InputError: image and segments differ in size.
     """
-    height, width = image.shape[1:]
-    if segments.index_map.shape != (height, width):
-        raise InputError(
-            f"image {(height, width)} and segments {segments.index_map.shape} differ in size"
-        )
-    # Looking up -1 finds the last entry, so void stays void.
-    kept = np.append(np.where(segments.crowd, _NO_SEGMENT, np.arange(len(segments))), _NO_SEGMENT)
-    whole_map = torch.from_numpy(kept[segments.index_map].astype(np.int32))
-    tries_left = _MAX_TRIES if bool((whole_map != _NO_SEGMENT).any()) else 1
+    sample = augment_clip([image], [segments], config, generator)
+    return sample.pixels[0], sample.targets.frame(0)
+
+
+def augment_clip(
+    images: Sequence[Tensor],
+    segments: Sequence[Segments],
+    config: AugmentConfig | VideoAugmentConfig,
+    generator: torch.Generator,
+    *,
+    always_present: bool = False,
+) -> ClipSample:
+    """Vary the frames of a training clip and their segments, all in the same way.
+
+    Segments with one track id are one object, of the class that it has where it first occurs.
+    Crowds are dropped before, and objects that no frame shows after. A draw that shows no object
+    at all is repeated, up to 50 times; after that, and where there are none, targets are empty.
+
+    Args:
+        images: T of (3, H, W) uint8 RGB, all of one size.
+        segments: one of each, of the same size.
+        config: what to vary; h and w are the crop size, or the padded size that was drawn.
+        generator: where chance comes from; see `sample_generator`.
+        always_present: what `visible` says. False: the object has pixels in the frame. True: it
+            counts as there in all frames, as published for panoptic and semantic video (SPEC 13.5).
+
+    Raises:
+        InputError: frames or segments differ in size.
+    """
+    size = _common_size(images, segments)
+    layers, labels = number_objects(segments)
+    tries_left = _MAX_TRIES if any(bool((frame != NO_SEGMENT).any()) for frame in layers) else 1
     while True:
-        decisions = draw((height, width), config, generator)
-        index_map = change_index_map(whole_map, decisions, config.crop_size)
+        rounds = draw_rounds(size, config, generator)
+        changed = [_change_by_rounds(frame, rounds, change_layers) for frame in layers]
         tries_left -= 1
-        if tries_left == 0 or bool((index_map != _NO_SEGMENT).any()):
+        if tries_left == 0 or any(bool((frame != NO_SEGMENT).any()) for frame in changed):
             break
-    pixels = change_image(image, decisions, config.crop_size)
-    return pixels, _targets(index_map, torch.tensor(segments.class_ids))
+    pixels = torch.stack([_change_by_rounds(image, rounds, change_image) for image in images])
+    return ClipSample(pixels, clip_targets(changed, labels, always_present), rounds[-1].content)
 
 
-def draw(size: Size, config: AugmentConfig, generator: torch.Generator) -> Draw:
-    """Make the random decisions for a picture of the size given."""
-    color = _draw_color(generator) if config.color_jitter else ()
-    flip = _uniform(generator) < config.flip
-    new_size = scaled_size(size, config.crop_size, _uniform(generator, *config.scale))
-    spare = (max(new - crop, 0) for new, crop in zip(new_size, config.crop_size, strict=True))
-    top, left = (int(torch.randint(extra + 1, (), generator=generator)) for extra in spare)
-    return Draw(color, flip, new_size, (top, left))
+def draw_rounds(
+    size: Size, config: AugmentConfig | VideoAugmentConfig, generator: torch.Generator
+) -> tuple[Draw, ...]:
+    """Make the random decisions for pictures of the size given, to be carried out in turn."""
+    color = draw_color(generator) if config.color_jitter else ()
+    if isinstance(config, AugmentConfig):
+        flip = uniform(generator) < config.flip
+        new_size = scaled_size(size, config.crop_size, uniform(generator, *config.scale))
+        corner = _draw_corner(new_size, config.crop_size, generator)
+        return (Draw(color, flip, new_size, corner, config.crop_size),)
+    cut = _draw_cut(size, config.crop, generator)
+    whole = size if cut is None else cut.crop_size
+    flip = uniform(generator) < config.flip
+    content = bounded_size(whole, _choice(config.shorter, generator), config.longest)
+    height, width = (-(-side // config.multiple) * config.multiple for side in content)
+    last = Draw(color, flip, content, (0, 0), (height, width))
+    return (last,) if cut is None else (cut, last)
 
 
 def scaled_size(size: Size, crop_size: Size, scale: float) -> Size:
@@ -154,26 +232,25 @@ def scaled_size(size: Size, crop_size: Size, scale: float) -> Size:
     return height, width
 
 
-def change_image(image: Tensor, decisions: Draw, crop_size: Size) -> Tensor:
+def change_image(image: Tensor, decisions: Draw) -> Tensor:
     """Carry out the decisions on a picture: (3, H, W) uint8 -> (3, h, w) uint8, padded black."""
-    for operation, factor in decisions.color:
-        image = _COLOR_OPERATIONS[operation](image, factor)
+    image = change_color(image, decisions.color)
     if decisions.flip:
         image = image.flip(-1)
     resized = F.interpolate(image[None], decisions.size, mode="bilinear", antialias=True)[0]
-    return pad_and_crop(resized, decisions.corner, crop_size, fill=0)
+    return pad_and_crop(resized, decisions.corner, decisions.crop_size, fill=0)
 
 
-def change_index_map(index_map: Tensor, decisions: Draw, crop_size: Size) -> Tensor:
-    """Carry out the decisions on a map of segments: (H, W) int32 -> (h, w) int32, padded with -1.
+def change_layers(layers: Tensor, decisions: Draw) -> Tensor:
+    """Carry out the decisions on maps of segments: (L, H, W) int32 -> (L, h, w), padded with -1.
 
     The resize takes the source index floor(i * in / out), not the pixel centre's (as published).
     """
     if decisions.flip:
-        index_map = index_map.flip(-1)
+        layers = layers.flip(-1)
     # float32 holds indices up to 2^24 exactly; torch resizes no int32.
-    resized = F.interpolate(index_map[None, None].float(), decisions.size, mode="nearest")[0, 0]
-    return pad_and_crop(resized.int(), decisions.corner, crop_size, fill=_NO_SEGMENT)
+    resized = F.interpolate(layers[None].float(), decisions.size, mode="nearest")[0]
+    return pad_and_crop(resized.int(), decisions.corner, decisions.crop_size, fill=NO_SEGMENT)
 
 
 def pad_and_crop(planes: Tensor, corner: tuple[int, int], crop_size: Size, fill: int) -> Tensor:
@@ -185,90 +262,54 @@ def pad_and_crop(planes: Tensor, corner: tuple[int, int], crop_size: Size, fill:
     return padded[..., top : top + height, left : left + width].contiguous()
 
 
-def adjust_brightness(image: Tensor, factor: float) -> Tensor:
-    """Multiply (3, H, W) uint8 by a factor, truncated."""
-    return _truncated(image.float() * factor)
+def _common_size(images: Sequence[Tensor], segments: Sequence[Segments]) -> Size:
+    """The one height and width of all frames and of their segments."""
+    assert len(images) == len(segments) > 0, "one annotation per frame"
+    size = (images[0].shape[1], images[0].shape[2])
+    for time, (image, annotation) in enumerate(zip(images, segments, strict=True)):
+        if image.shape[1:] != size:
+            raise InputError(
+                f"the frames of a clip differ in size: frame {time} is {tuple(image.shape[1:])}, "
+                f"the first {size}. Bring them to one size first"
+            )
+        if annotation.size != size:
+            raise InputError(f"image {size} and segments {annotation.size} differ in size")
+    return size
 
 
-def adjust_contrast(image: Tensor, factor: float) -> Tensor:
-    """Blend (3, H, W) uint8 with the mean of its grey: 0 gives that mean, 1 the image."""
-    return _truncated(image.float() * factor + (1 - factor) * _grey(image).mean())
+def _change_by_rounds(
+    planes: Tensor, rounds: Sequence[Draw], change: Callable[[Tensor, Draw], Tensor]
+) -> Tensor:
+    for decisions in rounds:
+        planes = change(planes, decisions)
+    return planes
 
 
-def adjust_saturation(image: Tensor, factor: float) -> Tensor:
-    """Blend (3, H, W) uint8 with its grey: 0 gives grey, 1 the image."""
-    return _truncated(image.float() * factor + (1 - factor) * _grey(image))
-
-
-def adjust_hue(image: Tensor, turn: float) -> Tensor:
-    """Turn the hue of (3, H, W) uint8 by a part of the full circle, -0.5..0.5."""
-    red, green, blue = rgb = image.float() / 255
-    value, low = rgb.amax(0), rgb.amin(0)
-    chroma = value - low
-    divisor = torch.where(chroma == 0, 1.0, chroma)
-    saturation = chroma / torch.where(chroma == 0, 1.0, value)
-    hue = torch.where(  # in sixths of a turn
-        value == red,
-        (green - blue) / divisor,
-        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+def _draw_cut(size: Size, config: CropConfig | None, generator: torch.Generator) -> Draw | None:
+    """The resize and the cut-out before the final resize, if there is to be one."""
+    if config is None or uniform(generator) >= config.probability:
+        return None
+    resized = bounded_size(size, _choice(config.shorter, generator), config.longest)
+    low, high = config.side
+    height, width = (
+        min(side, low) + _integer(min(side, high) - min(side, low) + 1, generator)
+        for side in resized
     )
-    # Each channel falls from `value` by up to `saturation` with its distance from its own hue.
-    distance = (torch.tensor([5.0, 3.0, 1.0])[:, None, None] + hue + 6 * turn).remainder(6)
-    turned = value - value * saturation * torch.minimum(distance, 4 - distance).clamp(0, 1)
-    return _truncated(turned * (256 - 1e-3))
+    corner = _draw_corner(resized, (height, width), generator)
+    return Draw((), False, resized, corner, (height, width))
 
 
-_COLOR_OPERATIONS: dict[ColorOperation, Callable[[Tensor, float], Tensor]] = {
-    "brightness": adjust_brightness,
-    "contrast": adjust_contrast,
-    "saturation": adjust_saturation,
-    "hue": adjust_hue,
-}
+def _draw_corner(size: Size, crop_size: Size, generator: torch.Generator) -> tuple[int, int]:
+    """(top, left) of a crop, uniform where the picture is larger than the crop."""
+    spare = (max(new - crop, 0) for new, crop in zip(size, crop_size, strict=True))
+    top, left = (_integer(extra + 1, generator) for extra in spare)
+    return top, left
 
 
-def _draw_color(generator: torch.Generator) -> tuple[tuple[ColorOperation, float], ...]:
-    """Each operation with probability 1/2; contrast comes before or after saturation and hue."""
-    contrast_first = _uniform(generator) < 0.5
-    order: tuple[ColorOperation, ...] = (
-        ("brightness", "contrast", "saturation", "hue")
-        if contrast_first
-        else ("brightness", "saturation", "hue", "contrast")
-    )
-    bounds: dict[ColorOperation, tuple[float, float]] = {
-        "brightness": (1 - 32 / 255, 1 + 32 / 255),
-        "contrast": (0.5, 1.5),
-        "saturation": (0.5, 1.5),
-        "hue": (-18 / 360, 18 / 360),
-    }
-    return tuple(
-        (operation, _uniform(generator, *bounds[operation]))
-        for operation in order
-        if _uniform(generator) < 0.5
-    )
+def _choice(options: Sequence[int], generator: torch.Generator) -> int:
+    return options[_integer(len(options), generator)]
 
 
-def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
-    """One draw from [low, high)."""
-    return low + float(torch.rand((), generator=generator)) * (high - low)
-
-
-def _grey(image: Tensor) -> Tensor:
-    """(3, H, W) uint8 -> (H, W) float32 whole grey levels."""
-    red, green, blue = image.float()
-    return (0.2989 * red + 0.587 * green + 0.114 * blue).floor()
-
-
-def _truncated(values: Tensor) -> Tensor:
-    """Back to uint8, fractions cut off."""
-    return values.clamp(0, 255).to(torch.uint8)
-
-
-def _targets(index_map: Tensor, class_ids: Tensor) -> Targets:
-    """One mask per segment that the crop shows, by ascending index."""
-    counts = torch.bincount(index_map.flatten() + 1)  # entry 0: no segment; faster than unique()
-    present = counts[1:].nonzero().flatten()
-    return Targets(
-        labels=class_ids[present],
-        masks=index_map == present.int()[:, None, None],
-        valid=index_map != _NO_SEGMENT,
-    )
+def _integer(count: int, generator: torch.Generator) -> int:
+    """One draw from 0..count-1."""
+    return int(torch.randint(count, (), generator=generator))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from plainmask.data.images import IMAGE_SUFFIXES, image_size, read_image, read_label
+from plainmask.data.files import pictures_by_stem, refuse, shortened
+from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
 _VOID = -1
-_MAX_LISTED = 10
 
 
 def read_label_folder(
@@ -47,8 +47,8 @@ def read_label_folder(
     root = Path(root)
     if vocabulary is None:
         vocabulary = Vocabulary.load(root / "classes.json")
-    images = _pictures_by_stem(root / "images", split)
-    labels = _pictures_by_stem(root / "labels", split)
+    images = _pictures(root / "images", split)
+    labels = _pictures(root / "labels", split)
     _check_pairs(root, images, labels)
     class_of_value = vocabulary.by_file_id | dict.fromkeys(vocabulary.ignore_values, _VOID)
     return [
@@ -68,6 +68,8 @@ def read_semantic_label(
 ) -> Segments:
     """Read a label file of class numbers as segments, one per class that is present.
 
+    A class is one object in all frames of a video: its id is the track id, too.
+
     Args:
         label_path: the label file.
         image_path: its picture, whose size the segments get.
@@ -85,26 +87,20 @@ def read_semantic_label(
     ]
     if unknown:
         raise InputError(
-            f"{label_path}: label value {_shortened(unknown, ', ')} is neither a class nor "
+            f"{label_path}: label value {shortened(unknown, ', ')} is neither a class nor "
             "ignored; add it to the class table or its ignore values, or correct the file"
         )
     classes = np.array([class_of_value[value] for value in values.tolist()], np.int64)
     present = np.unique(classes[classes != _VOID])
     segment_of_value = np.where(classes == _VOID, _VOID, np.searchsorted(present, classes))
-    return Segments(
-        index_map=segment_of_value[np.searchsorted(values, label)].astype(np.int32),
-        class_ids=present,
-        crowd=np.zeros(len(present), np.bool_),
-    )
+    index_map = segment_of_value[np.searchsorted(values, label)].astype(np.int32)
+    return Segments.of_map(index_map, present, track_ids=present)
 
 
-def _pictures_by_stem(folder: Path, split: str | None) -> dict[str, list[Path]]:
+def _pictures(folder: Path, split: str | None) -> dict[str, list[Path]]:
     """The pictures in a folder or its split, hidden files left out, by name without suffix."""
     place = folder if split is None else folder / split
-    pictures: dict[str, list[Path]] = {}
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            pictures.setdefault(path.stem, []).append(path)
+    pictures = pictures_by_stem(place)
     if not pictures:
         state = "holds no pictures" if place.is_dir() else "is not there"
         raise InputError(f"{place} {state}; {_available_splits(folder)}")
@@ -128,19 +124,10 @@ def _check_pairs(
         files = [path.relative_to(root).as_posix() for path in images.get(stem, [])]
         files += [path.relative_to(root).as_posix() for path in labels.get(stem, [])]
         if stem not in labels:
-            problems.append(f"  image without label: {', '.join(files)}")
+            problems.append(f"image without label: {', '.join(files)}")
         elif stem not in images:
-            problems.append(f"  label without image: {', '.join(files)}")
+            problems.append(f"label without image: {', '.join(files)}")
         elif len(files) > 2:
-            problems.append(f"  more than one file of a name: {', '.join(files)}")
-    if problems:
-        raise InputError(
-            f"{root}: every image needs one label of the same name, and the other way round:\n"
-            + _shortened(problems, "\n")
-        )
-
-
-def _shortened(items: list[str], separator: str) -> str:
-    """The first items joined, and how many more there are."""
-    rest = len(items) - _MAX_LISTED
-    return separator.join(items[:_MAX_LISTED] + ([f"  and {rest} more"] if rest > 0 else []))
+            problems.append(f"more than one file of a name: {', '.join(files)}")
+    rule = "every image needs one label of the same name, and the other way round"
+    refuse(root, rule, problems)

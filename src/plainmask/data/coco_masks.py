@@ -1,0 +1,168 @@
+"""Objects as files of the COCO family outline them: polygons and run lengths, decoded to masks.
+
+Letters: H W size of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from plainmask.data.images import image_size
+from plainmask.data.record import Segments
+from plainmask.errors import InputError
+
+Size = tuple[int, int]
+
+
+class Outline(NamedTuple):
+    """One object in one picture, not decoded yet."""
+
+    form: Any
+    """The value of `segmentation`; see `decode_mask`."""
+    class_id: int
+    crowd: bool
+    track_id: int
+
+
+def read_outlines(outlines: Sequence[Outline], stated: Size | None, image_path: Path) -> Segments:
+    """Decode the objects of a picture; empty ones are left out, others may overlap.
+
+    Args:
+        outlines: the objects.
+        stated: (H, W) of the picture as the annotation says; None: it does not.
+        image_path: the picture.
+
+    Raises:
+        InputError: an outline cannot be decoded, or sizes differ.
+    """
+    size = image_size(image_path)
+    if stated is not None and stated != size:
+        raise InputError(
+            f"{image_path} is {size} high and wide, its annotation was made for {stated}; "
+            "use the pictures that belong to it, with their EXIF orientation"
+        )
+    objects: list[tuple[NDArray[np.bool_], Outline]] = []
+    for outline in outlines:
+        try:
+            mask = decode_mask(outline.form, size)
+        except InputError as cause:
+            raise InputError(f"{image_path}, object {outline.track_id}: {cause}") from cause
+        if mask.any():
+            objects.append((mask, outline))
+    return Segments.of_masks(
+        [mask for mask, _ in objects],
+        size,
+        [outline.class_id for _, outline in objects],
+        [outline.crowd for _, outline in objects],
+        [outline.track_id for _, outline in objects],
+    )
+
+
+def is_absent(form: Any) -> bool:
+    """Whether the value of `segmentation` says that there is no object: null or an empty list."""
+    return not form or (isinstance(form, dict) and not cast(dict[str, Any], form).get("counts"))
+
+
+def rle_size(form: Any) -> Size | None:
+    """(H, W) that run lengths state; None for polygons and absent objects."""
+    if is_absent(form) or not isinstance(form, dict):
+        return None
+    match cast(dict[str, Any], form).get("size"):
+        case [int(height), int(width)]:
+            return height, width
+        case other:
+            raise InputError(f"run lengths need a size [height, width], not {other!r}")
+
+
+def decode_mask(form: Any, size: Size) -> NDArray[np.bool_]:
+    """Decode one value of `segmentation`.
+
+    Polygons of less than three points or an odd number of coordinates are left out, as published
+    (COCO itself holds some); several polygons are one object.
+
+    Args:
+        form: a list of polygons [x0, y0, x1, y1, …], run lengths {"size", "counts"} as a list of
+            numbers or COCO's text, or null or an empty list for an absent object.
+        size: (H, W) of the picture.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        InputError: it has another form, is damaged, or was made for another size.
+    """
+    if is_absent(form):
+        return np.zeros(size, np.bool_)
+    if isinstance(form, list):
+        return _fill_polygons(cast(list[Any], form), size)
+    if not isinstance(form, dict):
+        raise InputError(f"a segmentation is polygons or run lengths, not {type(form).__name__}")
+    if (stated := rle_size(form)) != size:
+        raise InputError(f"its run lengths are for a size of {stated}, the picture's is {size}")
+    counts = cast(dict[str, Any], form)["counts"]
+    runs = _runs(counts) if isinstance(counts, str) else counts
+    try:
+        lengths = np.array(runs, np.int64)
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise InputError(f"run lengths must be whole numbers ({cause})") from cause
+    height, width = size
+    if lengths.ndim != 1 or lengths.min(initial=0) < 0 or lengths.sum() != height * width:
+        raise InputError(
+            f"its run lengths are damaged: they cover {lengths.sum()} pixels of {height * width}"
+        )
+    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return np.ascontiguousarray(columns.reshape(width, height).T)
+
+
+def _runs(counts: str) -> list[int]:
+    """COCO's text form of run lengths, read.
+
+    pycocotools reads beyond the end of a damaged text and returns whatever lies there.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            raise InputError(f"its run lengths hold the character {character!r}")
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise InputError("its run lengths end in the middle of a number")
+    return runs
+
+
+def _fill_polygons(polygons: list[Any], size: Size) -> NDArray[np.bool_]:
+    """The union of polygons, rasterised as COCO's own tool does."""
+    height, width = size
+    if not isinstance(polygons[0], list):
+        polygons = [polygons]  # some tools leave the outer list out where there is one polygon
+    sound: list[list[float]] = []
+    for polygon in polygons:
+        try:
+            points = np.array(polygon, np.float64)
+        except (TypeError, ValueError) as cause:
+            raise InputError(f"a polygon is a list of numbers ({cause})") from cause
+        if points.ndim != 1 or not np.isfinite(points).all():
+            raise InputError("a polygon is a flat list of finite numbers [x0, y0, x1, y1, …]")
+        if len(points) >= 6 and len(points) % 2 == 0:
+            # Far points would only cost memory.
+            limits = np.tile([width, height], len(points) // 2)
+            sound.append(np.clip(points, -limits, 2 * limits).tolist())
+    if not sound:
+        return np.zeros(size, np.bool_)
+    return coco.decode(coco.merge(coco.frPyObjects(cast(Any, sound), height, width))).astype(
+        np.bool_
+    )

@@ -1,0 +1,246 @@
+"""COCO panoptic: every pixel belongs to a thing or to stuff; PNGs of segment ids and a JSON file.
+
+    ROOT/annotations/panoptic_SPLIT.json     {"images", "annotations", "categories"}
+    ROOT/annotations/panoptic_SPLIT/*.png    id = R + 256 G + 65536 B, 0 for none
+    ROOT/SPLIT/*.jpg
+
+The places that COCO is unpacked to are looked through; see `_JSON`, `_MAPS` and `_IMAGES`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainmask.data.coco_json import (
+    Category,
+    category_problems,
+    category_vocabulary,
+    class_of_category,
+    file_path,
+    read_json,
+    repeated,
+)
+from plainmask.data.files import file_problem, find_file, find_folder, refuse
+from plainmask.data.images import image_size, read_image
+from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.errors import InputError
+from plainmask.vocabulary import Vocabulary
+
+_JSON = (
+    "annotations/panoptic_{split}.json",
+    "annotations/panoptic_{split}2017.json",
+    "panoptic_{split}.json",
+    "panoptic_{split}2017.json",
+)
+_MAPS = ("annotations/{name}", "{name}", "annotations/{name}/{name}")
+_IMAGES = ("{split}", "{split}2017", "images/{split}", "images/{split}2017", "images")
+
+
+class PanopticRow(NamedTuple):
+    """One segment that a file lists for a picture."""
+
+    segment_id: int
+    class_id: int
+    crowd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One entry of `segments_info`."""
+
+    id: int
+    category_id: int
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    id: int | str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    image_id: int | str
+    file_name: str
+    segments_info: tuple[SegmentInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    images: tuple[_Image, ...]
+    annotations: tuple[_Annotation, ...]
+    categories: tuple[Category, ...] = ()
+
+
+def read_coco_panoptic(
+    root: str | Path,
+    split: str | None,
+    vocabulary: Vocabulary | None = None,
+    *,
+    things_only: bool = False,
+) -> list[Record]:
+    """List the pictures in the order of the file; nothing is decoded yet.
+
+    Args:
+        root: the folder of the data set.
+        split: such as train or val; the folders may also be called train2017 and so on.
+        vocabulary: the classes; names that the file states decide, not its numbers. None: those
+            that the file states.
+        things_only: leave stuff out, as if it were background.
+
+    Raises:
+        InputError: the JSON file, pictures, PNGs or something in them is missing or wrong (one
+            error for all of it). When a record is read: a PNG that does not belong to its picture.
+    """
+    root = Path(root)
+    path, content = _read(root, split)
+    if vocabulary is None:
+        vocabulary = category_vocabulary(content.categories, path)
+    names = {str(image.id): file_path(image.file_name) for image in content.images}
+    places = [place.format(split=split) for place in _IMAGES]
+    images = find_folder(root, places, list(names.values()), "pictures")
+    places = [place.format(name=path.stem) for place in _MAPS]
+    png_names = [annotation.file_name for annotation in content.annotations]
+    maps = find_folder(root, places, png_names, "panoptic PNGs")
+    class_of = class_of_category(content.categories, vocabulary)
+    used = Counter(
+        info.category_id for entry in content.annotations for info in entry.segments_info
+    )
+    problems = [
+        *_entry_problems(content),
+        *category_problems(used, class_of, content.categories, vocabulary),
+        *(problem for name in names.values() if (problem := file_problem(images / name))),
+        *(problem for name in png_names if (problem := file_problem(maps / name))),
+    ]
+    refuse(path, "these entries are wrong; correct them, or get the files again", problems)
+    stuff = vocabulary.stuff_ids if things_only else frozenset[int]()
+    records: list[Record] = []
+    for entry in content.annotations:
+        rows = [
+            PanopticRow(info.id, class_of[info.category_id], info.iscrowd)
+            for info in entry.segments_info
+        ]
+        name = names[str(entry.image_id)]
+        records.append(
+            Record(
+                id=PurePosixPath(name).with_suffix("").as_posix(),
+                load_image=partial(read_image, images / name),
+                load_segments=partial(
+                    read_panoptic_map, maps / entry.file_name, images / name, rows, stuff
+                ),
+                classes=frozenset(row.class_id for row in rows if not row.crowd) - stuff,
+            )
+        )
+    return records
+
+
+def coco_panoptic_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
+    """The classes that the data set states, by ascending category id.
+
+    Raises:
+        InputError: the JSON file is missing or wrong.
+    """
+    path, content = _read(Path(root), split)
+    return category_vocabulary(content.categories, path)
+
+
+def read_panoptic_map(
+    png_path: Path,
+    image_path: Path,
+    rows: Sequence[PanopticRow],
+    left_out: frozenset[int] = frozenset(),
+) -> Segments:
+    """Read a PNG of segment ids; segment ids are the track ids.
+
+    Ids that are not listed are void; segments without a pixel are left out.
+
+    Args:
+        png_path: the PNG.
+        image_path: its picture, which must be of the same size.
+        rows: the segments that are listed for it.
+        left_out: classes to treat as void.
+
+    Raises:
+        InputError: a file cannot be read, sizes differ, or none of the listed ids is in the PNG.
+    """
+    ids, size = read_color_ids(png_path), image_size(image_path)
+    if ids.shape != size:
+        raise InputError(
+            f"{png_path} is {ids.shape} high and wide, its picture {image_path} {size}; use the "
+            "pictures that belong to it, of the same resolution"
+        )
+    rows = sorted(rows)
+    listed = np.array([row.segment_id for row in rows], np.int32)
+    place = np.searchsorted(listed, ids).clip(max=max(0, len(listed) - 1))
+    found = listed[place] == ids if len(listed) else np.zeros(size, np.bool_)
+    present = np.bincount(place[found], minlength=len(listed)) > 0
+    if len(listed) and not present.any():
+        raise InputError(
+            f"{png_path} holds none of the {len(listed)} segment ids that are listed for it, such "
+            f"as {listed[0]}; it belongs to another file, or its colours were changed"
+        )
+    wanted = np.array([row.class_id not in left_out for row in rows], np.bool_)
+    kept = present & wanted
+    numbers = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SEGMENT), NO_SEGMENT)
+    index_map = numbers[np.where(found, place, -1)].astype(np.int32)
+    chosen = [row for row, keep in zip(rows, kept.tolist(), strict=True) if keep]
+    return Segments.of_map(
+        index_map,
+        [row.class_id for row in chosen],
+        [row.crowd for row in chosen],
+        [row.segment_id for row in chosen],
+    )
+
+
+def read_color_ids(path: Path) -> NDArray[np.int32]:
+    """(H, W) int32 ids that a PNG holds as colours: R + 256 G + 65536 B.
+
+    Raises:
+        InputError: it cannot be read, or its name is not that of a PNG.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: segment ids are kept in PNG files; others change colours")
+    red, green, blue = read_image(path).astype(np.int32).transpose(2, 0, 1)
+    return red + 256 * green + 65536 * blue
+
+
+def repeated_segments(name: str, infos: Sequence[SegmentInfo]) -> list[str]:
+    """One line per segment id that is listed twice for a picture or is not positive."""
+    problems = repeated([info.id for info in infos], f"{name}: segment id")
+    return problems + [f"{name}: segment id {info.id} is no id" for info in infos if info.id <= 0]
+
+
+def _read(root: Path, split: str | None) -> tuple[Path, _File]:
+    if split is None:
+        raise InputError(f"{root}: name a split, such as train or val")
+    candidates = [place.format(split=split) for place in _JSON]
+    path = find_file(root, candidates, "panoptic annotations")
+    content = read_json(path, _File)
+    if not content.annotations:
+        raise InputError(f"{path} lists no annotations")
+    return path, content
+
+
+def _entry_problems(content: _File) -> list[str]:
+    known = {str(image.id) for image in content.images}
+    problems = repeated([image.id for image in content.images], "image id")
+    stems = [file_path(image.file_name).rpartition(".")[0] for image in content.images]
+    problems += repeated(stems, "image name")
+    problems += repeated([entry.image_id for entry in content.annotations], "annotation of image")
+    problems += [
+        f"annotation {entry.file_name} is of image {entry.image_id}, which is unknown"
+        for entry in content.annotations
+        if str(entry.image_id) not in known
+    ]
+    for entry in content.annotations:
+        problems += repeated_segments(entry.file_name, entry.segments_info)
+    return problems

@@ -1,0 +1,246 @@
+"""YouTube-VIS 2019, 2021, 2022 and OVIS, and own data in their form: objects tracked in videos.
+
+    ROOT/SPLIT.json                 {"videos", "annotations", "categories"}
+    ROOT/SPLIT/JPEGImages/VIDEO/FRAME.jpg
+
+The places that these data sets are unpacked to are looked through; see `_JSON` and `_IMAGES`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from plainmask.data.coco_json import (
+    Category,
+    category_problems,
+    category_vocabulary,
+    class_of_category,
+    file_path,
+    read_json,
+    repeated,
+)
+from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines, rle_size
+from plainmask.data.files import file_problem, find_file, find_folder, natural_key, refuse
+from plainmask.data.images import read_image
+from plainmask.data.record import Record
+from plainmask.errors import InputError
+from plainmask.vocabulary import Vocabulary
+
+_JSON = (
+    "{split}.json",
+    "{split}/instances.json",
+    "instances_{split}.json",
+    "annotations/instances_{split}.json",
+    "annotations/annotations_{split}.json",
+    "annotations_{split}.json",
+)
+_IMAGES = ("{split}/JPEGImages", "{split}/images", "{split}", "JPEGImages", "images")
+
+
+@dataclass(frozen=True, slots=True)
+class _Video:
+    id: int | str
+    file_names: tuple[str, ...]
+    width: int = 0
+    height: int = 0
+
+    @property
+    def size(self) -> Size | None:
+        """(H, W) as stated; None where it is not, or makes no sense."""
+        return (self.height, self.width) if min(self.height, self.width) > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    id: int
+    video_id: int | str
+    category_id: int
+    segmentations: tuple[Any, ...] | None = None
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    videos: tuple[_Video, ...]
+    annotations: tuple[_Track, ...] | None = None
+    categories: tuple[Category, ...] = ()
+
+
+def read_youtube_vis(
+    root: str | Path, split: str | None, vocabulary: Vocabulary | None = None
+) -> list[Record]:
+    """List the frames of all videos, by ascending video id; nothing is decoded yet.
+
+    Segments are the objects of a frame; their track ids are the annotation ids. Frames of a file
+    without annotations (validation and test splits as published) are unlabelled. Stated boxes,
+    areas and lengths are not looked at.
+
+    Args:
+        root: the folder of the data set.
+        split: such as train or valid; `gt`, `gt_short` and `gt_long` are annotations of the
+            frames of valid (YouTube-VIS 2022).
+        vocabulary: the classes; names that the file states decide, not its numbers. None: those
+            that the file states.
+
+    Raises:
+        InputError: the JSON file, the frames or something in them is missing or wrong (one error
+            for all of it). When a record is read: an outline is damaged, or sizes differ.
+    """
+    root = Path(root)
+    path, content = _read(root, split)
+    if vocabulary is None:
+        vocabulary = category_vocabulary(content.categories, path)
+    names = [file_path(name) for video in content.videos for name in video.file_names]
+    frames_split = "valid" if str(split).startswith("gt") else str(split)
+    places = [place.format(split=frames_split) for place in _IMAGES]
+    folder = find_folder(root, places, names, "video frames")
+    class_of = class_of_category(content.categories, vocabulary)
+    tracks = content.annotations or ()
+    used = Counter(track.category_id for track in tracks)
+    problems = [
+        *_video_problems(content.videos),
+        *_track_problems(content.videos, tracks),
+        *category_problems(used, class_of, content.categories, vocabulary),
+        *(problem for name in names if (problem := file_problem(folder / name))),
+    ]
+    refuse(path, "these entries are wrong; correct them, or get the files again", problems)
+    sequences = _sequence_names(content.videos)
+    tracks_of: dict[str, list[_Track]] = {}
+    for track in tracks:
+        tracks_of.setdefault(str(track.video_id), []).append(track)
+    videos = sorted(content.videos, key=lambda video: natural_key(str(video.id)))
+    return [
+        record
+        for video in videos
+        for record in _frames(
+            video,
+            sequences[str(video.id)],
+            folder,
+            tracks_of.get(str(video.id), []) if tracks else None,
+            class_of,
+        )
+    ]
+
+
+def youtube_vis_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
+    """The classes that the data set states, by ascending category id.
+
+    Raises:
+        InputError: the JSON file is missing or wrong.
+    """
+    path, content = _read(Path(root), split)
+    return category_vocabulary(content.categories, path)
+
+
+def youtube_vis_ids(root: str | Path, split: str | None) -> dict[str, int | str]:
+    """The id that a result file gives each video, by the video's name in the records.
+
+    Raises:
+        InputError: the JSON file is missing or wrong.
+    """
+    _, content = _read(Path(root), split)
+    names = _sequence_names(content.videos)
+    return {names[str(video.id)]: video.id for video in content.videos}
+
+
+def _read(root: Path, split: str | None) -> tuple[Path, _File]:
+    if split is None:
+        raise InputError(f"{root}: name a split, such as train or valid")
+    candidates = [place.format(split=split) for place in _JSON]
+    path = find_file(root, candidates, "video annotations")
+    content = read_json(path, _File)
+    if not content.videos:
+        raise InputError(f"{path} lists no videos")
+    return path, content
+
+
+def _sequence_names(videos: Sequence[_Video]) -> dict[str, str]:
+    """A name for each video, by its id: its folder, or the id where folders do not tell apart."""
+    folders = {
+        str(video.id): {str(PurePosixPath(file_path(name)).parent) for name in video.file_names}
+        for video in videos
+    }
+    counts = Counter(folder for found in folders.values() for folder in found)
+    return {
+        key: folder
+        if len(found) == 1 and counts[folder := next(iter(found))] == 1 and folder != "."
+        else key
+        for key, found in folders.items()
+    }
+
+
+def _frames(
+    video: _Video,
+    sequence: str,
+    folder: Path,
+    tracks: Sequence[_Track] | None,
+    class_of: Mapping[int, int],
+) -> Iterator[Record]:
+    """The records of one video; tracks None: not annotated."""
+    for place, name in enumerate(map(file_path, video.file_names)):
+        image_path = folder / name
+        load, classes = None, None
+        if tracks is not None:
+            outlines = tuple(
+                Outline(form, class_of[track.category_id], track.iscrowd, track.id)
+                for track in tracks
+                if not is_absent(form := (track.segmentations or ())[place])
+            )
+            load = partial(read_outlines, outlines, video.size, image_path)
+            classes = frozenset(outline.class_id for outline in outlines if not outline.crowd)
+        yield Record(
+            id=f"{sequence}/{PurePosixPath(name).stem}",
+            load_image=partial(read_image, image_path),
+            load_segments=load,
+            sequence=sequence,
+            frame=place,
+            classes=classes,
+        )
+
+
+def _video_problems(videos: Sequence[_Video]) -> list[str]:
+    problems = repeated([video.id for video in videos], "video id")
+    problems += [f"video {video.id} has no frames" for video in videos if not video.file_names]
+    for video in videos:
+        stems = [PurePosixPath(file_path(name)).stem for name in video.file_names]
+        problems += repeated(stems, f"video {video.id}: frame")
+    return problems
+
+
+def _track_problems(videos: Sequence[_Video], tracks: Sequence[_Track]) -> list[str]:
+    problems = repeated([track.id for track in tracks], "annotation id")
+    video_of = {str(video.id): video for video in videos}
+    for track in tracks:
+        video = video_of.get(str(track.video_id))
+        if video is None:
+            problems.append(f"annotation {track.id} is of video {track.video_id}, which is unknown")
+        elif track.segmentations is None:
+            problems.append(f"annotation {track.id} has no segmentations")
+        elif len(track.segmentations) != len(video.file_names):
+            problems.append(
+                f"annotation {track.id} has {len(track.segmentations)} segmentations, its video "
+                f"{video.id} {len(video.file_names)} frames"
+            )
+        else:
+            problems += _size_problems(track, video)
+    return problems
+
+
+def _size_problems(track: _Track, video: _Video) -> list[str]:
+    """At most one line: run lengths of another size than the video is stated to have."""
+    for place, form in enumerate(track.segmentations or ()):
+        try:
+            size = rle_size(form)
+        except InputError as cause:
+            return [f"annotation {track.id}, frame {place}: {cause}"]
+        if size is not None and video.size is not None and size != video.size:
+            return [
+                f"annotation {track.id}, frame {place}: run lengths are for a size of {size}, "
+                f"the video's is {video.size}"
+            ]
+    return []
