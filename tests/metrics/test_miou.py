@@ -23,9 +23,10 @@ def percent(values: list[float | None]) -> list[Any]:
 
 
 OFFICIAL, PMT = ("official", "cityscapes"), ("pmt", "torchmetrics_none_then_mean")
+VSPW = ("vspw", "detectron2")
 
 
-# The published measurement cannot take void predictions.
+# The published measurements cannot take void predictions.
 @pytest.mark.parametrize(
     ("case", "rule", "tool"),
     [
@@ -34,6 +35,8 @@ OFFICIAL, PMT = ("official", "cityscapes"), ("pmt", "torchmetrics_none_then_mean
         ("void_prediction", *OFFICIAL),
         ("all_present", *PMT),
         ("absent", *PMT),
+        ("all_present", *VSPW),
+        ("absent", *VSPW),
     ],
 )
 def test_reference(case: str, rule: Any, tool: str):

@@ -18,8 +18,9 @@ class MeanIoU:
         names: the classes, in the order of their ids 0..C-1.
         ignore: pixels whose target is this value do not count.
         rule: which classes are in the mean. "official" (Cityscapes, mmsegmentation): those that
-            occur in targets or predictions. "pmt" (as the published figures were measured): all,
-            absent ones as 0; on complete benchmarks both agree.
+            occur in targets or predictions. "pmt" (as the published figures of images were
+            measured): all, absent ones as 0. "vspw" (as those of videos): those that occur in
+            targets. On complete benchmarks all agree.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class MeanIoU:
         names: Sequence[str],
         *,
         ignore: int = 255,
-        rule: Literal["official", "pmt"] = "official",
+        rule: Literal["official", "pmt", "vspw"] = "official",
     ):
         self.names = tuple(names)
         self.ignore = ignore
@@ -72,7 +73,12 @@ class MeanIoU:
         hits = np.diagonal(self.confusion)
         unions = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - hits
         ious = 100 * hits / np.maximum(unions, 1)
-        counted = ious if self.rule == "pmt" else ious[unions > 0]
+        in_mean = {
+            "official": unions > 0,
+            "pmt": np.ones_like(unions, np.bool_),
+            "vspw": self.confusion.sum(1) > 0,
+        }
+        counted = ious[in_mean[self.rule]]
         return {
             "mIoU": float(counted.mean()) if counted.size else None,
             "per_class": {

@@ -1,0 +1,79 @@
+"""AP of instances in images, as COCO's official tool computes it for masks.
+
+Letters: D detections, G targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plainmask.metrics.ap import Outcome, PrecisionRecall, SizeRanges, group_by_class, match
+from plainmask.metrics.masks import areas_of, intersections_of
+from plainmask.rle import Rle
+
+SIZES = SizeRanges(small=32**2, medium=96**2)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object of a result or of a target."""
+
+    class_id: int
+    """0..C-1."""
+    rle: Rle
+    score: float = 1.0
+    """How sure a result is, 0..1."""
+    crowd: bool = False
+    """Of a target: stands for a group of objects, which is forgiven."""
+    area: float | None = None
+    """Of a target: pixels as the annotation file states them; None: those of the mask."""
+
+
+class InstanceAP:
+    """Average precision and recall over all images given to `update`."""
+
+    def __init__(self, names: Sequence[str]):
+        self.curves = PrecisionRecall(names)
+
+    def update(self, results: Sequence[Instance], targets: Sequence[Instance]) -> None:
+        """Count one image.
+
+        Args:
+            results: the detections; of equal scores the first counts as surer.
+            targets: the annotation, crowds included.
+
+        Raises:
+            InputError: masks of different sizes, or a class id out of range.
+        """
+        for class_id, mine, theirs in group_by_class(results, targets):
+            self.curves.add(class_id, _outcome(mine, theirs))
+
+    def figures(self) -> dict[str, Any]:
+        """The figures so far, in percent; see `PrecisionRecall.figures`."""
+        return self.curves.figures()
+
+
+def _outcome(results: Sequence[Instance], targets: Sequence[Instance]) -> Outcome:
+    """Match the objects of one class."""
+    masks, target_masks = [r.rle for r in results], [t.rle for t in targets]
+    areas, target_areas = areas_of(masks), areas_of(target_masks)
+    crowd = np.array([target.crowd for target in targets], np.bool_)
+    shared = intersections_of(masks, target_masks)
+    # On a crowd it only counts how much of the detection lies there.
+    union = areas[:, None] + np.where(crowd, 0, target_areas - shared)
+    stated = [
+        counted if target.area is None else target.area
+        for target, counted in zip(targets, target_areas.tolist(), strict=True)
+    ]
+    return match(
+        shared / np.maximum(union, 1),
+        np.array([result.score for result in results], np.float64),
+        areas.astype(np.float64),
+        np.array(stated, np.float64),
+        crowd,
+        SIZES,
+    )

@@ -1,0 +1,212 @@
+"""Panoptic maps as metrics take them, and how the segments of two of them lie on each other.
+
+Letters: H W image size, N segments of a map, G of the target, D of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainmask.errors import InputError
+
+MAX_ID = (1 << 24) - 1
+"""The largest segment id: ids are colours in the files, R + 256 G + 65536 B."""
+
+_VOID = -1
+
+
+@dataclass(frozen=True)
+class Region:
+    """One segment of a panoptic map: a row of its table."""
+
+    id: int
+    """1..`MAX_ID`, constant over a video."""
+    class_id: int
+    """0..C-1."""
+    crowd: bool = False
+    """Stands for a group of objects: never a target, and forgives what lies on it."""
+    area: int | None = None
+    """Number of pixels as the annotation file states it; None: as many as the map has."""
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticMap:
+    """A picture cut into disjoint segments, of a result or of a target."""
+
+    index_map: NDArray[np.int32]
+    """(H, W): the segment of each pixel, 0..N-1; -1 for void, or nothing."""
+    ids: NDArray[np.int64]
+    """(N,): no two alike; the same segment has the same id in all frames of a video."""
+    class_ids: NDArray[np.int64]
+    """(N,) in 0..C-1."""
+    crowd: NDArray[np.bool_]
+    """(N,): see `Region.crowd`."""
+    areas: NDArray[np.int64]
+    """(N,): pixels, as counted or as stated by the annotation file."""
+
+    @classmethod
+    def of(
+        cls,
+        index_map: NDArray[np.int32],
+        ids: NDArray[Any],
+        class_ids: NDArray[Any],
+        crowd: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """The map of segments that are numbered from 0 already; areas are counted.
+
+        Args:
+            index_map: (H, W) in -1..N-1.
+            ids: (N,) integers, no two alike.
+            class_ids: (N,) integers.
+            crowd: (N,); None: no segment is a crowd.
+        """
+        count = len(ids)
+        areas = np.bincount(index_map.ravel() + 1, minlength=count + 1)[1:]
+        assert len(areas) == count == len(class_ids) == len(np.unique(ids)), "one row per segment"
+        flags = np.zeros(count, np.bool_) if crowd is None else crowd
+        return cls(index_map, ids.astype(np.int64), class_ids.astype(np.int64), flags, areas)
+
+    @classmethod
+    def from_ids(
+        cls, id_map: NDArray[Any], regions: Sequence[Region], *, others_are_void: bool = False
+    ) -> Self:
+        """The map of a picture of segment ids and its table.
+
+        A region that is listed and has no pixel stays in the table, with area 0 unless stated.
+
+        Args:
+            id_map: (H, W) integers in 0..`MAX_ID`, 0 for void.
+            regions: one for each id of the map, in any order.
+            others_are_void: whether ids that the table does not list are void, not an error.
+
+        Raises:
+            InputError: ids out of range, listed twice, or in the map and not in the table.
+        """
+        ids = np.array([region.id for region in regions], np.int64)
+        _check_ids(id_map, ids)
+        # Zeros cost nothing until they are touched, however large the ids.
+        number_of_id = np.zeros(int(max(id_map.max(initial=0), ids.max(initial=0))) + 1, np.int32)
+        number_of_id[ids] = np.arange(1, len(ids) + 1)
+        index_map = number_of_id[id_map] - 1
+        unlisted = id_map[(index_map == _VOID) & (id_map != 0)]
+        if unlisted.size and not others_are_void:
+            raise InputError(
+                f"the map holds the id {unlisted[0]} ({(unlisted == unlisted[0]).sum()} pixels), "
+                "which its table of segments does not list"
+            )
+        classes = np.array([region.class_id for region in regions], np.int64)
+        crowd = np.array([region.crowd for region in regions], np.bool_)
+        counted = cls.of(index_map, ids, classes, crowd)
+        areas = [
+            counted if region.area is None else region.area
+            for region, counted in zip(regions, counted.areas.tolist(), strict=True)
+        ]
+        return cls(index_map, ids, classes, crowd, np.array(areas, np.int64))
+
+    def __len__(self) -> int:
+        """N, the number of segments."""
+        return len(self.ids)
+
+
+def _check_ids(id_map: NDArray[Any], ids: NDArray[np.int64]) -> None:
+    low, high = int(id_map.min(initial=0)), int(id_map.max(initial=0))
+    if low < 0 or high > MAX_ID:
+        raise InputError(f"segment ids must be in 0..{MAX_ID}, the map holds {low}..{high}")
+    if ids.size and (ids.min() < 1 or ids.max() > MAX_ID):
+        raise InputError(
+            f"segment ids must be in 1..{MAX_ID}, the table lists {ids.min()}..{ids.max()}"
+        )
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"the table of segments lists the id {values[counts > 1][0]} twice")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The segments of one of two maps, in the order in which they are listed."""
+
+    ids: NDArray[np.int64]
+    """(N,): no two alike."""
+    class_ids: NDArray[np.int64]
+    """(N,)."""
+    crowd: NDArray[np.bool_]
+    """(N,)."""
+    areas: NDArray[np.int64]
+    """(N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """How the segments of a target and of a result lie on each other; no pixels are kept."""
+
+    target: Side
+    result: Side
+    pixels: NDArray[np.int64]
+    """(G+1, D+1): pixels that segment g-1 of the target and d-1 of the result share; row 0 is the
+    target's void, column 0 where the result has nothing."""
+
+    @classmethod
+    def between(cls, result: PanopticMap, target: PanopticMap) -> Self:
+        """Compare two maps of one picture.
+
+        Raises:
+            InputError: they have different sizes.
+        """
+        if result.index_map.shape != target.index_map.shape:
+            raise InputError(
+                f"a result of size {result.index_map.shape} for a target of "
+                f"{target.index_map.shape}"
+            )
+        rows, columns = len(target) + 1, len(result) + 1
+        cells = (target.index_map + 1) * columns + (result.index_map + 1)
+        pixels = np.bincount(cells.ravel(), minlength=rows * columns).reshape(rows, columns)
+        return cls(_side(target), _side(result), pixels)
+
+
+def _side(value: PanopticMap) -> Side:
+    return Side(value.ids, value.class_ids, value.crowd, value.areas)
+
+
+def join(overlaps: Sequence[Overlap]) -> Overlap:
+    """The overlap of several frames as if they were one picture: segments of equal id are one tube.
+
+    Areas and pixels are summed; class and crowd are those of the first frame that lists the id.
+    """
+    if len(overlaps) == 1:
+        return overlaps[0]
+    target, rows = _join_sides([overlap.target for overlap in overlaps])
+    result, columns = _join_sides([overlap.result for overlap in overlaps])
+    pixels = np.zeros((len(target.ids) + 1, len(result.ids) + 1), np.int64)
+    for overlap, row, column in zip(overlaps, rows, columns, strict=True):
+        pixels[np.ix_(row, column)] += overlap.pixels  # no id occurs twice in one frame
+    return Overlap(target, result, pixels)
+
+
+def _join_sides(sides: Sequence[Side]) -> tuple[Side, list[NDArray[np.int64]]]:
+    """The tubes by first appearance, and for each frame where its void and segments went."""
+    values, first, inverse = np.unique(
+        _concatenate(side.ids for side in sides), return_index=True, return_inverse=True
+    )
+    rank = np.empty(len(values), np.int64)
+    rank[np.argsort(first)] = np.arange(len(values))
+    place = rank[inverse]
+    kept = np.sort(first)
+    joined = Side(
+        _concatenate(side.ids for side in sides)[kept],
+        _concatenate(side.class_ids for side in sides)[kept],
+        _concatenate(side.crowd for side in sides)[kept],
+        np.bincount(
+            place, _concatenate(side.areas for side in sides), minlength=len(values)
+        ).astype(np.int64),
+    )
+    ends = np.cumsum([len(side.ids) for side in sides])[:-1]
+    return joined, [np.append(0, part + 1) for part in np.split(place, ends)]
+
+
+def _concatenate(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(list(parts))

@@ -1,0 +1,5 @@
+"""Official result files of video benchmarks, read and checked, with the annotation they belong to.
+
+One module a format. Only what is scored is read: no pictures are needed, and annotations are taken
+as the official tools take them, with stated areas and in the order of the file. No torch here.
+"""
