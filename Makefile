@@ -1,6 +1,7 @@
 # make env   the environment (.venv) with everything the tests need; a second run reinstalls nothing
 # make test  environment, lint, types, tests
-# make demo  environment, encoder weights, one real photograph segmented (IMAGE=path for your own)
+# make demo  environment, encoder weights, a real photograph segmented and a real video followed
+#            (IMAGE=path, VIDEO=path for your own)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ test-fast: env
 	$(BIN)/pytest -m "not slow"
 
 demo: env
-	$(BIN)/python tools/demo.py $(if $(IMAGE),--image "$(IMAGE)")
+	$(BIN)/python tools/demo.py $(if $(IMAGE),--image "$(IMAGE)") $(if $(VIDEO),--video "$(VIDEO)")
 
 clean:
 	rm -rf $(VENV) out

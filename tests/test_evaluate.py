@@ -24,7 +24,7 @@ def record(seed: int, classes: np.ndarray) -> Record:
     """A record whose annotation is a map of class ids, VOID where there is none."""
     ids = np.unique(classes[classes != VOID])
     index_map = np.where(classes == VOID, VOID, np.searchsorted(ids, classes)).astype(np.int32)
-    segments = Segments(index_map, ids.astype(np.int64), np.zeros(len(ids), np.bool_))
+    segments = Segments.of_map(index_map, ids)
     return Record(str(seed), lambda: picture(seed), lambda: segments)
 
 
@@ -43,7 +43,7 @@ def test_own_results_are_perfect_and_void_does_not_count(segmenter: Segmenter):
     calls: list[tuple[int, int]] = []
     found = evaluate(segmenter, records, on_record=lambda *call: calls.append(call))
     assert found.figures == {"mIoU": 100.0}
-    assert found.num_images == 2
+    assert found.count == 2
     assert calls == [(1, 2), (2, 2)]
     assert found.protocol.startswith("input stride 48")
     assert "official" in found.protocol
@@ -82,7 +82,7 @@ def test_records_are_read_one_at_a_time(segmenter: Segmenter):
 
 
 def test_target_map():
-    segments = Segments(np.array([[0, 1, VOID]], np.int32), np.array([2, 0]), np.zeros(2, np.bool_))
+    segments = Segments.of_map(np.array([[0, 1, VOID]], np.int32), [2, 0])
     assert target_map(segments).tolist() == [[2, 0, IGNORE]]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
@@ -26,7 +27,7 @@ from plainmask.encoder.weights import load_encoder, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
 from plainmask.geometry import InputProtocol
 from plainmask.head import EncoderRef, Head, HeadConfig
-from plainmask.official import PUBLISHED
+from plainmask.published import PUBLISHED
 from plainmask.vocabulary import Vocabulary
 
 PMT_SMALL = "tue-mps/coco_panoptic_pmt_small_640_dinov3"
@@ -267,7 +268,7 @@ def test_what_is_published(name: str, encoder: str, size: int, rest: dict[str, A
     assert len(vocabulary) == rest["classes"]
     if rest is COCO_PANOPTIC:  # 80 things, then 53 stuff
         assert [entry.thing for entry in vocabulary.classes] == [True] * 80 + [False] * 53
-    assert len(PUBLISHED) == 7
+    assert len(PUBLISHED) == 7 + 35
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["flat", "wrapped"])
@@ -290,6 +291,42 @@ def test_a_published_name_is_all_that_is_needed(
 
     given = plainmask.load_official(pmt_small, encoder, input_size=640, device="cpu")
     assert torch.equal(segmenter.logits(pixels()).class_logits, given.logits(pixels()).class_logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "size", "vocabulary", "top_k"),
+    [
+        (
+            "PMT_Video/Dinov3_online/yt-2019_dinov3_online_69.2.pth",
+            "instance",
+            448,
+            "ytvis2019",
+            10,
+        ),
+        ("LVMT/Dinov3_online/ovis_small_dinov3_online_39.1.pth", "instance", 544, "ovis", 20),
+        ("LVMT/Dinov3_online/vipseg_dinov3_online_60.3_53.4.pth", "panoptic", 720, "vipseg", 10),
+    ],
+)
+def test_published_video_files_hold_all_that_is_needed(
+    hub: Hub, tmp_path: Path, name: str, task: str, size: int, vocabulary: str, top_k: int
+):
+    state = below(golden("video_pmt_dinov3"), "weights/")
+    rows = len(Vocabulary.load(vocabulary)) + 1
+    state["backbone.decoder.class_head.weight"] = torch.randn(rows, 64)
+    state["backbone.decoder.class_head.bias"] = torch.randn(rows)
+    name = f"tue-mps/{name}"
+    repository, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
+    hub.repositories[repository] = {file: pickled({"model": state, "iteration": 3}, tmp_path)}
+    segmenter = plainmask.load(name, device="cpu")
+    (head,) = segmenter.heads.values()
+    config = head.config
+    assert (config.name, config.task, config.thresholds.top_k) == (name, task, top_k)
+    assert config.input == InputProtocol(kind="video", size=size)
+    assert config.vocabulary.name == Vocabulary.load(vocabulary).name
+    assert head.encoder is segmenter.encoder  # its own: the released one was not asked for
+    assert not any("facebook" in line for line in hub.requests)
+    result = segmenter.stream().step(np.zeros((40, 60, 3), np.uint8))
+    assert result.image_size == (40, 60)
 
 
 def test_safetensors_are_preferred_to_a_pickle(

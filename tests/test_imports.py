@@ -16,17 +16,24 @@ SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"allocator", "atomic", "card", "data.record", "geometry", "rle", "vocabulary"},
-    {"draw", "metrics", "segments"},
+    {"allocator", "atomic", "card", "data.record", "evaluation", "geometry", "rle", "vocabulary"},
+    {"draw", "segments", "tracks"},
+    {"metrics"},
     {"formats"},
     {"results"},
     {"encoder"},
+    {"propagation"},
     {"decoder"},
-    {"hub", "official", "tasks"},
+    {"hub", "official", "published", "tasks"},
     {"head"},
-    {"data"},
-    {"segmenter"},
-    {"evaluate"},
+    {"data", "shared_pass"},
+    {"stream", "video"},
+    {"tracking"},
+    {"video.follow"},
+    {"result_files", "segmenter"},
+    {"loading"},
+    {"evaluate", "evaluate_results"},
+    {"evaluate_videos"},
     {"training"},
     {"cli"},
     {"__main__"},
@@ -37,16 +44,43 @@ WITHOUT_TORCH = {
     "allocator",
     "atomic",
     "card",
+    "data.camvid_clips",
+    "data.coco_instances",
+    "data.coco_json",
+    "data.coco_masks",
+    "data.coco_panoptic",
+    "data.files",
     "data.images",
+    "data.label_folder",
+    "data.reader",
     "data.record",
+    "data.video_folder",
+    "data.vipseg",
+    "data.vspw",
+    "data.youtube_vis",
     "draw",
     "errors",
+    "evaluate_results",
+    "evaluation",
     "formats",
     "geometry",
     "metrics",
+    "result_files",
     "results",
     "rle",
     "segments",
+    "tracks",
+    "video.container",
+    "video.extra",
+    "video.frames",
+    "video.growing",
+    "video.live",
+    "video.mp4",
+    "video.pictures",
+    "video.sinks",
+    "video.sources",
+    "video.summary",
+    "video.tables",
     "vocabulary",
 }
 """Rooms that work where torch is not even loaded: results can be scored and drawn anywhere."""
@@ -67,7 +101,8 @@ CORE = {
 }
 """What an installation without extras has."""
 
-TRAINING_ONLY = {"lightning_fabric", "torch.utils.tensorboard"}
+EXTRAS = {"av": "video", "lightning_fabric": "training", "torch.utils.tensorboard": "training"}
+"""What comes with an extra, and the room that alone may use it."""
 
 PUBLIC = [
     "Encoder",
@@ -81,6 +116,8 @@ PUBLIC = [
     "Segment",
     "Segmenter",
     "SemanticResult",
+    "State",
+    "Stream",
     "Vocabulary",
     "WeightsError",
     "load",
@@ -197,9 +234,9 @@ def test_extras_are_imported_by_their_one_user(module: str):
         if not found.on_load:
             continue
         package = found.target.split(".")[0]
-        needs_extra = any(found.target.startswith(name) for name in TRAINING_ONLY)
-        if needs_extra:
-            assert room_of(module) == "training", f"line {found.line}: {found.target}"
+        users = [room for name, room in EXTRAS.items() if f"{found.target}.".startswith(f"{name}.")]
+        if users:
+            assert users == [room_of(module)], f"line {found.line}: {found.target}"
         else:
             assert package in CORE | sys.stdlib_module_names, f"line {found.line}: {package}"
 
@@ -229,6 +266,12 @@ def test_results_and_metrics_come_without_torch():
     loaded = loaded_after(statements)
     assert "numpy" in loaded
     assert not loaded & {"torch", "huggingface_hub", "supervision", "matplotlib"}
+
+
+def test_pyav_is_loaded_for_video_files_alone():
+    loaded = loaded_after("import plainmask.video.sources, plainmask.video.sinks")
+    assert "numpy" in loaded
+    assert "av" not in loaded
 
 
 def test_importing_takes_less_than_two_seconds():

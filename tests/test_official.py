@@ -15,9 +15,10 @@ from plainmask.decoder import PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.weights import load_strictly
 from plainmask.errors import HeadError, InputError, WeightsError
-from plainmask.official import PUBLISHED, read_checkpoint
+from plainmask.loading import load_official
+from plainmask.official import read_checkpoint
+from plainmask.published import PUBLISHED
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.segmenter import load_official
 from tiny import tiny_encoder, tiny_encoder_state
 
 MODEL = 2e-5

@@ -15,7 +15,8 @@ from plainmask.encoder.weights import load_encoder
 from plainmask.errors import HeadError, InputError
 from plainmask.geometry import InputProtocol
 from plainmask.head import EncoderRef, Head, HeadConfig
-from plainmask.segmenter import Segmenter, load
+from plainmask.loading import load
+from plainmask.segmenter import Segmenter
 from plainmask.vocabulary import Vocabulary
 
 

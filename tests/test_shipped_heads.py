@@ -40,6 +40,17 @@ def test_street_semantic_passes_its_floor():
     assert len(config.provenance.per_class) == 11
 
 
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [("moving-objects", ("AP", "J"))],
+)
+def test_video_heads_are_shipped_with_their_figures(name: str, metrics: tuple[str, ...]):
+    config = read_config(HEADS[name])
+    assert config.decoder.propagation == "gru"
+    for metric in metrics:
+        assert any(place.split(" ")[0] == metric for place in config.provenance.figures)
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_runs_on_a_picture(name: str, tmp_path: Path):
     try:

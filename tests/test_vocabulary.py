@@ -19,6 +19,7 @@ SIZES = {
     "cityscapes": (19, 8),
     "coco_instance": (80, 80),
     "coco_panoptic": (133, 80),
+    "moving_object": (1, 1),
     "ovis": (25, 25),
     "vipseg": (124, 58),
     "voc": (21, 20),

@@ -5,6 +5,7 @@ file without being told the number of heads.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,7 +16,8 @@ from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.geometry import InputProtocol
 from plainmask.head import EncoderRef, Head, HeadConfig
-from plainmask.tasks import Task
+from plainmask.propagation import Propagation
+from plainmask.tasks import Task, Thresholds
 from plainmask.vocabulary import Vocabulary
 
 WIDTH, DEPTH, PATCH = 64, 4, 16
@@ -90,3 +92,24 @@ def tiny_head(task: Task, encoder: Encoder, num_classes: int = 3) -> Head:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Head(head, PlainMaskDecoder(config).eval())
+
+
+def tiny_video_head(
+    task: Task, encoder: Encoder, propagation: Propagation = "gru", **updates: Any
+) -> Head:
+    """A head that propagates, and that is easily sure of something."""
+    image = tiny_head(task, encoder)
+    config = image.config.decoder.model_copy(update={"propagation": propagation})
+    updates = {
+        "decoder": config,
+        "name": f"tiny-video-{task}",
+        "thresholds": Thresholds(score=0.3, overlap=0.1, top_k=5),
+        "input": InputProtocol(kind="video", size=48),
+    } | updates
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        decoder = PlainMaskDecoder(config).eval()
+    with torch.no_grad():
+        decoder.predict.classify.weight.mul_(4)
+        decoder.queries.mul_(3)
+    return Head(image.config.model_copy(update=updates), decoder)

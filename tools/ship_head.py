@@ -2,7 +2,7 @@
 
     python tools/ship_head.py runs/street-semantic --data ../shared/data/camvid --split test
 
-Evaluates `RUN/head`, writes figures and command into its config and README, and saves it in
+Evaluates `RUN/head`, writes figures and commands into its config and README, and saves it in
 float16 as src/plainmask/heads/NAME. For the last step of a release; never to choose settings.
 """
 
@@ -10,41 +10,74 @@ import argparse
 from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.label_folder import read_label_folder
+from plainmask.data.reader import DataFormat, guess_format, read_dataset
 from plainmask.evaluate import evaluate, label_vocabulary
+from plainmask.evaluate_videos import evaluate_videos
+from plainmask.evaluation import Evaluation
 from plainmask.head import Head
-from plainmask.segmenter import Segmenter, load
+from plainmask.loading import load
+from plainmask.segmenter import Segmenter
 
 HEADS = Path(__file__).parents[1] / "src" / "plainmask" / "heads"
+STATED = {
+    "semantic": ("mIoU", "mVC8", "mVC16"),
+    "instance": ("AP", "AP50", "AR10", "J", "IDF1"),
+    "panoptic": ("VPQ", "STQ"),
+}
+"""Figures that a head's card states, those of its task that were measured."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", nargs="+", default=["test"])
+    parser.add_argument("--protocol", choices=("online", "offline"), default="offline")
     options = parser.parse_args()
 
     keep_freed_memory()
     trained = Head.load(options.run / "head")
-    folder = trained.save(HEADS / trained.config.name)  # measured as shipped, in float16
+    name = trained.config.name
+    folder = trained.save(HEADS / name)  # measured as shipped, in float16
     segmenter: Segmenter = load(folder)
-    head = segmenter.heads[trained.config.name]
-    records = read_label_folder(
-        options.data, options.split, label_vocabulary(head.config.vocabulary, options.data)
-    )
-    found = evaluate(segmenter, records)
-    name = f"mIoU on {options.data.name} {options.split} ({len(records)} images)"
-    provenance = head.config.provenance.model_copy(
+    is_video = trained.config.decoder.propagation != "none"
+    format: DataFormat = guess_format(options.data) if is_video else "label_folder"
+    figures: dict[str, float] = {}
+    commands: list[str] = []
+    found: Evaluation | None = None
+    for split in reversed(options.split):
+        found = measure(segmenter, options.data, split, format, options.protocol)
+        for metric in reversed(STATED[trained.config.task]):
+            if (value := found.figures.get(metric)) is not None:
+                place = f"{metric} on {options.data.name} {split} ({found.count} {found.unit})"
+                figures = {place: float(value)} | figures
+        tail = f" --protocol {options.protocol}" if is_video else ""
+        commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{tail}")
+    assert found is not None
+    provenance = segmenter.heads[name].config.provenance.model_copy(
         update={
-            "figures": {name: found.figures["mIoU"]},
+            "figures": figures,
             "per_class": found.per_class,
-            "command": f"plainmask eval {head.config.name} {options.data} --split {options.split}",
+            "command": "; ".join(commands),
         }
     )
-    shipped = head.config.model_copy(update={"provenance": provenance})
-    Head(shipped, head.decoder).save(folder)
-    print(f"{name}: {found.figures['mIoU']:.2f}\n{folder}")
+    shipped = segmenter.heads[name].config.model_copy(update={"provenance": provenance})
+    Head(shipped, segmenter.heads[name].decoder).save(folder)
+    print("\n".join(f"{place}: {value:.2f}" for place, value in figures.items()))
+    print(found.per_class, folder, sep="\n")
+
+
+def measure(
+    segmenter: Segmenter, data: Path, split: str, format: DataFormat, protocol: str
+) -> Evaluation:
+    """Figures of the only head on one split."""
+    (head,) = segmenter.heads.values()
+    records = read_dataset(format, data, split, label_vocabulary(head.config.vocabulary, data))
+    if records[0].sequence is None:
+        return evaluate(segmenter, records)
+    return evaluate_videos(
+        segmenter, records, protocol="online" if protocol == "online" else "offline"
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from plainmask.encoder.weights import load_encoder
     from plainmask.errors import HeadError, InputError, PlainmaskError, WeightsError
     from plainmask.head import Head
+    from plainmask.loading import load, load_official
+    from plainmask.propagation import State
     from plainmask.results import InstanceResult, PanopticResult, Segment, SemanticResult
-    from plainmask.segmenter import Segmenter, load, load_official
+    from plainmask.segmenter import Segmenter
+    from plainmask.stream import Stream
     from plainmask.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
@@ -35,11 +38,13 @@ _HOMES = {
     "Segment": "results",
     "Segmenter": "segmenter",
     "SemanticResult": "results",
+    "State": "propagation",
+    "Stream": "stream",
     "Vocabulary": "vocabulary",
     "WeightsError": "errors",
-    "load": "segmenter",
+    "load": "loading",
     "load_encoder": "encoder.weights",
-    "load_official": "segmenter",
+    "load_official": "loading",
 }
 
 __all__ = [
@@ -54,6 +59,8 @@ __all__ = [
     "Segment",
     "Segmenter",
     "SemanticResult",
+    "State",
+    "Stream",
     "Vocabulary",
     "WeightsError",
     "load",

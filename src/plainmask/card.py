@@ -27,14 +27,17 @@ def model_card(config: Mapping[str, Any]) -> str:
         "```python",
         "import plainmask",
         "# a shipped head by its name, others by their folder or hub repository",
-        f'result = plainmask.load("{config["name"]}")("photo.jpg")',
+        _example(config),
         "```",
         "",
         f"- Classes ({len(classes)}): {shown}{rest}",
         f"- Input: {input_text}",
         f"- Decoder: {config['decoder']['num_blocks']} blocks, "
-        f"{config['decoder']['num_queries']} queries, width {config['decoder']['width']}",
+        f"{config['decoder']['num_queries']} queries, width {config['decoder']['width']}, "
+        f"propagation {config['decoder']['propagation']}",
     ]
+    if config["own_encoder"]:
+        lines += ["- Its encoder was changed in training and lies in this folder."]
     if provenance["data"]:
         lines += ["", "## Training data and terms", "", provenance["data"]]
     if provenance["licence"]:
@@ -47,3 +50,11 @@ def model_card(config: Mapping[str, Any]) -> str:
     if provenance["command"]:
         lines += ["", "Reproduce: `" + provenance["command"] + "`"]
     return "\n".join(lines) + "\n"
+
+
+def _example(config: Mapping[str, Any]) -> str:
+    """How the head is used, on a photo or on a video."""
+    loaded = f'plainmask.load("{config["name"]}")'
+    if config["decoder"]["propagation"] == "none":
+        return f'result = {loaded}("photo.jpg")'
+    return f'for result in {loaded}.track("video.mp4"):\n    print(result)'

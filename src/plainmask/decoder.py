@@ -2,9 +2,10 @@
 
 Encoder features of several depths are normalised, projected and summed (laterals); learnt queries
 join them in front; a few plain Transformer blocks mix both; a linear layer gives each query its
-class, and the dot product with upscaled patch tokens its mask. Sections: SPEC 3 and 4.
+class, and the dot product with upscaled patch tokens its mask. In a video, what became of the
+queries in one frame starts the next (propagation.py). Sections: SPEC 3, 4 and 10.
 
-Letters: B batch, Q queries, C classes without "no object", D width, h w patch grid,
+Letters: B batch, T frames, Q queries, C classes without "no object", D width, h w patch grid,
 R prefix tokens, N = R + h*w tokens, mh mw = h w times the upscale factor.
 """
 
@@ -18,8 +19,9 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from plainmask.encoder.rope import rope_tables
+from plainmask.encoder.rope import Rope, rope_tables
 from plainmask.encoder.vit import Block, Features, Mlp
+from plainmask.propagation import Propagation, State, build_link
 
 
 class Predictions(NamedTuple):
@@ -50,6 +52,8 @@ class DecoderConfig(BaseModel):
     lateral: Literal["mlp", "linear", "identity"] = "mlp"
     lateral_norm: bool = True
     residual_laterals: bool = True
+    propagation: Propagation = "none"
+    """What carries queries from frame to frame; "none" for image models."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,9 +133,15 @@ class MaskModule(nn.Module):
         )
         self.upscale = nn.Sequential(*(Upscale(width) for _ in range(config.upscale_stages)))
 
-    def forward(self, tokens: Tensor, num_queries: int, grid: tuple[int, int]) -> Predictions:
-        """Read (B, Q + N, D); the prefix tokens between queries and patches are ignored."""
-        tokens = self.norm(tokens)
+    def forward(
+        self, tokens: Tensor, num_queries: int, grid: tuple[int, int], *, norm: bool = True
+    ) -> Predictions:
+        """Read (B, Q + N, D); the prefix tokens between queries and patches are ignored.
+
+        Without `norm` the tokens are read as they are.
+        """
+        if norm:
+            tokens = self.norm(tokens)
         queries = tokens[:, :num_queries]
         patches = tokens[:, -grid[0] * grid[1] :]
         pixels = self.upscale(patches.unflatten(1, grid))  # (B, mh, mw, D)
@@ -160,15 +170,34 @@ class PlainMaskDecoder(nn.Module):
             for _ in range(config.num_blocks)
         )
         self.predict = MaskModule(config)
+        self.link = build_link(config.propagation, config.width)
         # Probability that block i masks a query's attention; annealed by the training loop.
         self.register_buffer("mask_probs", torch.ones(config.num_blocks))
 
     def forward(self, features: Features, *, rope_scale: float = 1.0) -> Predictions:
         """The last layer's predictions, without masked attention: inference (SPEC 4)."""
-        x, rope = self.start(features, rope_scale)
-        for block in self.blocks:
-            x = block(x, rope)
+        x = self._decode(self.fuse(features), self.rope(features.grid, rope_scale), None)
         return self.predict(x, self.config.num_queries, features.grid)
+
+    def step(
+        self, fused: Tensor, grid: tuple[int, int], state: State | None = None
+    ) -> tuple[Predictions, State]:
+        """One frame of each of B videos (SPEC 10.1).
+
+        Args:
+            fused: (B, N, D), what `fuse` made of the frames. Neither it nor the encoder depends on
+                time, so both may run ahead for many frames at once.
+            grid: patches of the frames.
+            state: what the last frame left; None at the start of the videos.
+
+        Returns:
+            This frame's predictions, and the state for the next frame.
+        """
+        state = state or State.start(self.first_queries(len(fused)), self.config.num_classes)
+        x = self._decode(fused, self.rope(grid), state.queries)
+        predictions = self.predict(x, self.config.num_queries, grid)
+        queries = self.propagate(x, state.queries)
+        return predictions, state.after(queries, predictions.class_logits.float())
 
     def every_layer(
         self,
@@ -193,7 +222,8 @@ class PlainMaskDecoder(nn.Module):
         """
         grid, num_queries = features.grid, self.config.num_queries
         probs: list[float] = self.mask_probs.tolist() if masked else []
-        x, rope = self.start(features, rope_scale)
+        rope = self.rope(grid, rope_scale)
+        x = self._sequence(self.fuse(features), None)
         layers: list[Predictions] = []
         for index, block in enumerate(self.blocks):
             layers.append(self.predict(x, num_queries, grid))
@@ -205,17 +235,86 @@ class PlainMaskDecoder(nn.Module):
         layers.append(self.predict(x, num_queries, grid))
         return layers
 
+    def clips(
+        self,
+        features: Features,
+        num_frames: int,
+        queries: Tensor | None = None,
+        *,
+        every_layer: bool = True,
+        rope_scale: float = 1.0,
+    ) -> tuple[list[Predictions], Tensor]:
+        """Predictions for all frames of B clips, with gradients through time: training (SPEC 14.1).
+
+        Batch norm sees all frames at once. There is no masked attention in videos, and what is
+        read before the last block is read without the final norm, unlike in images.
+
+        Args:
+            features: of B * T frames, clip by clip.
+            num_frames: T.
+            queries: (B, Q, D) that the first frames start from; None: the learnt ones.
+            every_layer: predictions before each block and after the last, else only these.
+            rope_scale: multiplies the patch coordinates (augmentation; 1 = plain).
+
+        Returns:
+            Predictions of B * T frames, clip by clip, for each layer; and the queries that would
+            enter the frames after these, (B, Q, D).
+        """
+        fused = self.fuse(features).unflatten(0, (-1, num_frames))  # (B, T, N, D)
+        rope = self.rope(features.grid, rope_scale)
+        queries = self.first_queries(len(fused)) if queries is None else queries
+        frames: list[list[Tensor]] = []
+        for frame in fused.unbind(1):
+            states = [self._sequence(frame, queries)]
+            for block in self.blocks:
+                states.append(block(states[-1], rope))
+            queries = self.propagate(states[-1], queries)
+            frames.append(states if every_layer else states[-1:])
+        layers = [torch.stack(layer, dim=1).flatten(0, 1) for layer in zip(*frames, strict=True)]
+        num_queries, last = self.config.num_queries, len(layers) - 1
+        predictions = [
+            self.predict(x, num_queries, features.grid, norm=index == last)
+            for index, x in enumerate(layers)
+        ]
+        return predictions, queries
+
+    def train_with(self, *, frozen_norms: bool) -> None:
+        """Go to training mode; with `frozen_norms` the batch norms keep their statistics."""
+        self.train()
+        if frozen_norms:
+            for module in self.laterals.modules():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.eval()
+
     def fuse(self, features: Features) -> Tensor:
         """Sum of the laterals of all taps: (B, N, D)."""
         parts = zip(self.laterals, features.taps, strict=True)
         return torch.stack([lateral(tap) for lateral, tap in parts]).sum(0)
 
-    def start(self, features: Features, rope_scale: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The sequence queries | prefix | patches (B, Q + N, D), and the rotation of patches."""
-        fused = self.fuse(features)
-        x = torch.cat([self.queries.expand(len(fused), -1, -1), fused], dim=1)
+    def first_queries(self, batch: int) -> Tensor:
+        """The learnt queries, with which every video starts: (B, Q, D)."""
+        return self.queries.expand(batch, -1, -1)
+
+    def propagate(self, x: Tensor, entered: Tensor) -> Tensor:
+        """The queries for the next frame, from (B, Q + N, D) after the last block: (B, Q, D)."""
+        return self.link(x[:, : self.config.num_queries], entered, self.queries)
+
+    def rope(self, grid: tuple[int, int], scale: float = 1.0) -> Rope:
+        """The rotation of the patches of a grid."""
         head_dim = self.config.width // self.config.heads
-        return x, rope_tables(features.grid, head_dim, device=x.device, scale=rope_scale)
+        return rope_tables(grid, head_dim, device=self.queries.device, scale=scale)
+
+    def _sequence(self, fused: Tensor, queries: Tensor | None) -> Tensor:
+        """Queries | prefix | patches: (B, Q + N, D); without `queries` with the learnt ones."""
+        queries = self.first_queries(len(fused)) if queries is None else queries
+        return torch.cat([queries.to(fused.dtype), fused], dim=1)
+
+    def _decode(self, fused: Tensor, rope: Rope, queries: Tensor | None) -> Tensor:
+        """All blocks: (B, Q + N, D)."""
+        x = self._sequence(fused, queries)
+        for block in self.blocks:
+            x = block(x, rope)
+        return x
 
 
 @torch.no_grad()

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
+from plainmask.evaluation import Evaluation
 from plainmask.metrics.miou import MeanIoU
 from plainmask.segmenter import Segmenter
 from plainmask.vocabulary import Vocabulary
 
 IGNORE = -1
 """In target maps: no class; no class id, however many there are."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of one head on one data set, in percent."""
-
-    figures: dict[str, float]
-    """By metric name, such as `mIoU`."""
-    per_class: dict[str, float | None]
-    """IoU by class name; None for a class that occurs in neither targets nor predictions."""
-    num_images: int
-    protocol: str
-    """Which input protocol and which rule of the metric gave the figures."""
-
-    def to_json(self) -> dict[str, Any]:
-        """One flat object for programs."""
-        return {
-            **self.figures,
-            "per_class": self.per_class,
-            "images": self.num_images,
-            "protocol": self.protocol,
-        }
 
 
 def evaluate(
@@ -82,7 +59,8 @@ def evaluate(
     return Evaluation(
         figures={"mIoU": figures["mIoU"]},
         per_class=figures["per_class"],
-        num_images=len(records),
+        count=len(records),
+        unit="images",
         protocol=(
             f"input {config.input}, single scale, labels at image resolution; "
             f"mIoU over classes that occur, void left out ({metric.rule} rule)"
@@ -91,7 +69,11 @@ def evaluate(
 
 
 def target_map(segments: Segments) -> NDArray[np.int64]:
-    """(H, W) class ids of a semantic annotation, `IGNORE` where there is none."""
+    """(H, W) class ids of a semantic annotation, `IGNORE` where there is none.
+
+    Raises:
+        InputError: its segments overlap.
+    """
     return np.append(segments.class_ids, IGNORE)[segments.index_map]
 
 

@@ -3,6 +3,7 @@
 FOLDER/config.json          everything but the weights; `HeadConfig`
 FOLDER/model.safetensors    the decoder's tensors in our names, float16 or float32
 FOLDER/README.md            the model card, made from the config
+FOLDER/encoder.safetensors  only where training changed the encoder: the head's own
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,23 +20,22 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from plainmask.card import model_card
 from plainmask.decoder import DecoderConfig, PlainMaskDecoder, Predictions
-from plainmask.encoder.vit import Encoder
-from plainmask.encoder.weights import load_strictly
+from plainmask.encoder.vit import Encoder, EncoderConfig
+from plainmask.encoder.weights import build_encoder, load_strictly, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
 from plainmask.geometry import Geometry, InputProtocol
 from plainmask.hub import pull_folder, push_folder
-from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks import Task, Thresholds, postprocess
+from plainmask.results import Moment
+from plainmask.tasks import Result, Task, Thresholds, Tracks, postprocess, postprocess_frame
 from plainmask.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 FILES = ("config.json", "model.safetensors")
 """What `Head.load` reads of a head folder."""
-
-Result = SemanticResult | InstanceResult | PanopticResult
 
 
 class EncoderRef(BaseModel):
@@ -101,6 +101,8 @@ class HeadConfig(BaseModel):
     vocabulary: Vocabulary
     decoder: DecoderConfig
     encoder: EncoderRef
+    own_encoder: EncoderConfig | None = None
+    """Shape of the encoder that lies in the folder; None: the encoder is a released one."""
     input: InputProtocol
     thresholds: Thresholds = Thresholds()
     provenance: Provenance = Provenance()
@@ -108,10 +110,12 @@ class HeadConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Head:
-    """One trained head, without the encoder that it reads."""
+    """One trained head, mostly without the encoder that it reads."""
 
     config: HeadConfig
     decoder: PlainMaskDecoder
+    encoder: Encoder | None = None
+    """Its own, where training or a published file changed the encoder."""
 
     def check(self, encoder: Encoder) -> None:
         """Raise HeadError unless the decoder reads this encoder's features."""
@@ -129,9 +133,41 @@ class Head:
             )
 
     def result(self, predictions: Predictions, geometry: Geometry) -> Result:
-        """Predictions for the windows of one image -> what people get for that image."""
+        """Predictions for the windows of one image -> what people get for that image.
+
+        For a head that propagates, an image is a video of one frame.
+        """
         config = self.config
+        if config.decoder.propagation != "none":
+            tracks = Tracks.none(config.decoder.num_queries, config.decoder.num_classes)
+            frame, _ = self.frame_result(predictions, predictions.class_logits, geometry, tracks)
+            return replace(frame, moment=None)
         return postprocess(config.task, predictions, geometry, config.vocabulary, config.thresholds)
+
+    def frame_result(
+        self, predictions: Predictions, mean_logits: Tensor, geometry: Geometry, tracks: Tracks
+    ) -> tuple[Result, Tracks]:
+        """Predictions for the windows of one frame of a video -> its result, and the tracks.
+
+        A head without propagation sees each frame as an image: its queries are not the same
+        objects in the next frame, so their class logits are not averaged and nothing is tracked.
+
+        Args:
+            predictions: of this frame.
+            mean_logits: (N, Q, C+1), mean of the class logits of the frames so far.
+            geometry: how the frame came into the model.
+            tracks: of the frames before.
+        """
+        config = self.config
+        if config.decoder.propagation == "none" and config.task != "semantic":
+            moment = Moment(tracks.frame_index, (), ())
+            tracks = replace(tracks, frame_index=tracks.frame_index + 1)
+            return replace(self.result(predictions, geometry), moment=moment), tracks
+        if config.decoder.propagation != "none":
+            predictions = Predictions(predictions.mask_logits, mean_logits)
+        return postprocess_frame(
+            config.task, predictions, geometry, config.vocabulary, config.thresholds, tracks
+        )
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
         """Write the head folder; after an error it is as it was before.
@@ -162,6 +198,12 @@ class Head:
                     (new / name).write_text(text, encoding="utf-8")
                 # Not `save_file`: its files are private (0600), and its errors are no OSErrors.
                 (new / "model.safetensors").write_bytes(save(narrowed))
+                if self.encoder is not None:
+                    whole = {
+                        k: v.detach().cpu().contiguous()
+                        for k, v in self.encoder.state_dict().items()
+                    }
+                    (new / "encoder.safetensors").write_bytes(save(whole))
                 if target.exists():  # moved aside, and gone with the scratch folder
                     target.replace(Path(scratch) / "old")
                 new.replace(target)
@@ -190,7 +232,10 @@ class Head:
             ) from error
         state = {k: v.float() if v.is_floating_point() else v for k, v in stored.items()}
         load_strictly(decoder, state, f"head {config.name!r}")
-        return cls(config, decoder.eval())
+        if config.own_encoder is None:
+            return cls(config, decoder.eval())
+        own = read_weights_file(place / "encoder.safetensors")
+        return cls(config, decoder.eval(), build_encoder(own, config.own_encoder))
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from plainmask.decoder import DecoderConfig
 from plainmask.encoder.layouts import some, stack_qkv, translate
 from plainmask.errors import WeightsError
+from plainmask.propagation import Propagation
 
 IGNORED = (
     r"encoder\.pixel_(mean|std)",
@@ -43,47 +43,24 @@ RENAMED = (
     (r"decoder\.upscale\.(\d+)\.norm\.(.*)", r"predict.upscale.\1.norm.\2"),
     (r"decoder\.mask_head\.([024])\.(.*)", r"predict.embed.\1.\2"),
     (r"decoder\.class_head\.(.*)", r"predict.classify.\1"),
+    (r"decoder\.query_updater\.(.*)", r"link.update.\1"),
+    (r"decoder\.query_gru\.(.*)", r"link.cell.\1"),
 )
-"""Published key (without `network.`) -> ours; q, k, v are stacked afterwards by `fuse_qkv`."""
+"""Published key (without `network.` or `backbone.`) -> ours; `stack_qkv` then joins q, k and v."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """One published model of image PMT (FIELD 4.1)."""
+def split_checkpoint(
+    state: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], bool]:
+    """The decoder's part of a checkpoint, the encoder's (empty for images), and whether of videos.
 
-    task: Literal["semantic", "instance", "panoptic"]
-    encoder: str
-    input_size: int
-    vocabulary: str
-
-
-PUBLISHED = {
-    "tue-mps/coco_panoptic_pmt_small_640_dinov3": Published(
-        "panoptic", "dinov3-small", 640, "coco_panoptic"
-    ),
-    "tue-mps/coco_panoptic_pmt_base_640_dinov3": Published(
-        "panoptic", "dinov3-base", 640, "coco_panoptic"
-    ),
-    "tue-mps/coco_panoptic_pmt_large_640_dinov3": Published(
-        "panoptic", "dinov3-large", 640, "coco_panoptic"
-    ),
-    "tue-mps/coco_panoptic_pmt_large_1280_dinov3": Published(
-        "panoptic", "dinov3-large", 1280, "coco_panoptic"
-    ),
-    "tue-mps/coco_instance_pmt_large_640_dinov3": Published(
-        "instance", "dinov3-large", 640, "coco_instance"
-    ),
-    "tue-mps/coco_instance_pmt_large_1280_dinov3": Published(
-        "instance", "dinov3-large", 1280, "coco_instance"
-    ),
-    "tue-mps/ade20k_semantic_pmt_large_512_dinov3": Published(
-        "semantic", "dinov3-large", 512, "ade20k_semantic"
-    ),
-}
-"""Hub repository -> what its weights are."""
-
-FILES = ("model.safetensors", "pytorch_model.bin")
-"""Names under which a repository may hold the weights; safetensors first."""
+    Video checkpoints hold the whole model, with the encoder under `backbone.encoder.backbone.`.
+    """
+    inner = "backbone.encoder.backbone."
+    own = {k.removeprefix(inner): v for k, v in state.items() if k.startswith(inner)}
+    rest = {k: v for k, v in state.items() if not k.startswith(inner)}
+    is_video = any(key.startswith("backbone.") for key in state)
+    return rest, own, is_video
 
 
 def read_checkpoint(
@@ -92,14 +69,15 @@ def read_checkpoint(
     """Our state and configuration of a published decoder; all but two facts are read from shapes.
 
     Args:
-        state: tensors under published names, with or without the prefix `network.`.
+        state: tensors under published names, with or without the prefix `network.` (images) or
+            `backbone.` (videos).
         heads: attention heads, the encoder's.
         residual_laterals: whether laterals add their input (all published models do).
 
     Raises:
         WeightsError: keys that no published model has, or that are missing; lists them.
     """
-    named = {key.removeprefix("network."): tensor for key, tensor in state.items()}
+    named = {re.sub(r"^(network|backbone)\.", "", key): value for key, value in state.items()}
     ours, unknown = translate(named, RENAMED, IGNORED)
     if unknown:
         raise WeightsError(
@@ -133,8 +111,16 @@ def read_checkpoint(
         lateral=lateral,
         lateral_norm="laterals.0.norm.weight" in ours,
         residual_laterals=residual_laterals,
+        propagation=_propagation(ours),
     )
     return ours, config
+
+
+def _propagation(state: Mapping[str, Tensor]) -> Propagation:
+    """What the keys say about the link through time."""
+    if "link.cell.weight_ih" in state:
+        return "gru"
+    return "linear" if "link.update.weight" in state else "none"
 
 
 def _count(state: Mapping[str, Tensor], prefix: str, place: int) -> int:

@@ -174,6 +174,27 @@ class Vocabulary(BaseModel):
             raise InputError(f"{where}: {place + ': ' if place else ''}{reason}") from cause
 
 
+def from_coco(name: str | None) -> dict[int, int]:
+    """Which COCO category counts as which class of a built-in video vocabulary (SPEC_VIDEO 13.3).
+
+    Returns:
+        COCO's category id -> the class's file_id.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    table: dict[str, int] | None = None
+    if name in builtin_names():
+        text = (_builtin_folder() / f"{name}.json").read_text(encoding="utf-8")
+        table = json.loads(text).get("from_coco")
+    if table is None:
+        raise InputError(
+            f"the vocabulary {name!r} has no table of COCO's categories; ytvis2019, ytvis2021, "
+            "ytvis2022 and ovis have one"
+        )
+    return {int(old): new for old, new in table.items()}
+
+
 def builtin_names() -> list[str]:
     """Names of the vocabularies that come with the package, sorted."""
     files = (Path(entry.name) for entry in _builtin_folder().iterdir())

@@ -73,7 +73,15 @@ def test_round_trip(recipe: Path, tmp_path: Path):
         ("steps=0", r"steps: .*greater than 0.*found 0"),
         ("task=semantics", r"task: .*'semantic'.*found 'semantics'"),
         ("supervise=last", "masked_attention needs supervise"),
-        ("augment.scale=[2, 1]", "augment"),
+        ("augment.scale=[2, 1]", r"augment: .*scale \(2\.0, 1\.0\) must be \(low, high\)"),
+        ("augment.crop_sise=1", r"augment\.crop_sise: unknown key; did you mean crop_size\?"),
+        (
+            "augment={shorter: [252], longest: 448, flop: 0.5}",
+            r"augment\.flop: unknown key; did you mean flip\?",
+        ),
+        ("augment={shorter: [252]}", r"augment\.longest: Field required"),
+        ("augment=3", "augment: Input should be a valid dictionary"),
+        ("clip={frames: 5, reach: 2, pasting: {scal: 1}}", r"clip\.pasting\.scal: unknown key"),
         ("steps", "must be key=value"),
     ],
 )

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from plainmask import __version__
-from plainmask.cli import doctor, evaluate, heads, segment, train
+from plainmask.cli import doctor, evaluate, heads, segment, track, train
 from plainmask.cli.console import complain
 from plainmask.errors import PlainmaskError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
     epilog="Example:  plainmask segment street.jpg",
 )
 app.command("segment", epilog=segment.EXAMPLE)(segment.segment)
+app.command("track", epilog=track.EXAMPLE)(track.track)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(heads.app, name="heads")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plainmask.errors import InputError
+
+if TYPE_CHECKING:
+    from plainmask.video.frames import Video
 
 
 def find_images(inputs: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
@@ -62,6 +67,49 @@ def output_places(paths: Sequence[Path], out: Path) -> list[tuple[Path, str]]:
         if len({(folder, stem.casefold()) for folder, stem in places}) == len(paths):
             return places
     return [(folder, path.name) for folder, path in zip(folders, paths, strict=True)]
+
+
+def open_videos(names: Sequence[str]) -> tuple[list[tuple[str | int, Video]], dict[str, str]]:
+    """The videos that files, folders of frames, addresses and numbers of cameras mean.
+
+    Returns:
+        What could be opened with its source, and what is wrong with the others: name -> message.
+    """
+    from plainmask.video.sources import open_video
+
+    opened: list[tuple[str | int, Video]] = []
+    problems: dict[str, str] = {}
+    for name in names:
+        source = int(name) if name.isdecimal() and not Path(name).exists() else name
+        try:
+            opened.append((source, open_video(source)))
+        except InputError as error:
+            problems[name] = str(error)
+    return opened, problems
+
+
+def video_places(videos: Sequence[str | int], out: Path) -> list[tuple[Path, str]]:
+    """Folder and stem of the results of each video (see `output_places`), no two alike.
+
+    A folder of frames has its own name, or, where that is VSPW's `origin`, that of the folder that
+    it is in; addresses and cameras have a name that can be one of a file.
+    """
+    return output_places([_named(video) for video in videos], out)
+
+
+def _named(video: str | int) -> Path:
+    """A path whose stem is what the results of a video are called."""
+    if isinstance(video, int):
+        return Path(f"camera-{video}.live")
+    if "://" in video:
+        _, _, address = video.partition("://")
+        shown = address.rpartition("@")[2]  # without a password
+        return Path(re.sub(r"[^\w.-]+", "-", shown).strip("-.") + ".live")
+    path = Path(video)
+    if not path.is_dir():
+        return path
+    folder = path.parent if path.name == "origin" else path
+    return Path(f"{folder.resolve()}.frames")  # a dot in its name is not that of a suffix
 
 
 def check_writable(out: Path) -> None:

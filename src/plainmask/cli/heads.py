@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 LIST_EXAMPLE = "Example:  plainmask heads list --json"
 SHOW_EXAMPLE = "Example:  plainmask heads show street-semantic"
 
+VIDEOS = {
+    "none": "frame by frame, each as an image",
+    "linear": "followed, by a linear link (PMT)",
+    "gru": "followed, by a GRU (LVMT)",
+}
+
 app = typer.Typer(invoke_without_command=True, epilog=SHOW_EXAMPLE)
 
 
@@ -57,7 +63,8 @@ def show(head: HeadName, as_json: Json = False) -> None:
             ("task", config.task),
             ("classes", ", ".join(config.vocabulary.names)),
             ("encoder", f"{config.encoder.name} (fingerprint {config.encoder.fingerprint})"),
-            ("input", f"{config.input.kind} {config.input.size}"),
+            ("input", str(config.input)),
+            ("videos", VIDEOS[config.decoder.propagation]),
             ("figures", figures(config)),
             ("training data", config.provenance.data or "not stated"),
             ("licence", config.provenance.licence or "not stated"),
@@ -81,6 +88,7 @@ def summary(config: HeadConfig) -> dict[str, Any]:
         "classes": list(config.vocabulary.names),
         "encoder": config.encoder.model_dump(mode="json"),
         "input": config.input.model_dump(mode="json"),
+        "propagation": config.decoder.propagation,
         "figures": provenance.figures,
         "per_class": provenance.per_class,
         "data": provenance.data,

@@ -38,7 +38,7 @@ def segment(
     --json there is one object a line for each picture, as soon as it is done.
     """
     from plainmask.allocator import keep_freed_memory
-    from plainmask.segmenter import load
+    from plainmask.loading import load
 
     paths, problems = find_images(images)
     if not paths:

@@ -3,7 +3,7 @@
     ROOT/SPLIT.json                 {"videos", "annotations", "categories"}
     ROOT/SPLIT/JPEGImages/VIDEO/FRAME.jpg
 
-The places that these data sets are unpacked to are looked through; see `_JSON` and `_IMAGES`.
+The places that these data sets are unpacked to are looked through; see `ANNOTATION_FILES`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
-_JSON = (
+ANNOTATION_FILES = (
     "{split}.json",
     "{split}/instances.json",
     "instances_{split}.json",
@@ -39,6 +39,7 @@ _JSON = (
     "annotations/annotations_{split}.json",
     "annotations_{split}.json",
 )
+"""Where the annotation of a split may lie, below the root."""
 _IMAGES = ("{split}/JPEGImages", "{split}/images", "{split}", "JPEGImages", "images")
 
 
@@ -151,7 +152,7 @@ def youtube_vis_ids(root: str | Path, split: str | None) -> dict[str, int | str]
 def _read(root: Path, split: str | None) -> tuple[Path, _File]:
     if split is None:
         raise InputError(f"{root}: name a split, such as train or valid")
-    candidates = [place.format(split=split) for place in _JSON]
+    candidates = [place.format(split=split) for place in ANNOTATION_FILES]
     path = find_file(root, candidates, "video annotations")
     content = read_json(path, _File)
     if not content.videos:

@@ -27,10 +27,10 @@ _SCALE = r"(?:layer_scale([12])\.lambda1|ls([12])\.gamma|gamma_([12]))"
 _KIND = r"\.(weight|bias)"
 
 _GLOBAL: Renaming = (
-    (r"(?:embeddings\.)?cls_token", "cls_token"),
-    (r"(?:embeddings\.register_tokens|storage_tokens|register_tokens|reg_token)", "registers"),
+    (r"(?:embeddings\.|patch_embed\.)?cls_token", "cls_token"),
+    (r"(?:(?:embeddings\.|patch_embed\.)?register_tokens|storage_tokens|reg_token)", "registers"),
     (r"(?:embeddings\.position_embeddings|pos_embed)", "positions"),
-    (r"embeddings\.patch_embeddings\.(?:projection\.)?(weight|bias)", r"patch.\1"),
+    (r"(?:embeddings|patch_embed)\.patch_embeddings\.(?:projection\.)?(weight|bias)", r"patch.\1"),
     (r"patch_embed\.proj\.(weight|bias)", r"patch.\1"),
     (r"(?:layernorm|norm)\.(weight|bias)", r"norm.\1"),
 )

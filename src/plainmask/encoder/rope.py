@@ -6,16 +6,20 @@ Letters: h w patch grid, d head dim, N tokens, nh heads.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 THETA = 100.0
 
+Rope: TypeAlias = tuple[Tensor, Tensor]
+"""Cosine and sine of every patch's angles, each (h*w, d)."""
+
 
 def rope_tables(
     grid: tuple[int, int], head_dim: int, *, device: torch.device, scale: float = 1.0
-) -> tuple[Tensor, Tensor]:
+) -> Rope:
     """Cosine and sine of every patch's angles, each (h*w, d) float32.
 
     Patch (i, j) has the coordinates y = 2(i+0.5)/h - 1 and x = 2(j+0.5)/w - 1, each axis
@@ -34,7 +38,7 @@ def rope_tables(
     return angles.cos(), angles.sin()
 
 
-def rotate_patches(tokens: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+def rotate_patches(tokens: Tensor, rope: Rope) -> Tensor:
     """Rotate the last h*w tokens of (B, nh, N, d); those before them (prefix, queries) stay."""
     cos, sin = (table.to(tokens.dtype) for table in rope)
     num_patches = cos.shape[0]

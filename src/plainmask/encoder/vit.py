@@ -15,10 +15,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
 from plainmask.encoder.positions import resize_table
-from plainmask.encoder.rope import rope_tables, rotate_patches
+from plainmask.encoder.rope import Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
-
-Rope = tuple[Tensor, Tensor]
 
 
 class Features(NamedTuple):
@@ -194,7 +192,12 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, pixels: Tensor, *, taps: Sequence[int] | None = None, rope_scale: float = 1.0
+        self,
+        pixels: Tensor,
+        *,
+        taps: Sequence[int] | None = None,
+        content: Sequence[tuple[int, int]] | None = None,
+        rope_scale: float = 1.0,
     ) -> Features:
         """Encode a batch of images.
 
@@ -202,13 +205,15 @@ class Encoder(nn.Module):
             pixels: (B, 3, H, W) uint8 RGB, any H and W of at least one patch; a remainder at the
                 right and bottom that fills no patch is dropped.
             taps: blocks to read instead of the configured ones.
+            content: height and width of what is no padding, one for each image; below and right of
+                it the normalised pixels become 0 (SPEC 12.1), whatever they were.
             rope_scale: multiplies the patch coordinates (training augmentation; 1 = plain).
 
         Raises:
             InputError: pixels of another dtype or layout, or smaller than one patch.
         """
         chosen = self.config.taps if taps is None else tuple(taps)
-        x, grid = self.embed(pixels)
+        x, grid = self.embed(pixels, content)
         rope = None
         if self.config.positions == "rope":
             rope = rope_tables(grid, self.config.head_dim, device=x.device, scale=rope_scale)
@@ -219,13 +224,19 @@ class Encoder(nn.Module):
                 outputs[index] = self.norm(x)
         return Features(tuple(outputs[tap] for tap in chosen), grid, self.config.prefix)
 
-    def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def embed(
+        self, pixels: Tensor, content: Sequence[tuple[int, int]] | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
         """Tokens before the first block (B, R + h*w, D), and the grid (h, w)."""
         check_pixels(pixels, self.config.patch_size)
         # Not buffers: they must stay float32 when the weights are cast to half precision.
         mean = torch.tensor(self.config.mean, device=pixels.device).view(3, 1, 1)
         std = torch.tensor(self.config.std, device=pixels.device).view(3, 1, 1)
         normalised = (pixels.float() / 255 - mean) / std
+        if content is not None:
+            for image, (height, width) in zip(normalised, content, strict=True):
+                image[:, height:] = 0
+                image[:, :, width:] = 0
         planes = self.patch(normalised.to(self.dtype))  # (B, D, h, w)
         grid = (planes.shape[-2], planes.shape[-1])
         patches = planes.flatten(2).transpose(1, 2)  # (B, h*w, D)

@@ -15,20 +15,13 @@ from typing import Any
 from plainmask.data.coco_json import Category, category_vocabulary, read_json, repeated
 from plainmask.data.coco_masks import Size
 from plainmask.data.files import find_file, natural_key, refuse
+from plainmask.data.youtube_vis import ANNOTATION_FILES
 from plainmask.errors import InputError
 from plainmask.result_files.rles import read_rle
 from plainmask.rle import Rle
 from plainmask.tracks import Track
 from plainmask.vocabulary import Vocabulary
 
-_JSON = (
-    "{split}.json",
-    "{split}/instances.json",
-    "instances_{split}.json",
-    "annotations/instances_{split}.json",
-    "annotations/annotations_{split}.json",
-    "annotations_{split}.json",
-)
 _LISTS = {"short": "gt_short.json", "long": "gt_long.json"}
 """Of YouTube-VIS 2022, evaluated apart."""
 
@@ -105,7 +98,7 @@ def find_track_targets(data: str | Path, split: str | None) -> dict[str, Path]:
     lists = {name: data / file for name, file in _LISTS.items()}
     if split in ("valid", "gt") and all(path.is_file() for path in lists.values()):
         return lists
-    candidates = [place.format(split=split) for place in _JSON]
+    candidates = [place.format(split=split) for place in ANNOTATION_FILES]
     return {"": find_file(data, candidates, "video annotations")}
 
 

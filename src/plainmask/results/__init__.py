@@ -4,7 +4,7 @@ No torch here. A result knows nothing of the model that made it, so results of o
 put into these classes, drawn, saved and scored.
 """
 
-from plainmask.results.base import Result
+from plainmask.results.base import Moment, Result
 from plainmask.results.instance import InstanceResult
 from plainmask.results.panoptic import PanopticResult
 from plainmask.results.semantic import IGNORE, SemanticResult
@@ -13,6 +13,7 @@ from plainmask.segments import Segment
 __all__ = [
     "IGNORE",
     "InstanceResult",
+    "Moment",
     "PanopticResult",
     "Result",
     "Segment",

@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,12 +29,32 @@ if TYPE_CHECKING:
     from supervision import Detections
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where a result stands in a video."""
+
+    frame_index: int
+    """From 0."""
+    track_ids: tuple[int, ...]
+    """One for each of the result's segments, the same for one object in all frames. Semantic and
+    panoptic: the segment's id. Instance: the number of its query."""
+    age: tuple[int, ...]
+    """One for each segment: the number of frames so far that showed the object, this one too."""
+
+    def only(self, places: Sequence[int]) -> Moment:
+        """The same of some of the segments."""
+        track_ids = tuple(self.track_ids[place] for place in places)
+        return Moment(self.frame_index, track_ids, tuple(self.age[place] for place in places))
+
+
 class Result(ABC):
     """What all results can do. Sizes are (H, W), masks and maps in pixels of the image."""
 
     kind: ClassVar[str]
     """The task: semantic, instance or panoptic."""
     vocabulary: Vocabulary
+    moment: Moment | None
+    """Of a frame of a video; None: an image."""
 
     if TYPE_CHECKING:  # at run time they would pass for defaults of the dataclasses' fields
 
@@ -48,6 +68,21 @@ class Result(ABC):
             """All segments as a table, in the order of their ids."""
             ...
 
+    @property
+    def frame_index(self) -> int | None:
+        """Place of the frame in its video, from 0; None: an image."""
+        return None if self.moment is None else self.moment.frame_index
+
+    @property
+    def track_ids(self) -> tuple[int, ...]:
+        """See `Moment`; none for an image."""
+        return () if self.moment is None else self.moment.track_ids
+
+    @property
+    def age(self) -> tuple[int, ...]:
+        """See `Moment`; none for an image."""
+        return () if self.moment is None else self.moment.age
+
     @abstractmethod
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
         """The mask (H, W) bool of one of `segments`."""
@@ -59,6 +94,10 @@ class Result(ABC):
     @abstractmethod
     def flat_map(self) -> NDArray[np.int32]:
         """Each pixel with the id of one segment: (H, W) int32, 0 for none."""
+
+    def label_picture(self) -> Image.Image:
+        """The pixels as a picture without loss, as `save` writes it; each class says how."""
+        return Image.fromarray(formats.id_colors(self.flat_map()))
 
     def draw(self, image: Image.Image | NDArray[np.uint8]) -> Image.Image:
         """The segments over the image, with contours and names.
@@ -73,8 +112,11 @@ class Result(ABC):
 
         regions: list[Region] = []
         seen: Counter[int] = Counter()
-        for segment in self.segments:
-            color = shade(self.vocabulary.classes[segment.class_id].color, seen[segment.class_id])
+        for place, segment in enumerate(self.segments):
+            # A track keeps its shade through the video; stuff has the colour of its class.
+            tracked = segment.thing and self.kind != "semantic"
+            number = self.track_ids[place] if self.moment and tracked else seen[segment.class_id]
+            color = shade(self.vocabulary.classes[segment.class_id].color, number)
             seen[segment.class_id] += 1
             regions.append(Region(segment.id, color, self._caption(segment)))
         return overlay(image, self.flat_map(), regions)
@@ -98,7 +140,7 @@ class Result(ABC):
         Raises:
             InputError: the folder cannot be written, or the image has another size.
         """
-        files = {"labels.png": _png(self._label_picture()), "json": self._json()}
+        files = {"labels.png": _png(self.label_picture()), "json": self._json()}
         if image is not None:
             files["overlay.png"] = _png(self.draw(image))
         return [write_atomically(Path(folder) / f"{stem}.{end}", files[end]) for end in files]
@@ -130,6 +172,13 @@ class Result(ABC):
         """
         return formats.supervision(self)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The segments as a table ready for JSON; with `track_id` and `age` in a video."""
+        rows = [self._row(segment) for segment in self.segments]
+        for row, track_id, age in zip(rows, self.track_ids, self.age, strict=False):
+            row |= {"track_id": track_id, "age": age}
+        return rows
+
     def __repr__(self) -> str:
         """As in `<PanopticResult 480x640: 3 person, 1 car, sky, road>`."""
         counts = Counter((s.label, s.thing) for s in self.segments)
@@ -140,16 +189,15 @@ class Result(ABC):
     def _caption(self, segment: Segment) -> str:
         return f"{segment.label} {segment.score:.0%}" if segment.thing else segment.label
 
-    def _label_picture(self) -> Image.Image:
-        return Image.fromarray(formats.id_colors(self.flat_map()))
-
     def _json(self) -> bytes:
-        table = {
+        table: dict[str, Any] = {
             "kind": self.kind,
             "image_size": list(self.image_size),
             "vocabulary": self.vocabulary.name,
-            "segments": [self._row(segment) for segment in self.segments],
+            "segments": self.rows(),
         }
+        if self.moment is not None:
+            table["frame_index"] = self.moment.frame_index
         return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
 
     def _row(self, segment: Segment) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from plainmask import formats
 from plainmask.errors import InputError
-from plainmask.results.base import Result, check_range
+from plainmask.results.base import Moment, Result, check_range
 from plainmask.rle import Rle
 from plainmask.segments import Segment, segment_of
 from plainmask.vocabulary import Vocabulary
@@ -26,7 +27,8 @@ class InstanceResult(Result):
 
     All candidates are here, doubtful ones too, as the average precision needs them; where a pixel
     can have only one segment (pictures, `to_panoptic`, `to_hf`) and in the `repr`, those below
-    `confident` are left out. Its label picture is that of `to_panoptic`.
+    `confident` are left out. Its label picture is that of `to_panoptic`; in a video its numbers are
+    those of the tracks + 1.
     """
 
     kind = "instance"
@@ -43,6 +45,7 @@ class InstanceResult(Result):
     vocabulary: Vocabulary
     confident: float = 0.5
     """Least score to be shown; changes nothing in the list itself."""
+    moment: Moment | None = None
 
     def __post_init__(self) -> None:
         lengths = (len(self.rles), *self.class_ids.shape, *self.scores.shape)
@@ -87,6 +90,7 @@ class InstanceResult(Result):
             rles=tuple(self.rles[index] for index in keep),
             class_ids=self.class_ids[keep],
             scores=self.scores[keep],
+            moment=self.moment and self.moment.only(keep.tolist()),
         )
 
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
@@ -105,6 +109,13 @@ class InstanceResult(Result):
             if self.scores[index] >= self.confident:
                 flat[self.rles[index].decode()] = index + 1
         return flat
+
+    def label_picture(self) -> Image.Image:
+        """Numbers of instances, in a video of tracks, + 1, as colours; see the class."""
+        flat = self.flat_map()
+        if self.moment is not None:
+            flat = np.array([0, *(key + 1 for key in self.track_ids)], np.int32)[flat]
+        return Image.fromarray(formats.id_colors(flat))
 
     def to_hf(self) -> dict[str, Any]:
         """As `post_process_instance_segmentation`: ids from 0 and -1 for none."""

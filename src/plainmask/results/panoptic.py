@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from plainmask import formats
 from plainmask.errors import InputError
-from plainmask.results.base import Result, check_map
+from plainmask.results.base import Moment, Result, check_map
 from plainmask.segments import Segment
 from plainmask.vocabulary import Vocabulary
 
@@ -34,6 +34,7 @@ class PanopticResult(Result):
     segments: Sequence[Segment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """Every id of the map but 0, once, in ascending order; `segments_of` makes them."""
     vocabulary: Vocabulary
+    moment: Moment | None = None
 
     def __post_init__(self) -> None:
         check_map("segment_map", self.segment_map, (np.int32,))

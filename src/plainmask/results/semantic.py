@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.errors import InputError
-from plainmask.results.base import Result, check_map, check_range
+from plainmask.results.base import Moment, Result, check_map, check_range
 from plainmask.segments import Segment, segments_of
 from plainmask.vocabulary import Vocabulary
 
@@ -38,6 +38,7 @@ class SemanticResult(Result):
     vocabulary: Vocabulary
     scores: NDArray[np.float32] | None = None
     """(H, W) in 0..1: the share of the pixel's class in the scores of all classes."""
+    moment: Moment | None = None
 
     def __post_init__(self) -> None:
         check_map("label_map", self.label_map, (np.int16, np.int32))
@@ -71,6 +72,11 @@ class SemanticResult(Result):
         """Each pixel's class id + 1, 0 for none: (H, W) int32."""
         return self.label_map.astype(np.int32) + 1
 
+    def label_picture(self) -> Image.Image:
+        """Class ids, 8-bit or 16-bit; see the class."""
+        dtype, void = (np.uint8, 255) if len(self.vocabulary) <= 255 else (np.uint16, 65535)
+        return Image.fromarray(np.where(self.label_map < 0, void, self.label_map).astype(dtype))
+
     def to_hf(self) -> NDArray[np.int32]:
         """As `post_process_semantic_segmentation`: (H, W) int32 of class ids, -1 for none."""
         return self.label_map.astype(np.int32)
@@ -92,7 +98,3 @@ class SemanticResult(Result):
             f"{label} {share:.0%}" if share >= 0.005 else f"{label} <1%" for label, share in shares
         ]
         return f"<SemanticResult {height}x{width}: {', '.join(parts) or 'nothing'}>"
-
-    def _label_picture(self) -> Image.Image:
-        dtype, void = (np.uint8, 255) if len(self.vocabulary) <= 255 else (np.uint16, 65535)
-        return Image.fromarray(np.where(self.label_map < 0, void, self.label_map).astype(dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,12 +10,30 @@ from pydantic import BaseModel, ConfigDict, Field
 from plainmask.decoder import Predictions
 from plainmask.geometry import Geometry
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks.instance import instance
-from plainmask.tasks.panoptic import panoptic
-from plainmask.tasks.semantic import semantic
+from plainmask.tasks.instance import instance, instance_frame
+from plainmask.tasks.panoptic import Frames, panoptic, panoptic_frame, panoptic_video
+from plainmask.tasks.semantic import semantic, semantic_frame
+from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary
 
-__all__ = ["Task", "Thresholds", "instance", "panoptic", "postprocess", "semantic"]
+__all__ = [
+    "Result",
+    "Task",
+    "Thresholds",
+    "Tracks",
+    "instance",
+    "instance_frame",
+    "panoptic",
+    "panoptic_frame",
+    "panoptic_video",
+    "postprocess",
+    "postprocess_frame",
+    "postprocess_video",
+    "semantic",
+    "semantic_frame",
+]
+
+Result: TypeAlias = SemanticResult | InstanceResult | PanopticResult
 
 Task: TypeAlias = Literal["semantic", "instance", "panoptic"]
 
@@ -29,7 +48,7 @@ class Thresholds(BaseModel):
     overlap: float = Field(default=0.8, ge=0, le=1)
     """Panoptic: share of its mask that a segment must get."""
     top_k: int = Field(default=100, gt=0)
-    """Instance: most instances per image."""
+    """Instance: most instances per image, or tracks per video."""
 
 
 def postprocess(
@@ -38,7 +57,7 @@ def postprocess(
     geometry: Geometry,
     vocabulary: Vocabulary,
     thresholds: Thresholds,
-) -> SemanticResult | InstanceResult | PanopticResult:
+) -> Result:
     """Predictions of one image's N windows -> what the task makes of them.
 
     Raises:
@@ -59,3 +78,61 @@ def postprocess(
                 score=thresholds.score,
                 overlap=thresholds.overlap,
             )
+
+
+def postprocess_frame(
+    task: Task,
+    predictions: Predictions,
+    geometry: Geometry,
+    vocabulary: Vocabulary,
+    thresholds: Thresholds,
+    tracks: Tracks,
+) -> tuple[Result, Tracks]:
+    """One frame of a video as it comes -> its result, and the tracks after it (SPEC 12).
+
+    `predictions` are the frame's mask logits and the mean of the class logits so far.
+
+    Raises:
+        As `postprocess`.
+    """
+    match task:
+        case "semantic":
+            return semantic_frame(predictions, geometry, vocabulary, tracks)
+        case "instance":
+            return instance_frame(predictions, geometry, vocabulary, tracks, top_k=thresholds.top_k)
+        case "panoptic":
+            return panoptic_frame(
+                predictions,
+                geometry,
+                vocabulary,
+                tracks,
+                score=thresholds.score,
+                overlap=thresholds.overlap,
+            )
+
+
+def postprocess_video(
+    task: Task, frames: Frames, vocabulary: Vocabulary, thresholds: Thresholds
+) -> Iterator[Result]:
+    """A whole video by the published protocol -> the result of each frame (SPEC 12).
+
+    Args:
+        frames: gives mask logits of each frame with the mean of the class logits over the whole
+            video, and how the frame came into the model; called up to twice.
+
+    Raises:
+        As `postprocess`.
+    """
+    if task == "panoptic":
+        yield from panoptic_video(
+            frames, vocabulary, score=thresholds.score, overlap=thresholds.overlap
+        )
+        return
+    tracks: Tracks | None = None
+    for predictions, geometry in frames():
+        if tracks is None:
+            tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
+        result, tracks = postprocess_frame(
+            task, predictions, geometry, vocabulary, thresholds, tracks
+        )
+        yield result

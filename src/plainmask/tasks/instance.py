@@ -1,18 +1,23 @@
-"""Instance segmentation: objects with masks and scores, which may overlap (SPEC 7.3).
+"""Instance segmentation: objects with masks and scores, which may overlap (SPEC 7.3 and 12.2).
 
 Letters: Q queries, C classes, K instances, H W image size.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from plainmask.decoder import Predictions
 from plainmask.geometry import Geometry
-from plainmask.results import InstanceResult
+from plainmask.results import InstanceResult, Moment
 from plainmask.rle import Rle
 from plainmask.tasks.queries import class_probs, image_masks, require_one_window
+from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary
 
 
@@ -37,26 +42,85 @@ def instance(
         InputError: predictions, geometry and vocabulary do not belong together, or there are
             several windows.
     """
-    require_one_window(geometry, "instance")
-    probs = class_probs(predictions, geometry, vocabulary)[0, :, :-1]
-    # Stable: of equal probabilities the lower query, then the lower class comes first.
-    ranked, flat = probs.flatten().sort(descending=True, stable=True)
-    class_scores, flat = ranked[:top_k], flat[:top_k]
-    queries = flat.div(len(vocabulary), rounding_mode="floor")
-    unique, which = queries.unique(return_inverse=True)
-
+    best = _best_pairs(predictions, geometry, vocabulary, top_k)
+    unique, which = best.queries.unique(return_inverse=True)
     rles: list[Rle] = []
-    certainties: list[torch.Tensor] = []
+    certainties: list[Tensor] = []
     for _, logits in image_masks(predictions, geometry, unique):
         masks = logits > 0
         inside = (logits.sigmoid_() * masks).flatten(1).sum(1)
         certainties.append(inside / (masks.flatten(1).sum(1) + 1e-6))
         rles.extend(Rle.encode(mask) for mask in masks.cpu().numpy())
-    scores = class_scores * torch.cat(certainties)[which]
+    scores = best.scores * torch.cat(certainties)[which]
+    return _result(best._replace(scores=scores), [rles[i] for i in which], geometry, vocabulary)
+
+
+@torch.inference_mode()
+def instance_frame(
+    predictions: Predictions,
+    geometry: Geometry,
+    vocabulary: Vocabulary,
+    tracks: Tracks,
+    *,
+    top_k: int = 10,
+) -> tuple[InstanceResult, Tracks]:
+    """One frame of a video: the `top_k` most probable pairs of query and class (SPEC 12.2).
+
+    A query is one object through the whole video, so its index is the track's id. A score is the
+    class probability alone; masks may be empty, where the object is hidden or gone.
+
+    Args:
+        predictions: mask logits of this frame; class logits averaged over the frames so far, or
+            over the whole video (published).
+        geometry, vocabulary, top_k: as in `instance`.
+        tracks: of the frames before.
+
+    Returns:
+        The frame's result, and the tracks after it.
+
+    Raises:
+        As `instance`.
+    """
+    best = _best_pairs(predictions, geometry, vocabulary, top_k)
+    unique, which = best.queries.unique(return_inverse=True)
+    rles: list[Rle] = []
+    for _, logits in image_masks(predictions, geometry, unique):
+        rles.extend(Rle.encode(mask) for mask in (logits > 0).cpu().numpy())
+    visible = [query for query, rle in zip(unique.tolist(), rles, strict=True) if rle.area]
+    _, after = tracks.seen(visible, visible)
+    ids = best.queries.tolist()
+    moment = Moment(tracks.frame_index, tuple(ids), tuple(after.ages[ids].tolist()))
+    result = _result(best, [rles[i] for i in which], geometry, vocabulary)
+    return replace(result, moment=moment), after
+
+
+class _Pairs(NamedTuple):
+    """K pairs of query and class, the most probable first."""
+
+    scores: Tensor
+    queries: Tensor
+    class_ids: Tensor
+
+
+def _best_pairs(
+    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, top_k: int
+) -> _Pairs:
+    require_one_window(geometry, "instance")
+    probs = class_probs(predictions, geometry, vocabulary)[0, :, :-1]
+    # Stable: of equal probabilities the lower query, then the lower class comes first.
+    ranked, flat = probs.flatten().sort(descending=True, stable=True)
+    flat = flat[:top_k]
+    queries = flat.div(len(vocabulary), rounding_mode="floor")
+    return _Pairs(ranked[:top_k], queries, flat.remainder(len(vocabulary)))
+
+
+def _result(
+    pairs: _Pairs, rles: list[Rle], geometry: Geometry, vocabulary: Vocabulary
+) -> InstanceResult:
     return InstanceResult(
         geometry.image_size,
-        tuple(rles[index] for index in which.tolist()),
-        flat.remainder(len(vocabulary)).cpu().numpy(),
-        scores.cpu().numpy().astype(np.float32),
+        tuple(rles),
+        pairs.class_ids.cpu().numpy(),
+        pairs.scores.cpu().numpy().astype(np.float32),
         vocabulary,
     )

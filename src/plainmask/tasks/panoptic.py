@@ -1,11 +1,17 @@
-"""Panoptic segmentation: things and stuff, at most one segment per pixel (SPEC 7.4).
+"""Panoptic segmentation: things and stuff, at most one segment per pixel (SPEC 7.4 and 12.3).
+
+Images, frames and whole videos go through the same steps: choose the sure queries, let them share
+out the pixels, accept those that get most of their mask, number them. A video adds up the areas of
+all its frames before it accepts.
 
 Letters: Q queries, C classes, K queries kept, H W image size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +22,12 @@ from plainmask.decoder import Predictions
 from plainmask.geometry import Geometry
 from plainmask.results import PanopticResult
 from plainmask.segments import segments_of
-from plainmask.tasks.queries import class_probs, image_masks, new_best, require_one_window
+from plainmask.tasks.queries import class_probs, image_probs, new_best, require_one_window
+from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary
+
+Frames = Callable[[], Iterator[tuple[Predictions, Geometry]]]
+"""Gives a video's frames, as often as it is called."""
 
 
 @torch.inference_mode()
@@ -43,25 +53,110 @@ def panoptic(
         InputError: predictions, geometry and vocabulary do not belong together, or there are
             several windows.
     """
-    require_one_window(geometry, "panoptic")
-    class_scores, classes = class_probs(predictions, geometry, vocabulary)[0].max(-1)
-    kept = ((classes < len(vocabulary)) & (class_scores > score)).nonzero().flatten()
-    if not len(kept):
-        return PanopticResult(np.zeros(geometry.image_size, np.int32), [], vocabulary)
-    scores, class_ids = class_scores[kept], classes[kept].tolist()
-    shares = _share_out(predictions, geometry, kept, scores)
-    numbers = _number(shares.accepted(overlap), class_ids, vocabulary)
+    kept = _choose(predictions, geometry, vocabulary, score)
+    shares = _share_out(predictions, geometry, kept, early=False)
+    accepted = shares.areas.accepted(overlap)
+    tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
+    numbers, _ = _number(accepted, kept, tracks, vocabulary)
+    return _paint(shares, kept, numbers, vocabulary)
 
-    segment_map = np.where(shares.inside, np.array(numbers, np.int32)[shares.owner], np.int32(0))
-    members: dict[int, list[int]] = {}
-    for place, number in enumerate(numbers):
-        members.setdefault(number, []).append(place)
 
-    def describe(number: int) -> tuple[int, float]:
-        places = members[number]
-        return class_ids[places[0]], max(float(scores[place]) for place in places)
+@torch.inference_mode()
+def panoptic_frame(
+    predictions: Predictions,
+    geometry: Geometry,
+    vocabulary: Vocabulary,
+    tracks: Tracks,
+    *,
+    score: float = 0.8,
+    overlap: float = 0.8,
+) -> tuple[PanopticResult, Tracks]:
+    """One frame of a video as it comes, judged by the areas in this frame only.
 
-    return PanopticResult(segment_map, segments_of(segment_map, describe, vocabulary), vocabulary)
+    Args:
+        predictions: mask logits of this frame, class logits averaged over the frames so far.
+        geometry, vocabulary, score, overlap: as in `panoptic`.
+        tracks: of the frames before; a segment keeps the number that it was given there.
+
+    Returns:
+        The frame's result, and the tracks after it.
+
+    Raises:
+        As `panoptic`.
+    """
+    kept = _choose(predictions, geometry, vocabulary, score)
+    shares = _share_out(predictions, geometry, kept, early=True)
+    numbers, tracks = _number(shares.areas.accepted(overlap), kept, tracks, vocabulary)
+    return _shown(_paint(shares, kept, numbers, vocabulary), kept, numbers, tracks, vocabulary)
+
+
+@torch.inference_mode()
+def panoptic_video(
+    frames: Frames,
+    vocabulary: Vocabulary,
+    *,
+    score: float = 0.8,
+    overlap: float = 0.8,
+) -> Iterator[PanopticResult]:
+    """A whole video by the published protocol, judged by the areas in all frames together.
+
+    Args:
+        frames: gives mask logits of each frame with class logits averaged over the whole video,
+            the same in all frames, and how the frame came into the model. Called twice.
+        vocabulary, score, overlap: as in `panoptic`.
+
+    Yields:
+        The result of each frame; one number is one object in all of them.
+
+    Raises:
+        As `panoptic`.
+    """
+    kept: _Kept | None = None
+    total: _Areas | None = None
+    for predictions, geometry in frames():
+        kept = kept or _choose(predictions, geometry, vocabulary, score)
+        areas = _share_out(predictions, geometry, kept, early=True).areas
+        total = areas if total is None else total.plus(areas)
+    tracks: Tracks | None = None
+    numbers: list[int] = []
+    for predictions, geometry in frames():
+        assert kept is not None
+        assert total is not None
+        if tracks is None:
+            tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
+            numbers, tracks = _number(total.accepted(overlap), kept, tracks, vocabulary)
+        shares = _share_out(predictions, geometry, kept, early=True)
+        painted = _paint(shares, kept, numbers, vocabulary)
+        result, tracks = _shown(painted, kept, numbers, tracks, vocabulary)
+        yield result
+
+
+class _Kept(NamedTuple):
+    """The K queries that are sure of a class, in their order."""
+
+    queries: Tensor
+    scores: Tensor
+    class_ids: list[int]
+
+
+class _Areas(NamedTuple):
+    """What K queries have of one frame, or of several together."""
+
+    owned: NDArray[np.int64]
+    """(K,): pixels that the query won."""
+    within: NDArray[np.int64]
+    """(K,): of these, pixels in its own mask."""
+    masks: NDArray[np.int64]
+    """(K,): pixels in its mask, won or not."""
+
+    def plus(self, other: _Areas) -> _Areas:
+        """Of both together."""
+        return _Areas(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def accepted(self, overlap: float) -> NDArray[np.bool_]:
+        """(K,): queries that own pixels of their mask, and at least this share of its area."""
+        # Owned pixels count also where they are outside the mask, as published.
+        return (self.within > 0) & (self.owned / np.maximum(self.masks, 1) >= overlap)
 
 
 @dataclass(frozen=True)
@@ -72,54 +167,94 @@ class _Shares:
     """(H, W): place of the query among the K kept ones."""
     inside: NDArray[np.bool_]
     """(H, W): the pixel is in the owner's own mask, too."""
-    mask_areas: NDArray[np.int64]
-    """(K,): pixels in each query's mask, owned or not."""
+    areas: _Areas
 
-    def accepted(self, overlap: float) -> NDArray[np.bool_]:
-        """(K,): queries that own pixels of their mask, and at least this share of its area."""
-        count = len(self.mask_areas)
-        owned = np.bincount(self.owner.ravel(), minlength=count)
-        within = np.bincount(self.owner[self.inside], minlength=count)
-        # Owned pixels count also where they are outside the mask, as published.
-        return (within > 0) & (owned / np.maximum(self.mask_areas, 1) >= overlap)
+
+def _choose(
+    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, score: float
+) -> _Kept:
+    """The queries whose class is not "no object" and more probable than `score`."""
+    require_one_window(geometry, "panoptic")
+    scores, classes = class_probs(predictions, geometry, vocabulary)[0].max(-1)
+    queries = ((classes < len(vocabulary)) & (scores > score)).nonzero().flatten()
+    return _Kept(queries, scores[queries], classes[queries].tolist())
 
 
 def _share_out(
-    predictions: Predictions, geometry: Geometry, kept: Tensor, scores: Tensor
+    predictions: Predictions, geometry: Geometry, kept: _Kept, *, early: bool
 ) -> _Shares:
-    """Each pixel to the kept query (K,) with the largest class score times mask probability."""
-    best = scores.new_full(geometry.image_size, -1)
+    """Each pixel to the kept query with the largest class score times mask probability."""
+    best = kept.scores.new_full(geometry.image_size, -1)
     owner = torch.zeros_like(best, dtype=torch.int64)
     inside = torch.zeros_like(best, dtype=torch.bool)
-    areas: list[Tensor] = []
-    for part, logits in image_masks(predictions, geometry, kept):
+    areas: list[Tensor] = [owner.new_zeros(0)]
+    for part, probs in image_probs(predictions, geometry, kept.queries, early=early):
         first = sum(len(area) for area in areas)
-        probs = logits.sigmoid_()
         masks = probs >= 0.5
         areas.append(masks.flatten(1).sum(1))
-        weighted = probs.mul_(scores[first : first + len(part), None, None])
+        weighted = probs.mul_(kept.scores[first : first + len(part), None, None])
         best, better, place = new_best(best, weighted)
         owner = torch.where(better, first + place, owner)
         inside = torch.where(better, masks.gather(0, place[None])[0], inside)
-    return _Shares(owner.cpu().numpy(), inside.cpu().numpy(), torch.cat(areas).cpu().numpy())
+    count = len(kept.queries)
+    won, within = owner.cpu().numpy(), inside.cpu().numpy()
+    totals = _Areas(
+        np.bincount(won.ravel(), minlength=count)[:count],
+        np.bincount(won[within], minlength=count)[:count],
+        torch.cat(areas).cpu().numpy(),
+    )
+    return _Shares(won, within, totals)
 
 
-def _number(accepted: NDArray[np.bool_], class_ids: list[int], vocabulary: Vocabulary) -> list[int]:
-    """Segment id of each kept query, from 1 in their order; 0 if it was not accepted.
+def _number(
+    accepted: NDArray[np.bool_], kept: _Kept, tracks: Tracks, vocabulary: Vocabulary
+) -> tuple[list[int], Tracks]:
+    """Segment id of each kept query, 0 if it was not accepted; and the tracks with these ids.
 
-    Queries of one stuff class share an id.
+    Ids count up in the order of the queries; the queries of one stuff class share one.
     """
-    numbers: list[int] = []
-    stuff: dict[int, int] = {}
-    count = 0
-    for keep, class_id in zip(accepted.tolist(), class_ids, strict=True):
-        if not keep:
-            numbers.append(0)
-        elif class_id in stuff:
-            numbers.append(stuff[class_id])
-        else:
-            count += 1
-            numbers.append(count)
-            if not vocabulary.classes[class_id].thing:
-                stuff[class_id] = count
-    return numbers
+    keys = _keys(kept, tracks, vocabulary)
+    tracks = tracks.numbered([key for key, keep in zip(keys, accepted, strict=True) if keep])
+    numbers = np.where(accepted, tracks.numbers[keys], 0) if keys else np.zeros(0, np.int64)
+    return numbers.tolist(), tracks
+
+
+def _keys(kept: _Kept, tracks: Tracks, vocabulary: Vocabulary) -> list[int]:
+    """Where each kept query is found in the tracks."""
+    return [
+        tracks.key(query, class_id, vocabulary)
+        for query, class_id in zip(kept.queries.tolist(), kept.class_ids, strict=True)
+    ]
+
+
+def _paint(
+    shares: _Shares, kept: _Kept, numbers: list[int], vocabulary: Vocabulary
+) -> PanopticResult:
+    """The segments that were accepted, each in the pixels of its mask that it won."""
+    if not numbers:
+        empty = np.zeros(shares.owner.shape, np.int32)
+        return PanopticResult(empty, [], vocabulary)
+    segment_map = np.where(shares.inside, np.array(numbers, np.int32)[shares.owner], np.int32(0))
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(numbers):
+        members.setdefault(number, []).append(place)
+
+    def describe(number: int) -> tuple[int, float]:
+        places = members[number]
+        return kept.class_ids[places[0]], max(float(kept.scores[place]) for place in places)
+
+    return PanopticResult(segment_map, segments_of(segment_map, describe, vocabulary), vocabulary)
+
+
+def _shown(
+    result: PanopticResult,
+    kept: _Kept,
+    numbers: list[int],
+    tracks: Tracks,
+    vocabulary: Vocabulary,
+) -> tuple[PanopticResult, Tracks]:
+    """The result with its place in the video, and the tracks after it."""
+    key_of = dict(zip(numbers, _keys(kept, tracks, vocabulary), strict=True))
+    ids = [segment.id for segment in result.segments]
+    moment, tracks = tracks.seen([key_of[number] for number in ids], ids)
+    return replace(result, moment=moment), tracks

@@ -74,6 +74,28 @@ def image_masks(
         yield part, geometry.restore(predictions.mask_logits[:, part])
 
 
+def image_probs(
+    predictions: Predictions, geometry: Geometry, queries: Tensor, *, early: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Mask probabilities at the image's size, a few queries at a time.
+
+    Args:
+        predictions, geometry, queries: as in `image_masks`.
+        early: take the sigmoid at the resized image's size, before the last resize, as published
+            for video (SPEC 12.3).
+
+    Yields:
+        Some of `queries`, in their order, and their probabilities (k, H, W) float32.
+    """
+    if not early:
+        for part, logits in image_masks(predictions, geometry, queries):
+            yield part, logits.sigmoid_()
+        return
+    for part in queries.split(CHUNK) if len(queries) else ():
+        content = geometry.stitch(geometry.upsample(predictions.mask_logits[:, part]))
+        yield part, geometry.to_image(content.sigmoid())
+
+
 def new_best(best: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One step of a running argmax over the first axis.
 

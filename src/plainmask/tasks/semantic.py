@@ -1,4 +1,4 @@
-"""Semantic segmentation: one class per pixel (SPEC 7.1).
+"""Semantic segmentation: one class per pixel (SPEC 7.1 and 12.4).
 
 Letters: N windows, Q queries, C classes, h w model size, H W image size.
 """
@@ -6,6 +6,7 @@ Letters: N windows, Q queries, C classes, h w model size, H W image size.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from plainmask.decoder import Predictions
 from plainmask.geometry import Geometry
 from plainmask.results import SemanticResult
 from plainmask.tasks.queries import CHUNK, class_probs, new_best
+from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary
 
 
@@ -50,6 +52,28 @@ def semantic(
     return SemanticResult(
         labels.cpu().numpy(), vocabulary, share.clamp(0, 1).cpu().numpy().astype(np.float32)
     )
+
+
+def semantic_frame(
+    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, tracks: Tracks
+) -> tuple[SemanticResult, Tracks]:
+    """One frame of a video: as an image (SPEC 12.4), with its place in time.
+
+    Args:
+        predictions: mask logits of this frame; class logits averaged over the frames so far, or
+            over the whole video (published).
+        geometry, vocabulary: as in `semantic`.
+        tracks: of the frames before.
+
+    Returns:
+        The frame's result, and the tracks after it.
+    """
+    result = semantic(predictions, geometry, vocabulary)
+    present = np.unique(result.label_map).tolist()
+    first = len(tracks.ages) - len(vocabulary)  # every class is one segment, things too
+    keys = [first + class_id for class_id in present]
+    moment, tracks = tracks.seen(keys, [class_id + 1 for class_id in present])
+    return replace(result, moment=moment), tracks
 
 
 def _window_scores(predictions: Predictions, geometry: Geometry, probs: Tensor) -> Iterator[Tensor]:

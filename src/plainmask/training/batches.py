@@ -1,38 +1,114 @@
-"""Which sample comes when: fixed by seed and step, whatever the workers, resumable anywhere."""
+"""Which sample comes when: fixed by seed and step, whatever the workers, resumable anywhere.
+
+Letters: B samples, T frames.
+"""
 
 from __future__ import annotations
 
 import signal
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from plainmask.data.augment import AugmentConfig, Targets, augment, sample_generator
-from plainmask.data.record import Record
+from plainmask.data.augment import (
+    AugmentConfig,
+    ClipSample,
+    VideoAugmentConfig,
+    augment_clip,
+    sample_generator,
+)
+from plainmask.data.clips import ClipConfig, sample_clip
+from plainmask.data.record import Record, Video
+from plainmask.data.targets import ClipTargets
 
-Batch = tuple[Tensor, list[Targets]]
-"""Pixels (B, 3, h, w) uint8 and the targets of each image."""
+
+class Batch(NamedTuple):
+    """B clips of T frames; images are clips of one frame."""
+
+    pixels: Tensor
+    """(B, T, 3, h, w) uint8 RGB, black where padded."""
+    content: list[tuple[int, int]]
+    """B times height and width of what is no padding."""
+    targets: list[ClipTargets]
+    """B."""
 
 
-class _Samples(Dataset[tuple[Tensor, Targets]]):
-    """Augmented samples by (view, index)."""
+class ImageSampler:
+    """One record, augmented, as a clip of one frame."""
 
-    def __init__(self, records: Sequence[Record], config: AugmentConfig, seed: int):
+    def __init__(self, records: Sequence[Record], config: AugmentConfig | VideoAugmentConfig):
         self.records = records
         self.config = config
-        self.seed = seed
+        self.names = [record.id for record in records]
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Targets]:
-        view, index = key
+    def __call__(self, index: int, generator: torch.Generator) -> ClipSample:
+        """Decode and augment one record."""
         record = self.records[index]
         image = torch.from_numpy(record.image()).permute(2, 0, 1)
+        return augment_clip([image], [record.segments()], self.config, generator)
+
+
+class ClipSampler:
+    """One clip of a video, or of a still picture set in motion, augmented.
+
+    An epoch shows each video once, whatever its length.
+
+    Args:
+        videos, stills, clip: see `sample_clip`.
+        config, always_present: see `augment_clip`.
+        pasted_classes: class ids of the objects that may be pasted over other clips.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        stills: Sequence[Record],
+        clip: ClipConfig,
+        config: AugmentConfig | VideoAugmentConfig,
+        *,
+        always_present: bool,
+        pasted_classes: Collection[int],
+    ):
+        self.videos, self.stills = videos, stills
+        self.clip, self.config = clip, config
+        self.always_present = always_present
+        self.pasted_classes = pasted_classes
+        self.names = [pool.id for pool in videos or stills]
+
+    def __call__(self, index: int, generator: torch.Generator) -> ClipSample:
+        """Decode and augment one clip."""
+        images, segments = sample_clip(
+            self.videos,
+            self.stills,
+            self.clip,
+            generator,
+            index,
+            pasted_classes=self.pasted_classes,
+        )
+        return augment_clip(
+            images, segments, self.config, generator, always_present=self.always_present
+        )
+
+
+class _Samples(Dataset[ClipSample]):
+    """Samples by (view, index)."""
+
+    def __init__(self, sampler: ImageSampler | ClipSampler, seed: int):
+        self.sampler = sampler
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+        view, index = key
         # By name, not by place: a sample stays the same in a larger or smaller set.
-        generator = sample_generator(self.seed, view, zlib.crc32(record.id.encode()))
-        return augment(image, record.segments(), self.config, generator)
+        name = zlib.crc32(self.sampler.names[index].encode())
+        return self.sampler(index, sample_generator(self.seed, view, name))
 
 
 def order(
@@ -54,8 +130,7 @@ def order(
 
 
 def training_batches(
-    records: Sequence[Record],
-    config: AugmentConfig,
+    sampler: ImageSampler | ClipSampler,
     *,
     batch_size: int,
     seed: int,
@@ -65,12 +140,13 @@ def training_batches(
     workers: int = 0,
 ) -> Iterator[Batch]:
     """The batches of steps first..last-1, decoded and augmented, by worker processes if any."""
-    plan = list(order(len(records), batch_size, seed, first=first, last=last, views=views))
+    count = len(sampler.names)
+    plan = list(order(count, batch_size, seed, first=first, last=last, views=views))
     loader = DataLoader(
-        _Samples(records, config, seed),
+        _Samples(sampler, seed),
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         worker_init_fn=_ignore_interrupts,
     )
     yield from loader
@@ -81,5 +157,18 @@ def _ignore_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _collate(samples: list[tuple[Tensor, Targets]]) -> Batch:
-    return torch.stack([pixels for pixels, _ in samples]), [targets for _, targets in samples]
+def collate(samples: list[ClipSample]) -> Batch:
+    """Join samples; smaller ones are padded right and below to the largest."""
+    height = max(sample.pixels.shape[-2] for sample in samples)
+    width = max(sample.pixels.shape[-1] for sample in samples)
+
+    def padded(planes: Tensor) -> Tensor:
+        missing = (0, width - planes.shape[-1], 0, height - planes.shape[-2])
+        return F.pad(planes, missing) if any(missing) else planes
+
+    targets = [
+        replace(t, masks=padded(t.masks), valid=padded(t.valid))
+        for t in (sample.targets for sample in samples)
+    ]
+    pixels = torch.stack([padded(sample.pixels) for sample in samples])
+    return Batch(pixels, [sample.content for sample in samples], targets)

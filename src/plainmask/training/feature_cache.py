@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,19 +33,31 @@ class FeatureCache:
         rule = f"{encoder.fingerprint} {encoder.config.taps}"
         self.salt = rule.encode()
 
-    def __call__(self, pixels: Tensor) -> Features:
-        """Features of (B, 3, H, W) uint8 pixels, on their device, float32."""
+    def __call__(
+        self,
+        pixels: Tensor,
+        *,
+        content: Sequence[tuple[int, int]] | None = None,
+        rope_scale: float = 1.0,
+    ) -> Features:
+        """Features of (B, 3, H, W) uint8 pixels, on their device, float32.
+
+        Neither padding (`content`) nor stretched coordinates can be cached: they go straight
+        through to the encoder.
+        """
+        if content is not None or (rope_scale != 1 and self.encoder.config.positions == "rope"):
+            return self.encoder(pixels, content=content, rope_scale=rope_scale)
         paths = [self.folder / f"{self._key(image)}.safetensors" for image in pixels]
-        found = [_read(path) for path in paths]
-        missing = [index for index, taps in enumerate(found) if taps is None]
+        found = {path: _read(path) for path in paths}
+        missing = {path: index for index, path in enumerate(paths) if found[path] is None}
         patch = self.encoder.config.patch_size
         grid = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
-        if missing:
-            fresh = torch.stack(self.encoder(pixels[missing]).taps, dim=1)  # (B', T, N, D)
-            for index, taps in zip(missing, fresh.half().cpu(), strict=True):
-                found[index] = taps
-                self._write(paths[index], taps)
-        stacked = torch.stack([taps for taps in found if taps is not None])
+        if missing:  # equal pictures, as in a clip that stands still, are encoded once
+            fresh = torch.stack(self.encoder(pixels[list(missing.values())]).taps, dim=1)
+            for path, taps in zip(missing, fresh.half().cpu(), strict=True):  # (T, N, D)
+                found[path] = taps
+                self._write(path, taps)
+        stacked = torch.stack([taps for path in paths if (taps := found[path]) is not None])
         taps = stacked.to(pixels.device).float().unbind(1)
         return Features(tuple(taps), grid, self.encoder.config.prefix)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,24 +12,31 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from plainmask.data.augment import Targets
-from plainmask.data.label_folder import read_label_folder
 from plainmask.data.record import Record
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder, Predictions
-from plainmask.encoder.vit import Encoder, Features
+from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluate import evaluate
-from plainmask.head import EncoderRef, Head, HeadConfig, Provenance
-from plainmask.segmenter import Segmenter, pick_device
+from plainmask.evaluate_videos import evaluate_videos
+from plainmask.head import EncoderRef, Head, HeadConfig, Provenance, find_head
+from plainmask.segmenter import Segmenter
+from plainmask.shared_pass import pick_device
 from plainmask.training.batches import training_batches
 from plainmask.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from plainmask.training.feature_cache import FeatureCache
-from plainmask.training.loss import set_loss, total_loss
+from plainmask.training.loss import total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe, load_recipe, save_recipe
+from plainmask.training.records import build_sampler, read_records, read_vocabulary
 from plainmask.training.report import RunLog, interruptible
-from plainmask.training.schedule import annealing_windows, learning_rate, mask_probability
+from plainmask.training.schedule import (
+    annealing_windows,
+    learning_rate,
+    mask_probability,
+    polynomial_rate,
+)
+from plainmask.training.step import FeatureSource, Step
 from plainmask.vocabulary import Vocabulary
 
 PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -40,6 +46,8 @@ PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 
 NUM_OVERLAYS = 4
+WATCHED = ("mIoU", "mVC8", "AP", "J", "VPQ", "STQ", "IDF1")
+"""Figures on the validation records that a run reports, those that its task has."""
 
 
 def train(recipe: Recipe, run_dir: Path, *, resume: bool = False, device: str = "auto") -> Path:
@@ -73,23 +81,25 @@ def train(recipe: Recipe, run_dir: Path, *, resume: bool = False, device: str = 
     encoder = load_encoder(recipe.encoder).to(fabric.device)
     config = recipe.decoder.build_config(encoder.config, len(vocabulary))
     decoder = PlainMaskDecoder(config)
+    if recipe.start_from:
+        start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
     )
     model, fabric_optimizer = fabric.setup(decoder, optimizer)
     model.mark_forward_method("every_layer")
+    model.mark_forward_method("clips")
     precision = fabric.strategy.precision
     progress = Progress(0, 0.0)
     if resume:
         progress = load_checkpoint(checkpoint, decoder, optimizer, precision)
     write_recipe(run_dir, recipe)
-    features_of = feature_source(recipe, encoder)
+    parts = Step(model, feature_source(recipe, encoder), fabric.autocast, recipe, fabric.device)
     head = Head(head_config(recipe, encoder, config, vocabulary), decoder)
 
     windows = annealing_windows(config.num_blocks, recipe.steps)
     batches = training_batches(
-        train_records,
-        recipe.augment,
+        build_sampler(recipe, train_records, vocabulary, encoder.config.patch_size),
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         first=progress.step,
@@ -99,40 +109,36 @@ def train(recipe: Recipe, run_dir: Path, *, resume: bool = False, device: str = 
     )
     with closing(RunLog(run_dir, recipe.steps, progress, every=recipe.log_every)) as log:
         with interruptible() as interrupt:
-            for step, (pixels, targets) in enumerate(batches, start=progress.step):
+            for step, batch in enumerate(batches, start=progress.step):
                 # Rates of this step
-                lr = learning_rate(
-                    step,
-                    base=recipe.optimizer.lr,
-                    warmup=recipe.optimizer.warmup,
-                    total=recipe.steps,
-                    minimum=recipe.optimizer.min_lr,
-                )
+                lr = rate(recipe, step)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 probs = [mask_probability(step, start, end) for start, end in windows]
                 decoder.mask_probs.copy_(torch.tensor(probs))
 
-                # Forward and losses
+                # Forward, losses and backward: at once, or chunk by chunk of clips
                 generator = torch.Generator(fabric.device).manual_seed(recipe.seed * 2**32 + step)
-                draw = uniform_points(fabric.device, generator)
-                with fabric.autocast():
-                    features = features_of(pixels.to(fabric.device))
-                decoder.train()
-                layers = predict(model, features, recipe, config.num_queries, draw)
-                on_device = [to_device(target, fabric.device) for target in targets]
-                losses = set_loss(layers, on_device, recipe.loss, draw)
-                loss = total_loss(losses, recipe.loss)
-                check_finite(loss, "loss", step, checkpoint)
+                decoder.train_with(frozen_norms=recipe.freeze_norms)
+                total = torch.zeros((), device=fabric.device)
+                losses: dict[str, Tensor] = {}
+                for part in parts.losses(batch, uniform_points(fabric.device, generator)):
+                    loss = total_loss(part, recipe.loss)
+                    check_finite(loss, "loss", step, checkpoint)
+                    fabric.backward(loss)
+                    total += loss.detach()
+                    for name, value in part.items():
+                        losses[name] = losses.get(name, 0) + value.detach()
 
-                # Backward and update
-                fabric.backward(loss)
-                norm = fabric.clip_gradients(
-                    model,
-                    fabric_optimizer,
-                    max_norm=recipe.optimizer.clip,
-                    error_if_nonfinite=False,
-                )
+                # Update
+                norm = None
+                if recipe.optimizer.clip is not None:
+                    norm = fabric.clip_gradients(
+                        model,
+                        fabric_optimizer,
+                        max_norm=recipe.optimizer.clip,
+                        error_if_nonfinite=False,
+                    )
                 if recipe.precision != "fp16":  # there, the scaler skips the step and tries smaller
                     check_finite(norm, "gradient", step, checkpoint)
                 fabric_optimizer.step()
@@ -140,7 +146,7 @@ def train(recipe: Recipe, run_dir: Path, *, resume: bool = False, device: str = 
 
                 # Log, look, save
                 done = step + 1
-                log.step(done, loss, losses, lr, norm)
+                log.step(done, total, losses, lr, norm)
                 if done % recipe.save_every == 0 or done == recipe.steps or interrupt():
                     save_checkpoint(checkpoint, decoder, optimizer, precision, log.progress(done))
                 if interrupt():
@@ -178,49 +184,45 @@ def write_recipe(run_dir: Path, recipe: Recipe) -> None:
     save_recipe(recipe, path)
 
 
-def read_vocabulary(recipe: Recipe) -> Vocabulary:
-    """The recipe's vocabulary, or the class table of its data."""
-    return Vocabulary.load(recipe.vocabulary or recipe.data.root / "classes.json")
+def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
+    """Take over what another head has in the same shape; the rest keeps its fresh values.
+
+    Raises:
+        InputError: nothing that is learnt has the same shape.
+    """
+    own, other = decoder.state_dict(), head.decoder.state_dict()
+    same = {k: v for k, v in other.items() if k in own and own[k].shape == v.shape}
+    learnt = {name for name, _ in decoder.named_parameters()}
+    name, reference = head.config.name, head.config.encoder
+    if not same.keys() & learnt:
+        raise InputError(
+            f"start_from: nothing of the head {name!r} fits this decoder; give one of the same "
+            f"width ({decoder.config.width})"
+        )
+    decoder.load_state_dict(same, strict=False)
+    fresh = sorted({".".join(key.split(".")[:2]) for key in learnt - same.keys()})
+    print(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}", file=sys.stderr)
+    if reference.fingerprint != encoder.fingerprint:
+        print(
+            f"{name} was trained on another encoder, {reference.name}; what it learnt may not help",
+            file=sys.stderr,
+        )
 
 
-def read_records(recipe: Recipe, vocabulary: Vocabulary) -> tuple[list[Record], list[Record]]:
-    """Training and validation records."""
-    data = recipe.data
-    records = read_label_folder(data.root, data.train, vocabulary)
-    if data.hold_out:
-        held_out = [record for record in records if record.id.startswith(data.hold_out)]
-        kept = [record for record in records if not record.id.startswith(data.hold_out)]
-        if not held_out or not kept:
-            raise InputError(
-                f"data.hold_out {data.hold_out!r} must match some, not all, image names of "
-                f"{data.train}; they begin like {records[0].id!r}"
-            )
-        return kept, held_out
-    return records, read_label_folder(data.root, data.val, vocabulary) if data.val else []
+def rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step."""
+    settings = recipe.optimizer
+    base, warmup, total = settings.lr, settings.warmup, recipe.steps
+    if settings.schedule == "polynomial":
+        return polynomial_rate(step, base=base, warmup=warmup, total=total)
+    return learning_rate(step, base=base, warmup=warmup, total=total, minimum=settings.min_lr)
 
 
-def feature_source(recipe: Recipe, encoder: Encoder) -> Callable[[Tensor], Features]:
+def feature_source(recipe: Recipe, encoder: Encoder) -> FeatureSource:
     """The encoder, behind a cache on disk where the recipe has one."""
     if recipe.cache is None:
         return encoder
     return FeatureCache(recipe.cache.folder, encoder, int(recipe.cache.max_gb * 1e9))
-
-
-def predict(
-    model: PlainMaskDecoder,
-    features: Features,
-    recipe: Recipe,
-    num_queries: int,
-    draw: Callable[[tuple[int, ...]], Tensor],
-) -> Sequence[Predictions]:
-    """Predictions of the layers that are supervised."""
-    if recipe.supervise == "last":
-        return [model(features)]
-    batch = len(features.taps[0])
-    draws = None
-    if recipe.masked_attention:
-        draws = [draw((batch, num_queries)) for _ in range(recipe.decoder.num_blocks)]
-    return model.every_layer(features, masked=recipe.masked_attention, draws=draws)
 
 
 def head_config(
@@ -265,17 +267,12 @@ def look(
     for record in records[:: max(1, len(records) // NUM_OVERLAYS)][:NUM_OVERLAYS]:
         image = record.image()
         segmenter(image).save(folder, stem=record.id, image=image)
-    return {"val_mIoU": evaluate(segmenter, records).figures["mIoU"]}
-
-
-def to_device(targets: Targets, device: torch.device) -> Targets:
-    """The same targets on another device."""
-    return replace(
-        targets,
-        labels=targets.labels.to(device),
-        masks=targets.masks.to(device),
-        valid=targets.valid.to(device),
-    )
+    if records[0].sequence is None:
+        found = evaluate(segmenter, records)
+    else:
+        found = evaluate_videos(segmenter, records)
+    figures = {name: found.figures.get(name) for name in WATCHED}
+    return {f"val_{name}": float(value) for name, value in figures.items() if value is not None}
 
 
 def check_finite(value: Tensor | None, what: str, step: int, checkpoint: Path) -> None:

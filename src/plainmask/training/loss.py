@@ -1,4 +1,7 @@
-"""The losses of set prediction, for every supervised layer (SPEC 5).
+"""The losses of set prediction, for every supervised layer (SPEC 5 and 14.3).
+
+The frames of clips are images here: only how their targets find their queries differs, see
+tracks.py.
 
 Letters: B images, Q queries, N targets of an image, M matched pairs of the batch, P points,
 C classes, h w mask resolution, H W crop resolution.
@@ -6,7 +9,7 @@ C classes, h w mask resolution, H W crop resolution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -14,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from plainmask.data.augment import Targets
+from plainmask.data.targets import Targets
 from plainmask.decoder import Predictions
 from plainmask.training.matching import Match, assign, draw_match_points, matching_cost
 from plainmask.training.points import Draw, sample
@@ -35,6 +38,12 @@ class LossConfig(BaseModel):
     importance: float = Field(default=0.75, ge=0, le=1)
     semantic: float = 0.0
     """Weight of the semantic term (`semantic_loss`); not in PMT, for semantic heads only."""
+    skip_before_last: bool = False
+    """Ask nothing of the prediction before the last block: what became of the published video
+    models, whose loss of that layer was dropped by mistake (SPEC 17.1)."""
+    dummy_class: bool = False
+    """Clips: teach an object that is absent in the last frame as the last class, and match it as
+    "no object", as the published code did for YouTube-VIS and OVIS (SPEC 17.3)."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -50,6 +59,7 @@ def set_loss(
     targets: Sequence[Targets],
     config: LossConfig,
     draw: Draw,
+    find_matches: Callable[[int, Predictions], list[Match]] | None = None,
 ) -> dict[str, Tensor]:
     """Losses of all layers, unweighted, by name; `total_loss` weighs and sums them.
 
@@ -62,12 +72,20 @@ def set_loss(
         config: weights and sampling.
         draw: the source of random points; called per layer for the matching points of each image
             with targets, then for candidates and uniform points.
+        find_matches: gives the pairs of each image from a layer's number and its predictions;
+            None: each image by itself.
     """
     losses: dict[str, Tensor] = {}
     for index, layer in enumerate(layers):
         below_last = len(layers) - 1 - index
+        if below_last == 1 and config.skip_before_last:
+            continue
         suffix = f"_block_-{below_last}" if below_last else ""
-        for name, value in _layer_loss(layer, targets, config, draw).items():
+        if find_matches is None:
+            matches = match(layer, targets, config, draw)
+        else:
+            matches = find_matches(index, layer)
+        for name, value in _layer_loss(layer, targets, matches, config, draw).items():
             losses[f"loss_{name}{suffix}"] = value
     return losses
 
@@ -87,10 +105,10 @@ def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
 def _layer_loss(
     layer: Predictions,
     targets: Sequence[Targets],
+    matches: Sequence[Match],
     config: LossConfig,
     draw: Draw,
 ) -> dict[str, Tensor]:
-    matches = match(layer, targets, config, draw)
     mask, dice = mask_losses(layer, targets, matches, config, draw)
     losses = {
         "mask": mask,
@@ -112,18 +130,30 @@ def match(
             none = torch.empty(0, dtype=torch.long, device=masks.device)
             matches.append((none, none))
             continue
-        cost = matching_cost(
-            masks,
-            classes,
-            target.masks,
-            target.labels,
-            draw_match_points(draw, config.num_points),
-            mask_weight=config.mask,
-            dice_weight=config.dice,
-            class_weight=config.classes,
-        )
+        cost = match_cost(masks, classes, target.masks, target.labels, config, draw)
         matches.append(assign(cost))
     return matches
+
+
+def match_cost(
+    mask_logits: Tensor,
+    class_logits: Tensor,
+    masks: Tensor,
+    labels: Tensor,
+    config: LossConfig,
+    draw: Draw,
+) -> Tensor:
+    """`matching_cost` of one image with the weights of the losses, at fresh points: (Q, N)."""
+    return matching_cost(
+        mask_logits,
+        class_logits,
+        masks,
+        labels,
+        draw_match_points(draw, config.num_points),
+        mask_weight=config.mask,
+        dice_weight=config.dice,
+        class_weight=config.classes,
+    )
 
 
 def mask_losses(

@@ -8,17 +8,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from plainmask.atomic import write_atomically
-from plainmask.data.augment import AugmentConfig
+from plainmask.data.augment import AugmentConfig, VideoAugmentConfig
+from plainmask.data.clips import ClipConfig
+from plainmask.data.reader import DataFormat
 from plainmask.decoder import DecoderConfig, published_stages
 from plainmask.encoder.vit import EncoderConfig
 from plainmask.errors import InputError
 from plainmask.geometry import InputProtocol
+from plainmask.propagation import Propagation
 from plainmask.training.loss import LossConfig
 
 
@@ -26,16 +37,31 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataConfig(_Part):
-    """Where the labelled images are: a folder with images/SPLIT and labels/SPLIT."""
+class StillsConfig(_Part):
+    """Labelled images that become clips (`clip.stills`), beside the videos or alone."""
 
     root: Path
+    format: DataFormat = "coco_panoptic"
+    split: str | None = "train"
+    classes: Literal["same", "from_coco", "any_thing"] = "same"
+    """How the classes of the images become those of the videos. `same`: by name; `from_coco`: by
+    the table that the videos' vocabulary has for COCO's categories; `any_thing`: every thing is of
+    the only class that the videos have. Segments of other classes are left out."""
+
+
+class DataConfig(_Part):
+    """Where the labelled images or videos are."""
+
+    root: Path
+    format: DataFormat = "label_folder"
     train: str | None = "train"
     val: str | None = None
     """Split to evaluate on while training; None for none."""
     hold_out: str | None = None
     """Leave training images whose name starts with this out, and evaluate on them instead of a
     val split: for choosing settings on a scene that was never seen."""
+    stills: StillsConfig | None = None
+    """Images to make further training clips from."""
 
 
 class DecoderRecipe(_Part):
@@ -47,6 +73,8 @@ class DecoderRecipe(_Part):
     """None: the encoder's width, as published."""
     upscale_stages: int | None = None
     """None: by patch size, as published."""
+    propagation: Propagation = "none"
+    """What carries queries from frame to frame."""
 
     def build_config(self, encoder: EncoderConfig, num_classes: int) -> DecoderConfig:
         """The whole configuration for this encoder and number of classes."""
@@ -59,18 +87,24 @@ class DecoderRecipe(_Part):
             num_blocks=self.num_blocks,
             ffn_hidden=self.ffn_hidden or encoder.width,
             upscale_stages=self.upscale_stages or published_stages(encoder.patch_size),
+            propagation=self.propagation,
         )
 
 
 class OptimizerConfig(_Part):
-    """AdamW with linear warm-up and cosine decay; the defaults are the published ones (SPEC 6)."""
+    """AdamW with linear warm-up and decay; the defaults are those of image PMT (SPEC 6).
+
+    Video PMT (SPEC 14.5): lr 1e-4, schedule polynomial, clip null.
+    """
 
     lr: float = 2e-4
+    schedule: Literal["cosine", "polynomial"] = "cosine"
     min_lr: float = 1e-9
+    """At the end of the cosine."""
     weight_decay: float = 0.05
     warmup: int = 6000
-    clip: float = 0.01
-    """Largest global norm of the gradients."""
+    clip: float | None = 0.01
+    """Largest global norm of the gradients; None: any."""
 
 
 class CacheConfig(_Part):
@@ -80,6 +114,19 @@ class CacheConfig(_Part):
     max_gb: float = Field(default=20.0, gt=0)
     views: int = Field(default=8, gt=0)
     """Different augmentations of an image that are drawn, one an epoch, before they repeat."""
+
+
+def _kind_of_augment(value: object) -> str:
+    """Which of the two is meant: with crops of one size, or as published for videos."""
+    names: Any = value if isinstance(value, dict) else getattr(value, "__dict__", ())
+    return "video" if "shorter" in names else "fixed"
+
+
+Augment: TypeAlias = Annotated[
+    Annotated[AugmentConfig, Tag("fixed")] | Annotated[VideoAugmentConfig, Tag("video")],
+    Discriminator(_kind_of_augment),
+]
+"""One crop size (`crop_size`, `scale`), or native aspect, padded (`shorter`, `longest`)."""
 
 
 class Recipe(_Part):
@@ -95,7 +142,21 @@ class Recipe(_Part):
     input: InputProtocol
     """How images reach the network at evaluation and afterwards."""
     decoder: DecoderRecipe = DecoderRecipe()
-    augment: AugmentConfig
+    start_from: str | None = None
+    """A head whose weights the decoder starts from: a shipped one, a folder or hub repository.
+    What it does not have, or has in another shape, starts fresh."""
+    freeze_norms: bool = False
+    """Leave the statistics of the batch norms as `start_from` has them: for batches of so few
+    pictures that their own would say more about these than about pictures."""
+    augment: Augment
+    clip: ClipConfig | None = None
+    """Train on clips of videos; None: on images."""
+    chunk: int | None = Field(default=None, gt=0)
+    """Frames between two cuts of the gradient (SPEC 14.6); None: it runs through the whole clip."""
+    rematch: bool = False
+    """Match objects anew in every chunk, as published; else they keep their queries."""
+    rope_rescale: bool = False
+    """Stretch the coordinates of the patches by a random factor of 1/2..2 in every step (14.4)."""
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(gt=0)
@@ -124,6 +185,18 @@ class Recipe(_Part):
         if self.optimizer.warmup >= self.steps:
             raise ValueError(
                 f"optimizer.warmup {self.optimizer.warmup} must be less than steps {self.steps}"
+            )
+        if self.freeze_norms and self.start_from is None:
+            raise ValueError("freeze_norms keeps statistics that a head has: give start_from")
+        if self.clip is not None and self.masked_attention:
+            raise ValueError("clips are trained without masked attention: masked_attention: false")
+        if self.decoder.propagation != "none" and self.clip is None:
+            raise ValueError(
+                f"decoder.propagation {self.decoder.propagation} is learnt from clips: give clip"
+            )
+        if self.clip is not None and self.clip.paste and self.task == "semantic":
+            raise ValueError(
+                "clip.paste adds objects, but in semantic data a class is one segment; leave it 0"
             )
         if self.loss.semantic and self.task != "semantic":
             raise ValueError(f"loss.semantic is for semantic heads, not for task {self.task}")
@@ -181,17 +254,25 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _explain(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    location = [part for part in problem["loc"] if part not in _KINDS]
+    path = ".".join(map(str, location)) or "recipe"
     if problem["type"] != "extra_forbidden":
         return f"{path}: {problem['msg']} (found {problem['input']!r})"
-    near = difflib.get_close_matches(str(problem["loc"][-1]), _valid_keys(problem["loc"][:-1]))
+    near = difflib.get_close_matches(str(location[-1]), _valid_keys(problem["loc"][:-1]))
     return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+_KINDS: dict[str | int, type[BaseModel]] = {"fixed": AugmentConfig, "video": VideoAugmentConfig}
+"""What the tags in the location of a mistake in `augment` stand for."""
 
 
 def _valid_keys(location: tuple[str | int, ...]) -> list[str]:
     model: Any = Recipe
     for part in location:
+        if part in _KINDS:
+            model = _KINDS[part]
+            continue
         annotation = model.model_fields[str(part)].annotation
         options = getattr(annotation, "__args__", (annotation,))
-        model = next(option for option in options if isinstance(option, type))
+        model = next((option for option in options if isinstance(option, type)), model)
     return list(model.model_fields)

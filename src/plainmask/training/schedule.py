@@ -27,6 +27,18 @@ def learning_rate(step: int, *, base: float, warmup: int, total: int, minimum: f
     return minimum + (base - minimum) / 2 * (1 + math.cos(math.pi * progress))
 
 
+def polynomial_rate(
+    step: int, *, base: float, warmup: int, total: int, power: float = 0.9
+) -> float:
+    """The rate for the update after `step` updates, as video PMT is trained (SPEC 14.5).
+
+    A linear rise from 0, then `(1 - progress) ** power`; 0 from `total` on.
+    """
+    if step < warmup:
+        return base * step / warmup
+    return base * max(0.0, 1 - (step - warmup) / max(1, total - warmup)) ** power
+
+
 def mask_probability(step: int, start: int, end: int, power: float = 0.9) -> float:
     """The probability that a query's attention in one block is masked, after `step` updates.
 

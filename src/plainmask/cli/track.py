@@ -1,0 +1,149 @@
+"""`plainmask track`: videos in; overlay videos, tables and result files out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plainmask.cli.console import Progress, complain, pace, print_table
+from plainmask.cli.files import check_writable, open_videos, video_places
+from plainmask.cli.options import Device, EncoderSource, Json
+from plainmask.errors import InputError, PlainmaskError
+
+if TYPE_CHECKING:
+    from plainmask.segmenter import Segmenter
+    from plainmask.video.frames import Video
+    from plainmask.video.sinks import Sinks
+
+STOPPED = "stopped"
+
+EXAMPLE = (
+    "Example:  plainmask track street.mp4 --out out --save mp4,jsonl\n\n"
+    "Example:  plainmask track 0        (the first camera; Ctrl-C ends it)"
+)
+
+
+def track(
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO",
+            help="Video files, folders of frames, addresses (rtsp://, http://), camera numbers.",
+        ),
+    ],
+    head: Annotated[
+        str, typer.Option(help="A shipped head, a head folder, or a hub repository (user/name).")
+    ] = "moving-objects",
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
+    save: Annotated[
+        str, typer.Option(help="Some of mp4, jsonl, png, ytvis, vipseg, vspw, with commas.")
+    ] = "mp4,jsonl",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="online: each result as its frame comes; offline: as published, with classes "
+            "over the whole video."
+        ),
+    ] = "online",
+    device: Device = "auto",
+    encoder: EncoderSource = None,
+    as_json: Json = False,
+) -> None:
+    """Follow what is seen in videos, frame by frame.
+
+    A video that cannot be used is reported, the others go on, and the exit code is 1. Ctrl-C ends
+    the command and keeps the results up to that frame. With --json there is one object a line for
+    each video.
+    """
+    from plainmask.allocator import keep_freed_memory
+    from plainmask.loading import load
+    from plainmask.video.sinks import check_kinds, known_kinds, open_sinks
+
+    kinds = known_kinds([kind.strip() for kind in save.split(",") if kind.strip()])
+    if protocol not in ("online", "offline"):
+        raise InputError(f"the protocol is online or offline, not {protocol!r}")
+    opened, problems = open_videos(videos)
+    if not opened:
+        raise InputError("; ".join(problems.values()))
+    check_writable(out)
+    keep_freed_memory()
+    segmenter = load(head, device=device, encoder=encoder)
+    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    check_kinds(kinds, config)
+    for name, message in problems.items():
+        report_failure(name, message, as_json=as_json)
+    failed = len(problems)
+    places = video_places([source for source, _ in opened], out)
+    for (_, video), (folder, stem) in zip(opened, places, strict=True):
+        try:
+            sinks = open_sinks(kinds, folder, stem, config)
+        except InputError as error:
+            report_failure(video.name, str(error), as_json=as_json)
+            failed += 1
+            continue
+        progress = Progress(video.count, "frames")
+        failure = run(segmenter, video, sinks, progress, protocol)
+        progress.clear()
+        report(video, sinks, progress, failure, as_json=as_json)
+        if failure == STOPPED:
+            of = f"{sinks.frames}{f' of {video.count}' if video.count else ''}"
+            complain("stopped", f"{video.name} after {of} frames, whose results are in {out}")
+            raise typer.Exit(130)
+        failed += bool(failure)
+    if failed:
+        complain("error", f"{failed} of {len(videos)} videos failed")
+        raise typer.Exit(1)
+
+
+def run(segmenter: Segmenter, video: Video, sinks: Sinks, progress: Progress, protocol: Any) -> str:
+    """Follow a video to its end; what went wrong, if anything did."""
+    from plainmask.video.follow import follow
+
+    on_read = Progress(video.count, "frames seen").step if protocol == "offline" else None
+    frames = follow(segmenter.stream(), video, protocol=protocol, on_read=on_read)
+    try:
+        with sinks:
+            for frame, result in frames:
+                sinks.write(frame, result)
+                progress.step()
+    except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
+        return str(error)
+    except KeyboardInterrupt:
+        return STOPPED
+    return ""
+
+
+def report(video: Video, sinks: Sinks, progress: Progress, failure: str, *, as_json: bool) -> None:
+    """Print the tracks of a video, where its files are, and what went wrong."""
+    if as_json:
+        row: dict[str, Any] = {
+            "video": video.name,
+            "frames": sinks.frames,
+            "damaged_frames": video.skipped,
+            "seconds_per_frame": round(progress.seconds_each, 4),
+            "tracks": sinks.summary.to_json(),
+            "files": [str(path) for path in sinks.paths],
+        }
+        print(json.dumps(row | ({"error": failure} if failure else {})), flush=True)
+    elif sinks.frames:
+        print_table(
+            ("track", "class", "frames", "score %"),
+            [
+                (str(row.id), row.label, str(row.frames), f"{100 * row.score:.0f}")
+                for row in sinks.summary.rows()
+            ],
+            title=f"{video.name}: {sinks.frames} frames, {pace(progress.seconds_each)}, results: "
+            + ", ".join(map(str, sinks.paths)),
+        )
+    if failure and failure != STOPPED:
+        complain("error", failure)
+
+
+def report_failure(name: str, message: str, *, as_json: bool) -> None:
+    """Say which video cannot be opened and why; for programs on stdout as well."""
+    complain("error", message)
+    if as_json:
+        print(json.dumps({"video": name, "error": message}), flush=True)

@@ -1,0 +1,1 @@
+"""Videos in and out: where frames come from, and where their results go."""

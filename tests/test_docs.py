@@ -1,0 +1,86 @@
+"""The Python of the documentation runs as it stands, on small data: one page, one folder.
+
+A page's blocks of ```python run in their order and share their names, as if typed one after the
+other. To add a page, give it a function that prepares its folder, as a context: it may also give
+texts that are replaced in the page, such as an address that only a reader has.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import CodeType
+
+import pytest
+
+from cameras import camera, serving
+from plainmask.head import Head
+from tiny import save_tiny_encoder, tiny_encoder, tiny_video_head
+from videos import pictures, write_video
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+Replaced = Mapping[str, str]
+Prepare = Callable[[Path], AbstractContextManager[Replaced]]
+
+
+@contextmanager
+def video(folder: Path) -> Iterator[Replaced]:
+    """A short video, a tiny head of the shipped one's name with its encoder, and a camera."""
+    write_video(folder / "street.mp4", pictures(6))
+    encoder = tiny_encoder()
+    head = tiny_video_head("instance", encoder)
+    config = head.config.model_copy(update={"own_encoder": encoder.config})
+    Head(config, head.decoder, encoder).save(folder / "moving-objects")
+    with serving(camera(5, pause=0.05)) as address:
+        yield {"rtsp://192.168.0.20:554": address}
+
+
+@contextmanager
+def training(folder: Path) -> Iterator[Replaced]:
+    """A tiny encoder, with patches of 16, and a tiny head of the shipped one's name."""
+    save_tiny_encoder(folder)
+    tiny_video_head("instance", tiny_encoder()).save(folder / "moving-objects")
+    yield {
+        "encoder: dinov2-small": "encoder: encoder.safetensors",
+        "[112, 140]": "[112, 144]",
+        '"runs/my-objects/head")': '"runs/my-objects/head", encoder="encoder.safetensors")',
+    }
+
+
+PAGES: dict[str, Prepare] = {"video.md": video, "train-on-videos.md": training}
+
+
+def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
+    """The Python of a page, compiled so that errors name its lines."""
+    text = page.read_text("utf-8")
+    for old, new in replaced.items():
+        assert old in text, f"{page.name} does not mention {old}"
+        text = text.replace(old, new)
+    for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        line = text.count("\n", 0, found.start(1))
+        yield compile("\n" * line + found[1], str(page), "exec")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_python_of_a_page_runs(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    with PAGES[name](tmp_path) as replaced:
+        codes = list(blocks(DOCS / name, replaced))
+        assert codes
+        for code in codes:
+            exec(code, namespace)
+    out = capsys.readouterr().out
+    if name == "video.md":
+        assert "out/street.overlay.mp4" in out
+        assert out.count("breaks off after ") == 2
+        assert (tmp_path / "out/street.jsonl").is_file()
+    if name == "train-on-videos.md":
+        assert "first 8 frames (96, 128, 3) 1 objects" in out
+        assert (tmp_path / "runs/my-objects/head/config.json").is_file()
