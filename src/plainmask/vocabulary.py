@@ -32,6 +32,7 @@ _NOTES = frozenset(
         "from_coco_meaning",
         "ignore",
         "ignore_value",
+        "ignore_colors",
     }
 )
 """Keys of a vocabulary file that explain it, or that are read into another field."""
@@ -193,6 +194,13 @@ def from_coco(name: str | None) -> dict[int, int]:
             "ytvis2022 and ovis have one"
         )
     return {int(old): new for old, new in table.items()}
+
+
+def ade20k_instance_ids() -> dict[int, int]:
+    """The file_id of each class number in ADE20K's instance files."""
+    text = (_builtin_folder() / "ade20k_panoptic.json").read_text(encoding="utf-8")
+    classes = json.loads(text)["classes"]
+    return {row["instance_file_id"]: row["file_id"] for row in classes if row["thing"]}
 
 
 def builtin_names() -> list[str]:

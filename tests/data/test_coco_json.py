@@ -53,6 +53,11 @@ class TestReading:
         with pytest.raises(InputError, match=r"a\.json: its contents"):
             read_json(tmp_path / "a.json", Table)
 
+    def test_broken_json_names_the_line(self, tmp_path: Path):
+        (tmp_path / "a.json").write_text('{"rows": [\n{"id": 1},\n{"id": 2,}\n]}')
+        with pytest.raises(InputError, match=r"Invalid JSON: .* at line 3 column"):
+            read_json(tmp_path / "a.json", Table)
+
     def test_no_file_and_no_gzip(self, tmp_path: Path):
         with pytest.raises(InputError, match=r"a\.json cannot be read"):
             read_json(tmp_path / "a.json", Table)

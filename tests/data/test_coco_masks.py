@@ -114,6 +114,20 @@ class TestPictures:
         assert segments.track_ids.tolist() == [10, 12]
         assert segments.masks().sum((1, 2)).tolist() == [6, 6]
 
+    @pytest.mark.parametrize(
+        ("polygon", "reason"),
+        [
+            ([1, 1, 2, 2], "a polygon of 4 numbers is none: it takes three points"),
+            ([1, 1, 4, 1, 4, 4, 1], "a polygon of 7 numbers"),
+            ([50, 50, 60, 50, 60, 60], "has no pixels; delete it"),
+        ],
+    )
+    def test_strictly_nothing_is_left_out(self, image_path, polygon, reason: str):
+        outlines = [Outline([polygon], 4, False, 11)]
+        assert len(read_outlines(outlines, None, image_path)) == 0
+        with pytest.raises(InputError, match=rf"object 11:? {reason}"):
+            read_outlines(outlines, None, image_path, strict=True)
+
     def test_no_objects(self, image_path):
         segments = read_outlines([], None, image_path)
         assert (len(segments), segments.size) == (0, (10, 12))

@@ -1,12 +1,13 @@
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from plainmask.data.label_folder import read_label_folder
+from plainmask.data.label_folder import label_folder_splits, read_label_folder
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
@@ -110,7 +111,78 @@ class TestReading:
         np.testing.assert_array_equal(record.segments().class_ids, [0])
 
 
+def save(path: Path, values, dtype=np.uint8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, dtype)).save(path)
+
+
+class TestLayouts:
+    """Other places and names than images/SPLIT/NAME and labels/SPLIT/NAME."""
+
+    IMAGE = np.zeros((1, 2, 3))
+
+    @pytest.mark.parametrize(
+        ("image", "label", "split"),
+        [
+            ("images/train/a.jpg", "masks/train/a.png", "train"),
+            ("images/a.jpg", "annotations/a.png", None),
+            ("train/images/a.jpg", "train/labels/a_mask.png", "train"),
+            ("train/a.png", "trainannot/a.png", "train"),
+            ("images/train/a_leftImg8bit.png", "labels/train/a_gtFine_labelIds.png", "train"),
+            ("images/train/a_seg.jpg", "labels/train/a_seg.png", "train"),
+        ],
+    )
+    def test_places(self, tmp_path: Path, vocabulary: Vocabulary, image, label, split):
+        save(tmp_path / image, self.IMAGE)
+        save(tmp_path / label, [[5, 10]])
+        (record,) = read_label_folder(tmp_path, split, vocabulary)
+        assert record.id == record.picture.stem == Path(image).stem
+        assert record.segments().class_ids.tolist() == [0, 1]
+        assert label_folder_splits(tmp_path) == ([] if split is None else [split])
+
+    @pytest.mark.parametrize(
+        "line", ["b", "b.jpg", "images/b.jpg", "/SegNet/images/b.jpg /SegNet/labels/b.png"]
+    )
+    def test_a_split_may_be_a_list(self, tmp_path: Path, vocabulary: Vocabulary, line: str):
+        for stem in ("a", "b", "c"):
+            add_pair(tmp_path, stem, split="")
+        (tmp_path / "val.txt").write_bytes(f"\ufeffa\r\n{line}\r\n\r\n".encode())
+        records = read_label_folder(tmp_path, "val", vocabulary)
+        assert [record.id for record in records] == ["a", "b"]
+        assert label_folder_splits(tmp_path) == ["val"]
+        (tmp_path / "val.txt").write_text("a\nd\n")
+        with pytest.raises(InputError, match="listed, but not there: d"):
+            read_label_folder(tmp_path, "val", vocabulary)
+        (tmp_path / "val.txt").write_text("\n")
+        with pytest.raises(InputError, match=r"val\.txt is empty"):
+            read_label_folder(tmp_path, "val", vocabulary)
+
+    def test_in_an_archive(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_pair(tmp_path, "a")
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+            for path in sorted(tmp_path.rglob("*.[jp]*g")):
+                archive.write(path, path.relative_to(tmp_path))
+        (record,) = read_label_folder(tmp_path / "b.zip/.", "train", vocabulary)
+        assert len(record.segments()) == 1
+
+
 class TestRefusals:
+    def test_with_a_list_of_problems_the_rest_is_read(self, tmp_path: Path, vocabulary: Vocabulary):
+        for stem in ("a", "b", "c", "d"):
+            add_pair(tmp_path, stem)
+        (tmp_path / "labels/train/a.png").unlink()
+        (tmp_path / "images/train/b.jpg").write_bytes(b"")
+        problems: list[str] = []
+        records = read_label_folder(tmp_path, "train", vocabulary, problems=problems)
+        assert [record.id for record in records] == ["c", "d"]
+        assert problems == [
+            "image without label: images/train/a.jpg",
+            f"the file is empty: {tmp_path / 'images/train/b.jpg'}",
+        ]
+        save(tmp_path / "labels/train/c.png", [[5]])
+        with pytest.raises(InputError, match=r"c\.png is \(1, 1\) .* its picture \(4, 6\)"):
+            records[0].segments()
+
     def test_pairing_problems_come_in_one_error(self, tmp_path: Path, vocabulary: Vocabulary):
         for stem in ("a", "b", "c", "d"):
             add_pair(tmp_path, stem)

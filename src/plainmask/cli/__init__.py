@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from plainmask import __version__
-from plainmask.cli import doctor, evaluate, heads, segment, track, train
+from plainmask.cli import data, doctor, evaluate, heads, segment, track, train
 from plainmask.cli.console import complain
 from plainmask.errors import PlainmaskError
 
@@ -34,6 +34,7 @@ app.command("segment", epilog=segment.EXAMPLE)(segment.segment)
 app.command("track", epilog=track.EXAMPLE)(track.track)
 app.command("train", epilog=train.EXAMPLE)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 

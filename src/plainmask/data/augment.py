@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -48,8 +48,11 @@ class AugmentConfig(BaseModel):
     crop_size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_square)]
     """(height, width) of what the network sees; one number for a square."""
     scale: tuple[float, float]
-    """Bounds of the random factor on the size at which the picture just fits into the crop.
-    Published: (0.1, 2.0) for COCO, (0.5, 2.0) for ADE20K."""
+    """Bounds of the random factor on the size. Published: (0.1, 2.0) for COCO, (0.5, 2.0) for
+    ADE20K."""
+    scale_of: Literal["crop", "image"] = "crop"
+    """What the factor multiplies. `crop`, as published: the size at which the picture just fits
+    into the crop. `image`: the picture's own size, for heads that see large pictures in tiles."""
     flip: Probability = 0.5
     """Probability of mirroring left to right."""
     color_jitter: bool = False
@@ -209,7 +212,8 @@ def draw_rounds(
     color = draw_color(generator) if config.color_jitter else ()
     if isinstance(config, AugmentConfig):
         flip = uniform(generator) < config.flip
-        new_size = scaled_size(size, config.crop_size, uniform(generator, *config.scale))
+        fitted = config.crop_size if config.scale_of == "crop" else size
+        new_size = scaled_size(size, fitted, uniform(generator, *config.scale))
         corner = _draw_corner(new_size, config.crop_size, generator)
         return (Draw(color, flip, new_size, corner, config.crop_size),)
     cut = _draw_cut(size, config.crop, generator)
@@ -221,12 +225,12 @@ def draw_rounds(
     return (last,) if cut is None else (cut, last)
 
 
-def scaled_size(size: Size, crop_size: Size, scale: float) -> Size:
-    """The size after scale jitter: `scale` times the largest that fits into the crop, at least 1.
+def scaled_size(size: Size, fitted: Size, scale: float) -> Size:
+    """The size after scale jitter: `scale` times the largest that fits into `fitted`, at least 1.
 
     Computed in float32 and truncated, as published.
     """
-    fit = min(crop / side for crop, side in zip(crop_size, size, strict=True))
+    fit = min(whole / side for whole, side in zip(fitted, size, strict=True))
     ratio = np.float32(fit) * np.float32(scale)
     height, width = (max(1, int(np.float32(side) * ratio)) for side in size)
     return height, width

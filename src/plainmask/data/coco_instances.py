@@ -3,7 +3,8 @@
     ROOT/annotations/instances_SPLIT.json    {"images", "annotations", "categories"}
     ROOT/SPLIT/*.jpg
 
-The places that COCO and common exporters use are looked through; see `_JSON` and `_IMAGES`.
+The places that COCO and common exporters use are looked through; see `_JSON` and `_IMAGES`. COCO's
+own archives need not be unpacked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from plainmask.data.coco_json import (
     repeated,
 )
 from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines
-from plainmask.data.files import file_problem, find_file, find_folder, refuse
+from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
 from plainmask.data.images import read_image
 from plainmask.data.record import Record
 from plainmask.errors import InputError
@@ -38,9 +39,18 @@ _JSON = (
     "instances_{split}.json",
     "{split}/_annotations.coco.json",
     "annotations/{split}.json",
+    "annotations_trainval2017.zip/annotations/instances_{split}2017.json",
     "{split}.json",
 )
-_IMAGES = ("{split}", "{split}2017", "images/{split}", "images/{split}2017", "images", ".")
+_IMAGES = (
+    "{split}",
+    "{split}2017",
+    "{split}2017.zip/{split}2017",
+    "images/{split}",
+    "images/{split}2017",
+    "images",
+    ".",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class _Annotation:
     category_id: int
     segmentation: Any = None
     iscrowd: bool = False
+    area: float | None = None
     id: int | str | None = None
 
 
@@ -73,18 +84,24 @@ class _File:
 
 
 def read_coco_instances(
-    root: str | Path, split: str | None, vocabulary: Vocabulary | None = None
+    root: str | Path,
+    split: str | None,
+    vocabulary: Vocabulary | None = None,
+    *,
+    problems: list[str] | None = None,
 ) -> list[Record]:
     """List the pictures in the order of the file; nothing is decoded yet.
 
     Objects keep the order of the file. Pictures without objects are listed, too: they count in
-    evaluation. Stated boxes and areas are not looked at.
+    evaluation. Stated boxes are not looked at, stated areas kept
+    for metrics.
 
     Args:
         root: the folder of the data set.
         split: such as train or val; the folders may also be called train2017 and so on.
         vocabulary: the classes; names that the file states decide, not its numbers. None: those
             that the file states.
+        problems: takes what is wrong instead of an error; see `read_dataset`.
 
     Raises:
         InputError: the JSON file, pictures or something in them is missing or wrong (one error
@@ -99,19 +116,32 @@ def read_coco_instances(
     folder = find_folder(root, places, names, "pictures")
     class_of = class_of_category(content.categories, vocabulary)
     used = Counter(annotation.category_id for annotation in content.annotations)
-    problems = [
+    broken = {name: problem for name in names if (problem := file_problem(folder / name))}
+    found = [
         *_entry_problems(content),
         *category_problems(used, class_of, content.categories, vocabulary),
-        *(problem for name in names if (problem := file_problem(folder / name))),
+        *broken.values(),
     ]
-    refuse(path, "these entries are wrong; correct them, or get the files again", problems)
+    rule = "these entries are wrong; correct them, or get the files again"
+    refuse(path, rule, found, into=problems)
     annotations_of: dict[str, list[_Annotation]] = {}
     for annotation in content.annotations:
-        annotations_of.setdefault(str(annotation.image_id), []).append(annotation)
+        if annotation.category_id in class_of:
+            annotations_of.setdefault(str(annotation.image_id), []).append(annotation)
+    strict = problems is not None
     return [
-        _record(image, folder, annotations_of.get(str(image.id), []), class_of)
-        for image in content.images
+        _record(image, folder, annotations_of.get(str(image.id), []), class_of, strict)
+        for image, name in zip(content.images, names, strict=True)
+        if name not in broken
     ]
+
+
+def coco_instances_splits(root: Path) -> list[str]:
+    """The splits that annotation files are there for."""
+    clear = [place for place in _JSON if "instances_" in place or "_annotations" in place]
+    usual = ("train", "val", "valid", "test")
+    others = [split for split in find_splits(root, _JSON) if split in usual]
+    return find_splits(root, clear) or others
 
 
 def coco_instances_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
@@ -136,12 +166,20 @@ def _read(root: Path, split: str | None) -> tuple[Path, _File]:
 
 
 def _record(
-    image: _Image, folder: Path, annotations: Sequence[_Annotation], class_of: Mapping[int, int]
+    image: _Image,
+    folder: Path,
+    annotations: Sequence[_Annotation],
+    class_of: Mapping[int, int],
+    strict: bool,
 ) -> Record:
     name = file_path(image.file_name)
     outlines = tuple(
         Outline(
-            annotation.segmentation, class_of[annotation.category_id], annotation.iscrowd, place
+            annotation.segmentation,
+            class_of[annotation.category_id],
+            annotation.iscrowd,
+            place,
+            annotation.area,
         )
         for place, annotation in enumerate(annotations)
         if not is_absent(annotation.segmentation)
@@ -149,8 +187,10 @@ def _record(
     return Record(
         id=PurePosixPath(name).with_suffix("").as_posix(),
         load_image=partial(read_image, folder / name),
-        load_segments=partial(read_outlines, outlines, image.size, folder / name),
+        load_segments=partial(read_outlines, outlines, image.size, folder / name, strict=strict),
+        image_id=image.id,
         classes=frozenset(outline.class_id for outline in outlines if not outline.crowd),
+        picture=folder / name,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from plainmask.data.archive import open_file
 from plainmask.data.files import refuse
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
@@ -40,7 +41,8 @@ def read_json(path: Path, form: type[Form]) -> Form:
         InputError: it cannot be read, is no JSON, or lacks something; lists what.
     """
     try:
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError) as cause:
         raise InputError(f"{path} cannot be read ({cause}); get it again") from cause

@@ -6,6 +6,7 @@ Letters: H W size of the picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -28,15 +29,20 @@ class Outline(NamedTuple):
     class_id: int
     crowd: bool
     track_id: int
+    area: float | None = None
+    """Pixels, as the file states them."""
 
 
-def read_outlines(outlines: Sequence[Outline], stated: Size | None, image_path: Path) -> Segments:
+def read_outlines(
+    outlines: Sequence[Outline], stated: Size | None, image_path: Path, *, strict: bool = False
+) -> Segments:
     """Decode the objects of a picture; empty ones are left out, others may overlap.
 
     Args:
         outlines: the objects.
         stated: (H, W) of the picture as the annotation says; None: it does not.
         image_path: the picture.
+        strict: whether objects without pixels and polygons that are none are errors.
 
     Raises:
         InputError: an outline cannot be decoded, or sizes differ.
@@ -50,18 +56,22 @@ def read_outlines(outlines: Sequence[Outline], stated: Size | None, image_path: 
     objects: list[tuple[NDArray[np.bool_], Outline]] = []
     for outline in outlines:
         try:
-            mask = decode_mask(outline.form, size)
+            mask = decode_mask(outline.form, size, strict=strict)
         except InputError as cause:
             raise InputError(f"{image_path}, object {outline.track_id}: {cause}") from cause
         if mask.any():
             objects.append((mask, outline))
-    return Segments.of_masks(
+        elif strict:
+            raise InputError(f"{image_path}, object {outline.track_id} has no pixels; delete it")
+    segments = Segments.of_masks(
         [mask for mask, _ in objects],
         size,
         [outline.class_id for _, outline in objects],
         [outline.crowd for _, outline in objects],
         [outline.track_id for _, outline in objects],
     )
+    areas = np.array([outline.area or np.nan for _, outline in objects], np.float64)
+    return segments if np.isnan(areas).all() else replace(segments, areas=areas)
 
 
 def is_absent(form: Any) -> bool:
@@ -80,7 +90,7 @@ def rle_size(form: Any) -> Size | None:
             raise InputError(f"run lengths need a size [height, width], not {other!r}")
 
 
-def decode_mask(form: Any, size: Size) -> NDArray[np.bool_]:
+def decode_mask(form: Any, size: Size, *, strict: bool = False) -> NDArray[np.bool_]:
     """Decode one value of `segmentation`.
 
     Polygons of less than three points or an odd number of coordinates are left out, as published
@@ -90,6 +100,7 @@ def decode_mask(form: Any, size: Size) -> NDArray[np.bool_]:
         form: a list of polygons [x0, y0, x1, y1, …], run lengths {"size", "counts"} as a list of
             numbers or COCO's text, or null or an empty list for an absent object.
         size: (H, W) of the picture.
+        strict: whether such polygons are errors.
 
     Returns:
         (H, W) bool.
@@ -100,7 +111,7 @@ def decode_mask(form: Any, size: Size) -> NDArray[np.bool_]:
     if is_absent(form):
         return np.zeros(size, np.bool_)
     if isinstance(form, list):
-        return _fill_polygons(cast(list[Any], form), size)
+        return _fill_polygons(cast(list[Any], form), size, strict)
     if not isinstance(form, dict):
         raise InputError(f"a segmentation is polygons or run lengths, not {type(form).__name__}")
     if (stated := rle_size(form)) != size:
@@ -144,7 +155,7 @@ def _runs(counts: str) -> list[int]:
     return runs
 
 
-def _fill_polygons(polygons: list[Any], size: Size) -> NDArray[np.bool_]:
+def _fill_polygons(polygons: list[Any], size: Size, strict: bool) -> NDArray[np.bool_]:
     """The union of polygons, rasterised as COCO's own tool does."""
     height, width = size
     if not isinstance(polygons[0], list):
@@ -161,6 +172,11 @@ def _fill_polygons(polygons: list[Any], size: Size) -> NDArray[np.bool_]:
             # Far points would only cost memory.
             limits = np.tile([width, height], len(points) // 2)
             sound.append(np.clip(points, -limits, 2 * limits).tolist())
+        elif strict:
+            raise InputError(
+                f"a polygon of {len(points)} numbers is none: it takes three points or more, of "
+                "two numbers each"
+            )
     if not sound:
         return np.zeros(size, np.bool_)
     return coco.decode(coco.merge(coco.frPyObjects(cast(Any, sound), height, width))).astype(

@@ -4,13 +4,14 @@
     ROOT/annotations/panoptic_SPLIT/*.png    id = R + 256 G + 65536 B, 0 for none
     ROOT/SPLIT/*.jpg
 
-The places that COCO is unpacked to are looked through; see `_JSON`, `_MAPS` and `_IMAGES`.
+The places that COCO is unpacked to are looked through; see `_JSON`, `_MAPS` and `_IMAGES`. Its own
+archives need not be unpacked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ from plainmask.data.coco_json import (
     read_json,
     repeated,
 )
-from plainmask.data.files import file_problem, find_file, find_folder, refuse
+from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
 from plainmask.data.images import image_size, read_image
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
@@ -39,9 +40,23 @@ _JSON = (
     "annotations/panoptic_{split}2017.json",
     "panoptic_{split}.json",
     "panoptic_{split}2017.json",
+    "panoptic_annotations_trainval2017.zip/annotations/panoptic_{split}2017.json",
 )
-_MAPS = ("annotations/{name}", "{name}", "annotations/{name}/{name}")
-_IMAGES = ("{split}", "{split}2017", "images/{split}", "images/{split}2017", "images")
+_MAPS = (
+    "annotations/{name}",
+    "{name}",
+    "annotations/{name}/{name}",
+    "annotations/{name}.zip/{name}",
+    "panoptic_annotations_trainval2017.zip/annotations/{name}.zip/{name}",
+)
+_IMAGES = (
+    "{split}",
+    "{split}2017",
+    "{split}2017.zip/{split}2017",
+    "images/{split}",
+    "images/{split}2017",
+    "images",
+)
 
 
 class PanopticRow(NamedTuple):
@@ -62,22 +77,28 @@ class SegmentInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
+class PanopticImage:
+    """One entry of `images`."""
+
     id: int | str
     file_name: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Annotation:
+class PanopticAnnotation:
+    """One entry of `annotations`: one picture."""
+
     image_id: int | str
     file_name: str
     segments_info: tuple[SegmentInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    images: tuple[_Image, ...]
-    annotations: tuple[_Annotation, ...]
+class PanopticFile:
+    """What is read of the JSON file."""
+
+    images: tuple[PanopticImage, ...]
+    annotations: tuple[PanopticAnnotation, ...]
     categories: tuple[Category, ...] = ()
 
 
@@ -87,6 +108,7 @@ def read_coco_panoptic(
     vocabulary: Vocabulary | None = None,
     *,
     things_only: bool = False,
+    problems: list[str] | None = None,
 ) -> list[Record]:
     """List the pictures in the order of the file; nothing is decoded yet.
 
@@ -96,6 +118,7 @@ def read_coco_panoptic(
         vocabulary: the classes; names that the file states decide, not its numbers. None: those
             that the file states.
         things_only: leave stuff out, as if it were background.
+        problems: takes what is wrong instead of an error; see `read_dataset`.
 
     Raises:
         InputError: the JSON file, pictures, PNGs or something in them is missing or wrong (one
@@ -103,44 +126,101 @@ def read_coco_panoptic(
     """
     root = Path(root)
     path, content = _read(root, split)
-    if vocabulary is None:
-        vocabulary = category_vocabulary(content.categories, path)
     names = {str(image.id): file_path(image.file_name) for image in content.images}
     places = [place.format(split=split) for place in _IMAGES]
     images = find_folder(root, places, list(names.values()), "pictures")
     places = [place.format(name=path.stem) for place in _MAPS]
     png_names = [annotation.file_name for annotation in content.annotations]
     maps = find_folder(root, places, png_names, "panoptic PNGs")
+    pictures = {
+        image_id: (PurePosixPath(name).with_suffix("").as_posix(), images / name)
+        for image_id, name in names.items()
+    }
+    stems = [file_path(image.file_name).rpartition(".")[0] for image in content.images]
+    found = repeated([image.id for image in content.images], "image id")
+    found += repeated(stems, "image name")
+    return panoptic_records(
+        path,
+        content,
+        pictures,
+        maps,
+        category_vocabulary(content.categories, path) if vocabulary is None else vocabulary,
+        found,
+        things_only=things_only,
+        problems=problems,
+    )
+
+
+def panoptic_records(
+    path: Path,
+    content: PanopticFile,
+    pictures: Mapping[str, tuple[str, Path]],
+    maps: Path,
+    vocabulary: Vocabulary,
+    found: Sequence[str] = (),
+    *,
+    things_only: bool = False,
+    problems: list[str] | None = None,
+) -> list[Record]:
+    """List the annotated pictures of a JSON file whose files have been found.
+
+    Args:
+        path: of the JSON file.
+        content: of it.
+        pictures: name and file of each picture, by its id as text.
+        maps: the folder of the PNGs.
+        vocabulary: the classes.
+        found: what is known to be wrong.
+        things_only: as in `read_coco_panoptic`.
+        problems: as in `read_dataset`.
+
+    Raises:
+        InputError: something is wrong.
+    """
     class_of = class_of_category(content.categories, vocabulary)
     used = Counter(
         info.category_id for entry in content.annotations for info in entry.segments_info
     )
-    problems = [
-        *_entry_problems(content),
+    files = [*(picture for _, picture in pictures.values())]
+    files += [maps / entry.file_name for entry in content.annotations]
+    broken = {file: problem for file in files if (problem := file_problem(file))}
+    found = [
+        *found,
+        *_entry_problems(content, pictures.keys()),
         *category_problems(used, class_of, content.categories, vocabulary),
-        *(problem for name in names.values() if (problem := file_problem(images / name))),
-        *(problem for name in png_names if (problem := file_problem(maps / name))),
+        *broken.values(),
     ]
-    refuse(path, "these entries are wrong; correct them, or get the files again", problems)
+    rule = "these entries are wrong; correct them, or get the files again"
+    refuse(path, rule, found, into=problems)
     stuff = vocabulary.stuff_ids if things_only else frozenset[int]()
     records: list[Record] = []
     for entry in content.annotations:
+        name, picture = pictures.get(str(entry.image_id), ("", None))
+        png = maps / entry.file_name
+        if picture is None or picture in broken or png in broken:
+            continue
         rows = [
             PanopticRow(info.id, class_of[info.category_id], info.iscrowd)
             for info in entry.segments_info
+            if info.category_id in class_of
         ]
-        name = names[str(entry.image_id)]
+        load = partial(read_panoptic_map, png, picture, rows, stuff, strict=problems is not None)
         records.append(
             Record(
-                id=PurePosixPath(name).with_suffix("").as_posix(),
-                load_image=partial(read_image, images / name),
-                load_segments=partial(
-                    read_panoptic_map, maps / entry.file_name, images / name, rows, stuff
-                ),
+                id=name,
+                load_image=partial(read_image, picture),
+                load_segments=load,
+                image_id=entry.image_id,
                 classes=frozenset(row.class_id for row in rows if not row.crowd) - stuff,
+                picture=picture,
             )
         )
     return records
+
+
+def coco_panoptic_splits(root: Path) -> list[str]:
+    """The splits that annotation files are there for."""
+    return find_splits(root, _JSON)
 
 
 def coco_panoptic_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
@@ -158,6 +238,8 @@ def read_panoptic_map(
     image_path: Path,
     rows: Sequence[PanopticRow],
     left_out: frozenset[int] = frozenset(),
+    *,
+    strict: bool = False,
 ) -> Segments:
     """Read a PNG of segment ids; segment ids are the track ids.
 
@@ -168,6 +250,7 @@ def read_panoptic_map(
         image_path: its picture, which must be of the same size.
         rows: the segments that are listed for it.
         left_out: classes to treat as void.
+        strict: whether ids but 0 that are not listed, and listed ones without pixels, are errors.
 
     Raises:
         InputError: a file cannot be read, sizes differ, or none of the listed ids is in the PNG.
@@ -188,6 +271,8 @@ def read_panoptic_map(
             f"{png_path} holds none of the {len(listed)} segment ids that are listed for it, such "
             f"as {listed[0]}; it belongs to another file, or its colours were changed"
         )
+    if strict:
+        _refuse_strays(png_path, np.unique(ids[~found]), listed[~present])
     wanted = np.array([row.class_id not in left_out for row in rows], np.bool_)
     kept = present & wanted
     numbers = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SEGMENT), NO_SEGMENT)
@@ -199,6 +284,13 @@ def read_panoptic_map(
         [row.crowd for row in chosen],
         [row.segment_id for row in chosen],
     )
+
+
+def _refuse_strays(path: Path, unlisted: NDArray[np.int32], unseen: NDArray[np.int32]) -> None:
+    """Raise one error for ids of a PNG that are not listed, and for listed ones that it lacks."""
+    problems = [f"segment id {stray} is not in segments_info" for stray in unlisted if stray]
+    problems += [f"segment id {stray} has no pixels" for stray in unseen]
+    refuse(path, "its ids must be those of its segments_info, and 0 for none", problems)
 
 
 def read_color_ids(path: Path) -> NDArray[np.int32]:
@@ -219,23 +311,28 @@ def repeated_segments(name: str, infos: Sequence[SegmentInfo]) -> list[str]:
     return problems + [f"{name}: segment id {info.id} is no id" for info in infos if info.id <= 0]
 
 
-def _read(root: Path, split: str | None) -> tuple[Path, _File]:
+def _read(root: Path, split: str | None) -> tuple[Path, PanopticFile]:
     if split is None:
         raise InputError(f"{root}: name a split, such as train or val")
     candidates = [place.format(split=split) for place in _JSON]
     path = find_file(root, candidates, "panoptic annotations")
-    content = read_json(path, _File)
+    return path, read_panoptic_json(path)
+
+
+def read_panoptic_json(path: Path) -> PanopticFile:
+    """Read the JSON file.
+
+    Raises:
+        InputError: it cannot be read or lists nothing.
+    """
+    content = read_json(path, PanopticFile)
     if not content.annotations:
         raise InputError(f"{path} lists no annotations")
-    return path, content
+    return content
 
 
-def _entry_problems(content: _File) -> list[str]:
-    known = {str(image.id) for image in content.images}
-    problems = repeated([image.id for image in content.images], "image id")
-    stems = [file_path(image.file_name).rpartition(".")[0] for image in content.images]
-    problems += repeated(stems, "image name")
-    problems += repeated([entry.image_id for entry in content.annotations], "annotation of image")
+def _entry_problems(content: PanopticFile, known: Collection[str]) -> list[str]:
+    problems = repeated([entry.image_id for entry in content.annotations], "annotation of image")
     problems += [
         f"annotation {entry.file_name} is of image {entry.image_id}, which is unknown"
         for entry in content.annotations

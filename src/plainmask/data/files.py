@@ -1,6 +1,7 @@
 """Finding the files of a data set, and saying in one error all that is wrong with them.
 
-Readers collect problems while they list a data set; nothing is decoded for it.
+Readers collect problems while they list a data set; nothing is decoded for it. Paths may lead into
+archives; see `archive`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from plainmask.data.archive import entries, file_size, is_file, is_folder
 from plainmask.data.images import IMAGE_SUFFIXES
 from plainmask.errors import InputError
 
@@ -31,18 +33,21 @@ def shortened(items: Sequence[str], separator: str) -> str:
     return separator.join([*items[:_MAX_LISTED], *([f"  and {rest} more"] if rest > 0 else [])])
 
 
-def refuse(where: Path, rule: str, problems: Sequence[str]) -> None:
+def refuse(where: Path, rule: str, problems: Sequence[str], into: list[str] | None = None) -> None:
     """Raise one error that lists the problems, if there are any.
 
     Args:
         where: the data set or its file.
         rule: what should be, or what to do.
         problems: one line each.
+        into: a list that takes all of them instead; nothing is raised then.
 
     Raises:
         InputError: there are problems.
     """
-    if problems:
+    if into is not None:
+        into += problems
+    elif problems:
         lines = shortened([f"  {problem}" for problem in problems], "\n")
         raise InputError(f"{where}: {rule}:\n{lines}")
 
@@ -50,7 +55,7 @@ def refuse(where: Path, rule: str, problems: Sequence[str]) -> None:
 def file_problem(path: Path) -> str | None:
     """What is wrong with a file that a data set names, seen from outside; None: nothing."""
     try:
-        return None if path.stat().st_size else f"the file is empty: {path}"
+        return None if file_size(path) else f"the file is empty: {path}"
     except OSError:
         return f"there is no file {path}"
 
@@ -61,7 +66,7 @@ def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     Hidden files are left out. None where there is no folder.
     """
     pictures: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in entries(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
             pictures.setdefault(path.stem, []).append(path)
     return pictures
@@ -69,7 +74,7 @@ def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder in natural order, hidden ones left out; none if it is not there."""
-    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    found = (path for path in entries(folder) if is_folder(path))
     shown = (path for path in found if not path.name.startswith("."))
     return sorted(shown, key=lambda path: natural_key(path.name))
 
@@ -86,7 +91,7 @@ def find_file(root: Path, candidates: Sequence[str], what: str) -> Path:
         InputError: none is there; names what was looked for and similar files that are there.
     """
     for candidate in candidates:
-        if (path := root / candidate).is_file():
+        if is_file(path := root / candidate):
             return path
     if not root.is_dir():
         raise InputError(f"{root} is expected to be the folder of a data set, but is not there")
@@ -94,6 +99,26 @@ def find_file(root: Path, candidates: Sequence[str], what: str) -> Path:
     near = sorted({path.relative_to(root).as_posix() for p in patterns for path in root.glob(p)})
     there = f"there are {shortened(near, ', ')}" if near else "there is no such JSON file at all"
     raise InputError(f"{root} holds no {what}, looked for as {', '.join(candidates)}; {there}")
+
+
+def find_splits(root: Path, candidates: Sequence[str]) -> list[str]:
+    """The splits that some of the files of `find_file` are there for, in plain order.
+
+    Args:
+        root: folder of the data set.
+        candidates: paths with `{split}` in the name of the file or of the folder right in the root.
+    """
+    found: set[str] = set()
+    for candidate in candidates:
+        folder, _, name = candidate.rpartition("/")
+        in_folder = "{split}" in folder
+        wanted = re.escape(folder if in_folder else name).replace(r"\{split\}", "(.+)")
+        for path in entries(root if in_folder else root / folder):
+            match = re.fullmatch(wanted, path.name)
+            if match and (not in_folder or is_file(path / name)):
+                # As readers know both: of train2017 the split is called train.
+                found.add(match[1].removesuffix("2017"))
+    return sorted(found)
 
 
 def find_folder(root: Path, candidates: Sequence[str], names: Sequence[str], what: str) -> Path:
@@ -110,7 +135,7 @@ def find_folder(root: Path, candidates: Sequence[str], names: Sequence[str], wha
     """
     wanted = names[:: 1 + len(names) // _MAX_SAMPLED]
     for candidate in candidates:
-        if any((root / candidate / name).is_file() for name in wanted):
+        if any(is_file(root / candidate / name) for name in wanted):
             return root / candidate
     example = f" with files such as {wanted[0]}" if wanted else ""
     raise InputError(

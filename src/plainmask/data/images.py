@@ -1,5 +1,7 @@
 """Pictures and label files: whatever people hand over becomes one plain array or one clear error.
 
+Paths may lead into zip archives; see `archive`.
+
 Everything that can be wrong with a file surfaces here, so no other room knows Pillow's modes,
 EXIF, or the many exceptions of broken files.
 """
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from plainmask.data.archive import open_file
 from plainmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,7 +115,29 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
-def read_label(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[np.int32]:
+def is_turned(path: str | Path) -> bool:
+    """Whether a picture file has an EXIF orientation other than upright.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with _opened(path) as image:
+        return _orientation(image) != 1
+
+
+def has_colors(path: str | Path) -> bool:
+    """Whether a picture file has three channels or more; a palette file has one.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with _opened(path) as image:
+        return image.mode in ("RGB", "RGBA")
+
+
+def read_label(
+    path: str | Path, size: tuple[int, int] | None = None, *, colors: bool = False
+) -> NDArray[np.int32]:
     """Read a label file: one number per pixel.
 
     Accepted are 8-bit, 16-bit, 32-bit and 1-bit grey (values as stored) and palette files (the
@@ -122,6 +147,7 @@ def read_label(path: str | Path, size: tuple[int, int] | None = None) -> NDArray
         path: the label file.
         size: (height, width) of the image; a label of another size is resized to it by nearest
             neighbour, source index floor(i * in / out).
+        colors: read a colour file instead; the numbers are R + 256 G + 65536 B.
 
     Returns:
         (H, W) int32.
@@ -135,12 +161,15 @@ def read_label(path: str | Path, size: tuple[int, int] | None = None) -> NDArray
             raise InputError(
                 f"{path} is a JPEG file, which blurs label values; export the labels as PNG"
             )
-        if image.mode not in ("1", "L", "P", "I", *_SIXTEEN_BIT_MODES):
+        if colors:
+            label = _packed(_upright(image), path)
+        elif image.mode in ("1", "L", "P", "I", *_SIXTEEN_BIT_MODES):
+            label = np.array(_upright(image)).astype(np.int32)
+        else:
             raise InputError(
                 f"{path} has mode {image.mode}; a label needs one channel of class numbers "
                 "(8-bit or 16-bit grey, or a palette). Convert its colours to class numbers first"
             )
-        label = np.array(_upright(image)).astype(np.int32)
     if size is None or label.shape == size:
         return label
     if label.shape == size[::-1]:
@@ -170,7 +199,11 @@ def _check(kind: str, layout: str, shape: tuple[int, ...], dtype: str, channel_a
 @contextmanager
 def _opened(path: str | Path) -> Generator[Image.Image, None, None]:
     """Open a picture file for the block; it is closed, and errors translated, at the end."""
-    with _pillow_errors(str(path)), Image.open(path) as image:
+    with (
+        _pillow_errors(str(path)),
+        open_file(Path(path)) as file,
+        Image.open(file) as image,
+    ):
         yield image
 
 
@@ -223,6 +256,14 @@ def _orientation(image: Image.Image) -> int:
     except _DECODE_ERRORS:  # damaged metadata is no reason to refuse a sound picture
         return 1
     return orientation if orientation in _UPRIGHT else 1
+
+
+def _packed(image: Image.Image, path: str | Path) -> NDArray[np.int32]:
+    """The colours of a decoded picture as numbers (H, W): R + 256 G + 65536 B."""
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+        raise InputError(f"{path} is transparent in places; export the labels without transparency")
+    red, green, blue = np.array(image.convert("RGB")).astype(np.int32).transpose(2, 0, 1)
+    return red + 256 * green + 65536 * blue
 
 
 def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -9,17 +9,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from plainmask.data.ade20k import (
+    ade20k_splits,
+    has_ade20k_objects,
+    looks_like_ade20k,
+    read_ade20k,
+)
 from plainmask.data.camvid_clips import read_camvid_clips
-from plainmask.data.coco_instances import coco_instances_vocabulary, read_coco_instances
+from plainmask.data.cityscapes import (
+    cityscapes_panoptic_splits,
+    cityscapes_splits,
+    looks_like_cityscapes,
+    read_cityscapes,
+    read_cityscapes_panoptic,
+)
+from plainmask.data.coco_instances import (
+    coco_instances_splits,
+    coco_instances_vocabulary,
+    read_coco_instances,
+)
 from plainmask.data.coco_json import read_json
-from plainmask.data.coco_panoptic import coco_panoptic_vocabulary, read_coco_panoptic
-from plainmask.data.files import subfolders
-from plainmask.data.label_folder import read_label_folder
+from plainmask.data.coco_panoptic import (
+    coco_panoptic_splits,
+    coco_panoptic_vocabulary,
+    read_coco_panoptic,
+)
+from plainmask.data.files import find_splits, subfolders
+from plainmask.data.label_folder import label_folder_splits, read_label_folder
 from plainmask.data.record import Record
-from plainmask.data.video_folder import read_video_folder
+from plainmask.data.video_folder import read_video_folder, video_folder_splits
 from plainmask.data.vipseg import read_vipseg
+from plainmask.data.voc import looks_like_voc, read_voc, voc_objects_vocabulary, voc_splits
 from plainmask.data.vspw import read_vspw
-from plainmask.data.youtube_vis import read_youtube_vis, youtube_vis_vocabulary
+from plainmask.data.yolo import looks_like_yolo, read_yolo, yolo_splits, yolo_vocabulary
+from plainmask.data.youtube_vis import (
+    read_youtube_vis,
+    youtube_vis_splits,
+    youtube_vis_vocabulary,
+)
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
@@ -29,6 +56,13 @@ DataFormat = Literal[
     "youtube_vis",
     "coco_panoptic",
     "coco_instances",
+    "ade20k",
+    "ade20k_panoptic",
+    "cityscapes",
+    "cityscapes_panoptic",
+    "voc",
+    "voc_objects",
+    "yolo",
     "vipseg",
     "vspw",
     "video_folder",
@@ -47,7 +81,12 @@ class _Content:
 
 
 def read_dataset(
-    format: DataFormat, root: str | Path, split: str | None, vocabulary: Vocabulary | None = None
+    format: DataFormat,
+    root: str | Path,
+    split: str | None,
+    vocabulary: Vocabulary | None = None,
+    *,
+    problems: list[str] | None = None,
 ) -> list[Record]:
     """List the pictures or video frames of a data set; nothing is decoded yet.
 
@@ -56,21 +95,35 @@ def read_dataset(
         root: its folder.
         split: such as train or val; None where the format needs none.
         vocabulary: the classes; None: the data set's own, see `dataset_vocabulary`.
+        problems: of pictures, a list that takes what is wrong, instead of an error that lists it:
+            what is sound is read then, and loaders refuse what training would forgive.
 
     Raises:
         InputError: files are missing or wrong, all of them in one error; see the readers.
     """
     match format:
         case "label_folder":
-            return read_label_folder(root, split, vocabulary)
+            return read_label_folder(root, split, vocabulary, problems=problems)
         case "camvid_clips":
             return read_camvid_clips(root, split, vocabulary)
         case "youtube_vis":
             return read_youtube_vis(root, split, vocabulary)
         case "coco_panoptic":
-            return read_coco_panoptic(root, split, vocabulary)
+            return read_coco_panoptic(root, split, vocabulary, problems=problems)
         case "coco_instances":
-            return read_coco_instances(root, split, vocabulary)
+            return read_coco_instances(root, split, vocabulary, problems=problems)
+        case "ade20k" | "ade20k_panoptic":
+            objects = format == "ade20k_panoptic"
+            return read_ade20k(root, split, vocabulary, objects=objects, problems=problems)
+        case "cityscapes":
+            return read_cityscapes(root, split, vocabulary, problems=problems)
+        case "cityscapes_panoptic":
+            return read_cityscapes_panoptic(root, split, vocabulary, problems=problems)
+        case "voc" | "voc_objects":
+            objects = format == "voc_objects"
+            return read_voc(root, split, vocabulary, objects=objects, problems=problems)
+        case "yolo":
+            return read_yolo(root, split, vocabulary, problems=problems)
         case "vipseg":
             return read_vipseg(root, split, vocabulary)
         case "vspw":
@@ -94,12 +147,56 @@ def dataset_vocabulary(format: DataFormat, root: str | Path, split: str | None) 
             return coco_panoptic_vocabulary(root, split)
         case "coco_instances":
             return coco_instances_vocabulary(root, split)
-        case "vipseg" | "vspw":
+        case "yolo":
+            return yolo_vocabulary(root)
+        case "voc_objects":
+            return voc_objects_vocabulary()
+        case "ade20k":
+            return Vocabulary.load("ade20k_semantic")
+        case "cityscapes" | "cityscapes_panoptic":
+            return Vocabulary.load("cityscapes")
+        case "ade20k_panoptic" | "voc" | "vipseg" | "vspw":
             return Vocabulary.load(format)
         case "video_folder":
             table = Path(root) / "classes.json"
             one = {"name": "objects", "classes": [{"id": 0, "name": "object", "thing": True}]}
             return Vocabulary.load(table if table.is_file() else one)
+
+
+def dataset_splits(format: DataFormat, root: str | Path) -> list[str | None]:
+    """The splits with annotations that a data set has; [None] where it is not divided.
+
+    Raises:
+        InputError: its folder is not there or lacks what tells them.
+    """
+    root = Path(root)
+    found: list[str] = []
+    match format:
+        case "label_folder" | "camvid_clips":
+            found = label_folder_splits(root)
+        case "youtube_vis":
+            found = youtube_vis_splits(root)
+        case "coco_panoptic":
+            found = coco_panoptic_splits(root)
+        case "coco_instances":
+            found = coco_instances_splits(root)
+        case "ade20k" | "ade20k_panoptic":
+            found = ade20k_splits(root)
+        case "cityscapes":
+            found = cityscapes_splits(root)
+        case "cityscapes_panoptic":
+            found = cityscapes_panoptic_splits(root)
+        case "voc" | "voc_objects":
+            found = voc_splits(root)
+        case "yolo":
+            found = yolo_splits(root)
+        case "vipseg":
+            found = find_splits(root, ["panoptic_gt_VIPSeg_{split}.json"])
+        case "vspw":
+            found = [split for split in ("train", "val") if (root / f"{split}.txt").is_file()]
+        case "video_folder":
+            found = video_folder_splits(root)
+    return [*found] or [None]
 
 
 def check_format(name: str) -> DataFormat:
@@ -117,7 +214,7 @@ def check_format(name: str) -> DataFormat:
 def guess_format(root: str | Path) -> DataFormat:
     """Tell a data set's format from the files in its folder.
 
-    Where a folder holds COCO's panoptic and instance files, it is taken as panoptic.
+    Where a folder holds panoptic files and others of the same pictures, it is taken as panoptic.
 
     Raises:
         InputError: it looks like none.
@@ -129,8 +226,16 @@ def guess_format(root: str | Path) -> DataFormat:
         return "vipseg"
     if any(root.glob("data/*/origin")):
         return "vspw"
-    if any(root.glob("annotations/panoptic_*.json")) or any(root.glob("panoptic_*.json")):
+    if looks_like_cityscapes(root):
+        return "cityscapes_panoptic" if cityscapes_panoptic_splits(root) else "cityscapes"
+    if looks_like_ade20k(root):
+        return "ade20k_panoptic" if has_ade20k_objects(root) else "ade20k"
+    if looks_like_voc(root):
+        return "voc"
+    if coco_panoptic_splits(root):
         return "coco_panoptic"
+    if (root / "annotations_trainval2017.zip").is_file():
+        return "coco_instances"
     patterns = ("*.json", "annotations/*.json*", "*/instances.json", "*/_annotations.coco.json")
     files = [path for pattern in patterns for path in root.glob(pattern)]
     for path in sorted(files, key=lambda path: path.stat().st_size):
@@ -142,10 +247,14 @@ def guess_format(root: str | Path) -> DataFormat:
             return "youtube_vis"
         if content.images and content.categories:
             return "coco_instances"
+    if looks_like_yolo(root):
+        return "yolo"
     if any(root.glob("**/JPEGImages")):
         return "video_folder"
     if (root / "images").is_dir():
         return "video_folder" if _is_deep(root) else "label_folder"
+    if label_folder_splits(root):
+        return "label_folder"
     raise InputError(f"{root} looks like no data set that can be read; name its format")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,11 +38,15 @@ class Segments:
     """(N,): segments that stand for a group of objects: not learnt, and forgiven by metrics."""
     track_ids: NDArray[np.int64]
     """(N,): different for each segment; one object has the same in all frames of a video."""
+    areas: NDArray[np.float64] | None = None
+    """(N,): pixels as the annotation file states them, NaN where it does not; metrics of objects
+    by size go by these. None: it states none."""
 
     def __post_init__(self) -> None:
         assert self.layers.ndim == 3, f"layers of shape {self.layers.shape}"
         assert len(self.layers) >= 1, "no layer"
         shapes = {self.class_ids.shape, self.crowd.shape, self.track_ids.shape}
+        shapes |= set() if self.areas is None else {self.areas.shape}
         assert shapes == {(len(self),)}, "one entry per segment"
         assert len(np.unique(self.track_ids)) == len(self), "a track with two segments"
         assert self.layers.min(initial=-1) == NO_SEGMENT, "-1 is the only void"
@@ -155,8 +160,12 @@ class Record:
     """The video that the picture belongs to, if any."""
     frame: int | None = None
     """Its place in the sequence, from 0."""
+    image_id: int | str | None = None
+    """What result files call the picture; None: its name, without folders."""
     classes: frozenset[int] | None = None
     """Classes of its segments without crowds, where they are known before decoding."""
+    picture: Path | None = None
+    """The file of the picture, where the reader states it."""
 
     @property
     def labelled(self) -> bool:
@@ -257,4 +266,5 @@ def _load_with_classes(load: Callable[[], Segments], class_of: Mapping[int, int]
         class_ids=np.array([class_of[old] for old in segments.class_ids[kept].tolist()], np.int64),
         crowd=segments.crowd[kept],
         track_ids=segments.track_ids[kept],
+        areas=None if segments.areas is None else segments.areas[kept],
     )

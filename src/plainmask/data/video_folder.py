@@ -26,7 +26,7 @@ from plainmask.data.files import (
     subfolders,
 )
 from plainmask.data.images import image_size, read_image, read_label
-from plainmask.data.label_folder import read_semantic_label
+from plainmask.data.labels import read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
@@ -100,6 +100,20 @@ def read_video_folder(
         )
         for name, place, image, label in frames
     ]
+
+
+def video_folder_splits(root: Path) -> list[str]:
+    """The splits that are there, as folders or else as lists; none where all videos are one."""
+    homes = [root / frames for frames, _ in _PLACES]
+    folders = [path.name for home in homes for path in subfolders(home) if subfolders(path)]
+    folders += [
+        path.name
+        for path in subfolders(root)
+        if any((path / frames).is_dir() for frames, _ in _PLACES)
+    ]
+    lists = [path.stem for path in (*root.glob("*.txt"), *root.glob("ImageSets/*/*.txt"))]
+    usual = [name for name in lists if name in ("train", "val", "test")]
+    return sorted({*(folders or usual)} - {"480p", "Full-Resolution"})
 
 
 def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Segments:

@@ -25,7 +25,14 @@ from plainmask.data.coco_json import (
     repeated,
 )
 from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines, rle_size
-from plainmask.data.files import file_problem, find_file, find_folder, natural_key, refuse
+from plainmask.data.files import (
+    file_problem,
+    find_file,
+    find_folder,
+    find_splits,
+    natural_key,
+    refuse,
+)
 from plainmask.data.images import read_image
 from plainmask.data.record import Record
 from plainmask.errors import InputError
@@ -147,6 +154,13 @@ def youtube_vis_ids(root: str | Path, split: str | None) -> dict[str, int | str]
     _, content = _read(Path(root), split)
     names = _sequence_names(content.videos)
     return {names[str(video.id)]: video.id for video in content.videos}
+
+
+def youtube_vis_splits(root: Path) -> list[str]:
+    """The splits that annotation files are there for."""
+    found = find_splits(root, ANNOTATION_FILES)
+    # The first place takes any name, such as those of the others.
+    return [split for split in found if not split.startswith(("instances_", "annotations_"))]
 
 
 def _read(root: Path, split: str | None) -> tuple[Path, _File]:

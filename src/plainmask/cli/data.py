@@ -1,0 +1,143 @@
+"""`plainmask data`: look a labelled data set over before training; bring it into other forms."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from plainmask.cli.console import Progress
+from plainmask.cli.data_report import print_report
+from plainmask.cli.options import Json
+from plainmask.errors import PlainmaskError
+
+if TYPE_CHECKING:
+    from plainmask.vocabulary import Vocabulary
+
+CHECK_EXAMPLE = "Example:  plainmask data check my-data --out sheet.png"
+CONVERT_EXAMPLE = "Example:  plainmask data convert my-data --to coco_instances --out my-coco"
+
+app = typer.Typer(no_args_is_help=True, epilog=CHECK_EXAMPLE)
+
+Root: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The folder of the data set.", show_default=False)
+]
+Format: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Such as label_folder or coco_panoptic.", show_default="guessed"),
+]
+Split: TypeAlias = Annotated[
+    str | None, typer.Option(help="Such as train or val.", show_default="all that are there")
+]
+Classes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        help="Class table: a built-in name or a JSON file.",
+        show_default="the data set's own",
+    ),
+]
+
+
+@app.callback()
+def data() -> None:
+    """Check a labelled data set, or convert it."""
+
+
+@app.command("check", epilog=CHECK_EXAMPLE)
+def check(
+    path: Root,
+    format: Format = None,
+    split: Split = None,
+    vocabulary: Classes = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet (PNG) with segments drawn.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes decode.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Read every picture and annotation: what is there, and all that is wrong.
+
+    Ends with exit code 1 if something is.
+    """
+    from plainmask.atomic import write_atomically
+    from plainmask.data.check import check_dataset
+    from plainmask.data.contact_sheet import contact_sheet
+    from plainmask.data.reader import check_format
+
+    chosen = None if format is None else check_format(format)
+    report = check_dataset(
+        path,
+        chosen,
+        split,
+        vocabulary=_vocabulary(vocabulary),
+        workers=workers,
+        on_record=_progress(),
+    )
+    if out is not None and report.samples:
+        content = io.BytesIO()
+        contact_sheet(report.samples).save(content, "png")
+        write_atomically(out, content.getvalue())
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        print_report(report)
+    if count := len(report.all_problems):
+        what = "problem" if count == 1 else "problems"
+        raise PlainmaskError(f"{count} {what} in {path}; correct the files that are named")
+
+
+def _progress() -> Callable[[int, int], None]:
+    """What shows the progress of one split after the other."""
+    bars: list[Progress] = []
+
+    def step(done: int, total: int) -> None:
+        if done == 1:
+            bars.append(Progress(total))
+        bars[-1].step()
+
+    return step
+
+
+def _vocabulary(name: str | None) -> Vocabulary | None:
+    from plainmask.vocabulary import Vocabulary
+
+    return None if name is None else Vocabulary.load(name)
+
+
+@app.command("convert", epilog=CONVERT_EXAMPLE)
+def convert(
+    path: Root,
+    to: Annotated[str, typer.Option(help="label_folder, coco_instances, coco_panoptic or yolo.")],
+    out: Annotated[Path, typer.Option(help="A folder that is not there yet.")],
+    format: Format = None,
+    split: Split = None,
+    vocabulary: Classes = None,
+    as_json: Json = False,
+) -> None:
+    """Write a data set of pictures in another format, and say what that cannot hold."""
+    from plainmask.data.convert import check_target, convert_dataset
+    from plainmask.data.reader import check_format
+
+    found = convert_dataset(
+        path,
+        check_target(to),
+        out,
+        format=None if format is None else check_format(format),
+        split=split,
+        vocabulary=_vocabulary(vocabulary),
+        on_record=_progress(),
+    )
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    images = ", ".join(f"{count} images of {name}" for name, count in found.images.items())
+    print(f"{path} ({found.source}) -> {out} ({found.target}): {images}")
+    for note in found.notes:
+        print(f"note: {note}")
+    for what, count in found.lost.items():
+        print(f"lost: {count} {what}")
