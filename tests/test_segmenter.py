@@ -16,8 +16,12 @@ from plainmask.errors import HeadError, InputError
 from plainmask.geometry import InputProtocol
 from plainmask.head import EncoderRef, Head, HeadConfig
 from plainmask.loading import load
+from plainmask.mosaic import build_mosaic
 from plainmask.segmenter import Segmenter
+from plainmask.tasks import Task
+from plainmask.tiles import plan_tiles
 from plainmask.vocabulary import Vocabulary
+from tiny import tiny_encoder, tiny_head, tiny_video_head
 
 
 @pytest.fixture
@@ -179,3 +183,32 @@ def test_several_grids_and_wrong_pixels(encoder: Encoder):
         assert segmenter.logits(pixels).mask_logits.shape[-2:] == (size[0] // 8, size[1] // 8)
     with pytest.raises(InputError, match="uint8"):
         segmenter.logits(torch.full((1, 3, 32, 32), float("nan")))
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_tiles_are_images_of_their_own(task: Task):
+    encoder = tiny_encoder()
+    head = tiny_video_head(task, encoder, "none").seeing("tiles", scale=2.0)  # tiles of 24 pixels
+    segmenter = Segmenter(encoder, {"tiled": head}, device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
+    calls: list[tuple[int, int]] = []
+    result = segmenter(image, on_tile=lambda *call: calls.append(call))
+    assert result.image_size == (40, 70)
+    assert calls[-1] == (8, 8)
+    mosaic = build_mosaic(task, (40, 70), head.config.vocabulary)
+    for tile in plan_tiles((40, 70), (24, 24), 0.25):
+        mosaic.add(tile, segmenter(np.ascontiguousarray(tile.cut(image))))
+    alone = mosaic.result()
+    assert np.array_equal(result.flat_map(), alone.flat_map())
+    assert [s.class_id for s in result.segments] == [s.class_id for s in alone.segments]
+
+
+def test_tiles_beside_another_head():
+    encoder = tiny_encoder()
+    heads = {"small": tiny_head("semantic", encoder), "tiled": tiny_head("panoptic", encoder)}
+    heads["tiled"] = heads["tiled"].seeing("tiles")
+    segmenter = Segmenter(encoder, heads, device="cpu")
+    image = np.zeros((60, 100, 3), np.uint8)
+    assert list(segmenter(image)) == ["small", "tiled"]
+    with pytest.raises(InputError, match="tiles are for images, not for the frames of videos"):
+        segmenter.stream("tiled").step(image)

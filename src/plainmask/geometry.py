@@ -50,23 +50,38 @@ class InputProtocol(BaseModel):
     - `video` (SPEC 12.1, published for video models): as `stride`, but the longer side is at most
       `longest`, sides are rounded half up, and the padding, up to a multiple of 32 for patches of
       16, is 0 after the normalisation: the encoder has to be told the content's size.
+    - `tiles`: for images larger than the size. The image, resized by the factor `scale`, is cut
+      into overlapping tiles of the size, each is segmented as an image of its own, and the results
+      are joined (`mosaic`). A geometry is that of one tile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["windows", "fit", "stride", "video"]
+    kind: Literal["windows", "fit", "stride", "video", "tiles"]
     size: Length | tuple[Length, Length]
     """Side of a square, or (height, width); for `stride` and `video` the shorter side."""
     shorter: Length | None = None
     """`windows` only: the shorter side of the resized image; None: it just covers one window."""
     longest: Length | None = None
     """`video` only: bound of the longer side; None: 1333, as published."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """`tiles` only: factor on the image's size; None: 1."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """`tiles` only: least share of a tile that its neighbour shows, too; None: 0.25. An object that
+    is smaller than the overlap is seen whole."""
 
     def __str__(self) -> str:
         """As in "windows 350x462 of shorter side 460"."""
         size = self.size if isinstance(self.size, int) else _text(self.size)
         tail = "" if self.shorter is None else f" of shorter side {self.shorter}"
+        tail += "" if self.scale is None else f" of the image times {self.scale:g}"
         return f"{self.kind} {size}{tail}"
+
+    @property
+    def tile(self) -> Size:
+        """Height and width of a tile in pixels of the image."""
+        height, width = (max(1, round(side / (self.scale or 1))) for side in _pair(self.size))
+        return height, width
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -74,6 +89,8 @@ class InputProtocol(BaseModel):
             raise ValueError(f"{self.kind} takes one number, the shorter side, not {self.size}")
         if self.kind != "video" and self.longest is not None:
             raise ValueError(f"longest belongs to video, not to {self.kind}")
+        if self.kind != "tiles" and (self.scale is not None or self.overlap is not None):
+            raise ValueError(f"scale and overlap belong to tiles, not to {self.kind}")
         if self.kind != "windows" and self.shorter is not None:
             raise ValueError(f"shorter belongs to windows, not to {self.kind}")
         return self
@@ -122,6 +139,8 @@ class Geometry:
             case "video", int(shorter):
                 longest = protocol.longest or LONGEST
                 return cls._plan_video(image_size, shorter, longest, patch_size)
+            case "tiles", size:
+                return cls._plan_tile(image_size, _pair(size), protocol)
             case "windows", size:
                 return cls._plan_windows(image_size, _pair(size), protocol.shorter)
             case _, size:
@@ -131,6 +150,17 @@ class Geometry:
     def _plan_fit(cls, image_size: Size, size: Size) -> Self:
         factor = min(size[0] / image_size[0], size[1] / image_size[1])
         return cls(image_size, size, _scaled(image_size, factor), ((0, 0),))
+
+    @classmethod
+    def _plan_tile(cls, image_size: Size, size: Size, protocol: InputProtocol) -> Self:
+        if any(side > limit for side, limit in zip(image_size, protocol.tile, strict=True)):
+            raise InputError(
+                f"{_text(image_size)} pixels are more than one tile ({protocol}); tiles are for "
+                "images, not for the frames of videos"
+            )
+        content = _scaled(image_size, protocol.scale or 1)
+        content = (min(content[0], size[0]), min(content[1], size[1]))
+        return cls(image_size, size, content, ((0, 0),))
 
     @classmethod
     def _plan_stride(cls, image_size: Size, shorter: int, patch_size: int) -> Self:

@@ -132,6 +132,19 @@ class Head:
                 f"of an encoder with {encoder.config.depth} blocks"
             )
 
+    def seeing(self, kind: Literal["stride", "tiles"], scale: float | None = None) -> Self:
+        """The head with another way for images to reach it, at the size that it was trained at.
+
+        Args:
+            kind: `stride`, one pass at native aspect, or `tiles`, for larger images.
+            scale: `tiles`: factor on the image's size; None: 1.
+        """
+        size = self.config.input.size
+        if kind == "stride" and not isinstance(size, int):
+            size = min(size)
+        protocol = InputProtocol(kind=kind, size=size, scale=scale)
+        return replace(self, config=self.config.model_copy(update={"input": protocol}))
+
     def result(self, predictions: Predictions, geometry: Geometry) -> Result:
         """Predictions for the windows of one image -> what people get for that image.
 

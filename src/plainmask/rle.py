@@ -29,6 +29,29 @@ class Rle:
         height, width = mask.shape
         return cls((height, width), cast(bytes, encoded["counts"]).decode("ascii"))
 
+    @classmethod
+    def encode_part(
+        cls, mask: NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
+    ) -> Rle:
+        """Compress the mask of an object of a large picture, without making a mask of that size.
+
+        Args:
+            mask: (h, w) of booleans, a cut-out.
+            corner: (top, left) of the cut-out in the picture.
+            size: (H, W) of the picture.
+        """
+        (height, width), (top, left) = size, corner
+        padded = np.pad(mask.astype(np.int8), ((1, 1), (0, 0)))
+        columns, rows = np.nonzero(np.diff(padded, axis=0).T)
+        ends = (columns + left) * height + rows + top  # begin and end of runs, in turn
+        joint = np.flatnonzero(ends[1:-1:2] == ends[2::2])  # over the border of two columns
+        ends = np.delete(ends, np.concatenate([2 * joint + 1, 2 * joint + 2]))
+        if not ends.size or ends[-1] != height * width:
+            ends = np.append(ends, height * width)
+        runs: Any = {"size": [height, width], "counts": np.diff(ends, prepend=0).tolist()}
+        encoded = coco.frPyObjects(runs, height, width)
+        return cls(size, cast(bytes, cast(Any, encoded)["counts"]).decode("ascii"))
+
     def decode(self) -> NDArray[np.bool_]:
         """The mask (H, W) of booleans."""
         return coco.decode(self._pycoco()).astype(bool)

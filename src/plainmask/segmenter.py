@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plainmask.data.images import ImageSource, read_image
@@ -15,15 +17,22 @@ from plainmask.decoder import Predictions
 from plainmask.encoder.vit import Encoder, check_pixels
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError
-from plainmask.geometry import Geometry
+from plainmask.geometry import Geometry, InputProtocol
 from plainmask.head import Head, find_head
+from plainmask.mosaic import build_mosaic
 from plainmask.shared_pass import Dtype, SharedPass, pick_device, pick_dtype
 from plainmask.stream import Stream, by_protocol, step_many
 from plainmask.tasks import Result
+from plainmask.tiles import plan_tiles
 from plainmask.tracking import AHEAD, Protocol, offline, online
 from plainmask.video.sources import VideoSource, open_video
 
 Weights = str | Path | Mapping[str, Tensor]
+OnTile = Callable[[int, int], None]
+
+TILES_AT_A_TIME = 4
+OVERLAP = 0.25
+"""Least share of a tile that its neighbour shows, where the protocol does not say."""
 
 
 class Segmenter:
@@ -97,15 +106,18 @@ class Segmenter:
         del self._heads[name]
 
     @overload
-    def __call__(self, image: ImageSource) -> Any: ...
+    def __call__(self, image: ImageSource, *, on_tile: OnTile | None = None) -> Any: ...
     @overload
-    def __call__(self, image: list[ImageSource]) -> list[Any]: ...
-    def __call__(self, image: ImageSource | list[ImageSource]) -> Any:
+    def __call__(self, image: list[ImageSource], *, on_tile: OnTile | None = None) -> list[Any]: ...
+    def __call__(
+        self, image: ImageSource | list[ImageSource], *, on_tile: OnTile | None = None
+    ) -> Any:
         """Segment an image, or each of a list.
 
         Args:
             image: a path, PIL image, (H, W, 3) uint8 array or (3, H, W) uint8 tensor, or a list
                 of these, of any sizes.
+            on_tile: called with (tiles done, tiles in all), where a head sees images in tiles.
 
         Returns:
             A result of the head's task in the image's own pixels; a list for a list; with several
@@ -115,12 +127,15 @@ class Segmenter:
             InputError: an image cannot be used (says which and why), or there is no head.
         """
         if isinstance(image, list):
-            return [self(one) for one in image]
+            return [self(one, on_tile=on_tile) for one in image]
         self._need_heads()
         pixels = read_image(image)
         results: dict[str, Result] = {}
+        size = (pixels.shape[0], pixels.shape[1])
         for protocol, heads in by_protocol(self._heads).items():
-            size = (pixels.shape[0], pixels.shape[1])
+            if protocol.kind == "tiles":
+                results |= self._tiled(pixels, protocol, heads, on_tile)
+                continue
             geometry = Geometry.plan(size, protocol, self.encoder.config.patch_size)
             windows = torch.from_numpy(geometry.fit(pixels))
             for name, predictions in self._predict(windows, heads, geometry.content).items():
@@ -244,6 +259,33 @@ class Segmenter:
                 mask_logits, class_logits = heads[name].decoder(features)
                 outputs[name] = Predictions(mask_logits.float(), class_logits.float())
         return outputs
+
+    def _tiled(
+        self,
+        image: NDArray[np.uint8],
+        protocol: InputProtocol,
+        heads: Mapping[str, Head],
+        on_tile: OnTile | None,
+    ) -> dict[str, Result]:
+        """Segment an image tile by tile, several at a time; only their results are kept."""
+        size = (image.shape[0], image.shape[1])
+        overlap = OVERLAP if protocol.overlap is None else protocol.overlap
+        tiles = plan_tiles(size, protocol.tile, overlap)
+        geometry = Geometry.plan(tiles[0].size, protocol, self.encoder.config.patch_size)
+        mosaics = {
+            name: build_mosaic(head.config.task, size, head.config.vocabulary)
+            for name, head in heads.items()
+        }
+        for first in range(0, len(tiles), TILES_AT_A_TIME):
+            batch = tiles[first : first + TILES_AT_A_TIME]
+            pixels = torch.from_numpy(np.concatenate([geometry.fit(t.cut(image)) for t in batch]))
+            for name, predictions in self._predict(pixels, heads).items():
+                for place, tile in enumerate(batch):
+                    alone = Predictions(*(part[place : place + 1] for part in predictions))
+                    mosaics[name].add(tile, heads[name].result(alone, geometry))
+            if on_tile:
+                on_tile(first + len(batch), len(tiles))
+        return {name: mosaic.result() for name, mosaic in mosaics.items()}
 
     def _only(self, results: dict[str, Any]) -> Any:
         """The result itself where there is one head."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -106,6 +106,18 @@ class Progress:
         """Make room on the terminal for other output."""
         if self.is_terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def stepper(what: str) -> Callable[[int, int], None]:
+    """A callback for work that says what is done, and what there is in all."""
+    progress: list[Progress] = []
+
+    def step(done: int, total: int) -> None:
+        if not progress:
+            progress.append(Progress(total, what))
+        progress[0].step()
+
+    return step
 
 
 def pace(seconds_each: float) -> str:

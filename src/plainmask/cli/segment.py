@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainmask.cli.console import Progress, complain, print_table
+from plainmask.cli.console import Progress, complain, print_table, stepper
 from plainmask.cli.files import check_writable, find_images, output_places
 from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
@@ -28,6 +28,15 @@ def segment(
         str, typer.Option(help="A shipped head, a head folder, or a hub repository (user/name).")
     ] = "street-semantic",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
+    tiles: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="See pictures in overlapping tiles, after resizing them by this factor: 1 for all "
+            "the detail of a large picture, in constant memory.",
+            show_default="as the head says",
+        ),
+    ] = None,
     device: Device = "auto",
     encoder: EncoderSource = None,
     as_json: Json = False,
@@ -46,6 +55,11 @@ def segment(
     check_writable(out)
     keep_freed_memory()
     segmenter = load(head, device=device, encoder=encoder)
+    if tiles is not None:
+        if not tiles > 0:
+            raise InputError(f"--tiles is a factor on the size, such as 1 or 0.5, not {tiles}")
+        for key, loaded in list(segmenter.heads.items()):
+            segmenter.add(key, loaded.seeing("tiles", tiles))
     for name, reason in problems.items():
         report_failure(name, f"{name}: {reason}", as_json=as_json)
     failed = len(problems)
@@ -83,7 +97,7 @@ def segment_file(
 
     image = read_image(path)
     try:
-        result: Result = segmenter(image)
+        result: Result = segmenter(image, on_tile=stepper("tiles"))
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         raise PlainmaskError(f"{path}: {error}") from error
     return result, result.save(folder, stem=stem, image=image)
