@@ -218,3 +218,14 @@ def test_without_propagation_every_frame_is_an_image():
     _, state = decoder.step(fused.flip(0), (2, 3))
     video, _ = decoder.step(fused, (2, 3), state)
     assert torch.equal(video.mask_logits, image.mask_logits)
+
+
+def test_a_fresh_gate_can_hold_what_it_carries():
+    torch.manual_seed(0)
+    link, tokens, learnt = GruLink(32), torch.randn(1, 5, 32), torch.randn(5, 32)
+    entered = learnt[None]
+    changed = (link(tokens, entered, learnt) - entered).norm() / entered.norm()
+    link.hold()
+    held = (link(tokens, entered, learnt) - entered).norm() / entered.norm()
+    assert changed > 0.3
+    assert held < 0.05

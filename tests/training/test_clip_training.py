@@ -226,7 +226,7 @@ class TestWhatTheNetworkSees:
         batch = next(batches(recipe))
         assert batch.pixels.shape == (2, 5, 3, 64, 96)
         assert sorted(batch.content) == [(40, 40), (40, 80)]
-        for pixels, (height, width), targets in zip(*batch, strict=True):
+        for pixels, (height, width), targets in zip(*batch[:3], strict=True):
             assert pixels[..., :height, :width].any()
             outside = torch.ones(64, 96, dtype=torch.bool)
             outside[:height, :width] = False
@@ -372,6 +372,52 @@ class TestStills:
     def test_nothing_is_pasted_in_semantic_data(self, workshop: Path):
         with pytest.raises(ValueError, match="in semantic data a class is one segment"):
             a_recipe(workshop, task="semantic", clip={"frames": 3, "reach": 1, "paste": 0.5})
+
+
+class TestCarry:
+    """Clips that start from the queries that the clip before left behind."""
+
+    def recipe(self, workshop: Path, **changes: Any) -> Recipe:
+        data = {"root": workshop / "folders", "format": "video_folder", "train": None}
+        return a_recipe(workshop, task="semantic", data=data, chunk=2, **changes)
+
+    def test_the_next_clip_starts_where_the_last_one_ended(self, workshop: Path):
+        recipe = self.recipe(workshop, carry=1.0)
+        decoder = PlainMaskDecoder(recipe.decoder.build_config(TINY, 1))
+        entered: list[Tensor | None] = []
+        left: list[Tensor] = []
+        original = decoder.clips
+
+        def clips(features: Features, frames: int, queries: Tensor | None, **options: Any) -> Any:
+            layers, after = original(features, frames, queries, **options)
+            entered.append(queries)
+            left.append(after.detach())
+            return layers, after
+
+        decoder.clips = clips
+        step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+        draw = seeded()
+        for batch in batches(recipe):
+            list(step.losses(batch, draw))
+        assert len(entered) == 4 * 3  # steps, chunks
+        assert entered[0] is None  # there was no clip before
+        for before, now in zip(left, entered[1:], strict=False):
+            assert now is not None
+            assert torch.equal(before, now)
+            assert not now.requires_grad
+
+    def test_a_resumed_run_ends_with_the_same_weights(self, workshop: Path):
+        recipe = self.recipe(workshop, carry=0.8)
+        whole = train(recipe, workshop / "whole", device="cpu")
+        with pytest.raises(KeyboardInterrupt), stop_after_step(2):
+            train(recipe, workshop / "parts", device="cpu")
+        again = train(recipe, workshop / "parts", resume=True, device="cpu")
+        first, second = weights(whole), weights(again)
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+    def test_objects_end_with_their_video(self, workshop: Path):
+        with pytest.raises(ValueError, match="carry is for clips of semantic data"):
+            a_recipe(workshop, carry=0.5)
 
 
 class TestStartFrom:

@@ -1,24 +1,21 @@
 """The whole loop on made-up pictures: it learns, resumes to the same weights, and stops well."""
 
-import json
 import os
 import signal
 import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning_fabric.plugins import Precision
-from PIL import Image
 
 import plainmask
+from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.training import loop
 from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loop import train
-from plainmask.training.recipe import Recipe
 from tiny import save_tiny_encoder
 
 
@@ -28,47 +25,6 @@ def workshop(tmp_path: Path) -> Path:
     data_folder(tmp_path / "data", train=8, val=2)
     save_tiny_encoder(tmp_path)
     return tmp_path
-
-
-def data_folder(root: Path, **counts: int) -> None:
-    """Pictures of a brick in the sea, with labels, in the splits and numbers given."""
-    random = np.random.default_rng(0)
-    for split, count in counts.items():
-        for kind in ("images", "labels"):
-            (root / kind / split).mkdir(parents=True)
-        for index in range(count):
-            label = np.zeros((40, 56), np.uint8)
-            top, left = random.integers(0, 20, 2)
-            label[top : top + 20, left : left + 24] = 1
-            label[:2] = 255
-            image = np.where(label[..., None] == 1, (200, 60, 40), (30, 90, 160)).astype(np.uint8)
-            Image.fromarray(image).save(root / "images" / split / f"{index}.png")
-            Image.fromarray(label).save(root / "labels" / split / f"{index}.png")
-    classes = [{"id": 0, "name": "sea"}, {"id": 1, "name": "brick"}]
-    (root / "classes.json").write_text(json.dumps({"ignore_value": 255, "classes": classes}))
-
-
-def a_recipe(workshop: Path, **changes: Any) -> Recipe:
-    settings: dict[str, Any] = {
-        "name": "tiny",
-        "task": "semantic",
-        "encoder": str(workshop / "encoder.safetensors"),
-        "data": {"root": workshop / "data", "train": "train", "val": "val"},
-        "input": {"kind": "stride", "size": 48},
-        "decoder": {"num_queries": 6, "num_blocks": 2, "upscale_stages": 1},
-        "augment": {"crop_size": [48, 64], "scale": [0.9, 1.3], "color_jitter": True},
-        "loss": {"num_points": 256, "semantic": 2.0},
-        "optimizer": {"lr": 2e-3, "warmup": 3, "clip": 1.0},
-        "steps": 8,
-        "batch_size": 2,
-        "log_every": 2,
-        "save_every": 3,
-    }
-    return Recipe.model_validate(settings | changes)
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "checkpoint.pt", weights_only=True)["decoder"]
 
 
 def test_learns_and_leaves_a_head(workshop: Path):
@@ -169,7 +125,9 @@ def test_nan_stops_before_it_reaches_the_weights(workshop: Path, monkeypatch: py
         return loss * float("nan") if next(calls) == 4 else loss
 
     monkeypatch.setattr(loop, "total_loss", poisoned)
-    with pytest.raises(PlainmaskError, match="became nan at step 5; the last good checkpoint"):
+    with pytest.raises(
+        PlainmaskError, match="became nan at step 5, in a batch of 1, 3; the last good"
+    ):
         train(a_recipe(workshop), workshop / "run", device="cpu")
     assert all(t.isfinite().all() for t in weights(workshop / "run").values())
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from goldens import golden, relative_error
 from plainmask.data.augment import Targets
 from plainmask.decoder import Predictions
-from plainmask.training.loss import LossConfig, match, semantic_loss, set_loss, total_loss
-from plainmask.training.matching import assign, matching_cost
-from plainmask.training.points import uniform_points
+from plainmask.training.loss import LossConfig, match_costs, semantic_loss, set_loss, total_loss
+from plainmask.training.matching import Wanted, assign, assign_all, matching_cost
+from plainmask.training.points import corners, sample, sample_masks, sample_pixels, uniform_points
 
 CONFIG = LossConfig(num_points=192)
 LOSS = 1e-5
@@ -98,12 +98,10 @@ def test_matching_equals_published(name: str, count: int):
             cost = matching_cost(
                 predictions.mask_logits[image],
                 predictions.class_logits[image],
-                target.masks,
+                corners([target.masks]),
                 target.labels,
                 case[f"layer{layer}.match_points.{image}"],
-                mask_weight=5.0,
-                dice_weight=5.0,
-                class_weight=2.0,
+                CONFIG.weights,
             )
             expected = case[f"layer{layer}.cost.{image}"]
             torch.testing.assert_close(cost, expected, rtol=1e-6, atol=1e-4)
@@ -124,9 +122,9 @@ def test_semantic_loss_is_small_only_where_the_map_is_right():
     masks[0, :, :8] = True
     masks[1, :, 8:] = True
     target = [Targets(torch.tensor([3, 1]), masks, torch.ones(16, 16, dtype=torch.bool))]
-    draw = uniform_points(torch.device("cpu"))
-    right = semantic_loss(perfect([3, 1], masks, 5), target, draw, 256)
-    wrong = semantic_loss(perfect([1, 3], masks, 5), target, draw, 256)
+    points = torch.rand(1, 256, 2)
+    right = semantic_loss(perfect([3, 1], masks, 5), target, points)
+    wrong = semantic_loss(perfect([1, 3], masks, 5), target, points)
     assert right < 0.2 < 2 < wrong
 
 
@@ -135,7 +133,7 @@ def test_semantic_loss_leaves_void_out():
     masks[0, :8] = True  # the lower half is void
     target = [Targets(torch.tensor([0]), masks, masks[0])]
     everywhere = perfect([0], torch.ones(1, 16, 16, dtype=torch.bool), 2)
-    assert semantic_loss(everywhere, target, uniform_points(torch.device("cpu")), 256) < 0.01
+    assert semantic_loss(everywhere, target, torch.rand(1, 256, 2)) < 0.01
 
 
 def test_no_target_at_all_is_differentiable():
@@ -156,8 +154,48 @@ def test_every_target_is_matched_once():
     layer = Predictions(torch.randn(2, 9, 8, 8), torch.randn(2, 9, 4))
     masks = torch.rand(5, 32, 32) > 0.5
     target = Targets(torch.randint(0, 3, (5,)), masks, torch.ones(32, 32, dtype=torch.bool))
-    for queries, chosen in match(
-        layer, [target, target], CONFIG, uniform_points(torch.device("cpu"))
-    ):
+    wanted = Wanted.of([target, target])
+    draw = uniform_points(torch.device("cpu"))
+    matches = assign_all(match_costs(layer, wanted, CONFIG, draw))
+    for queries, chosen in matches:
         assert sorted(chosen.tolist()) == list(range(5))
         assert queries.tolist() == sorted(set(queries.tolist()))
+    assert wanted.rows(matches).tolist() == [
+        *matches[0][1].tolist(),
+        *(matches[1][1] + 5).tolist(),
+    ]
+
+
+def test_many_maps_at_the_same_points_are_sampled_as_one_is():
+    maps = torch.randn(7, 9, 13)
+    points = torch.rand(500, 2)
+    points[:4] = torch.tensor([[0, 0], [1, 1], [1, 0], [0.5, 1]]) * (1 - 1e-7)  # the edges
+    found = sample_pixels(maps.flatten(1).t(), 9, points).t()
+    torch.testing.assert_close(found, sample(maps[None], points[None])[0], rtol=0, atol=1e-5)
+
+
+def test_masks_read_as_bytes_are_sampled_as_maps_are():
+    masks = torch.rand(5, 17, 23) > 0.5
+    points = torch.rand(3, 500, 2)
+    points[0, :4] = torch.tensor([[0, 0], [1, 1], [1, 0], [0.5, 1]]) * (1 - 1e-7)  # the edges
+    rows = torch.tensor([4, 0, 2])
+    expected = sample(masks[rows].float()[:, None], points)[:, 0]
+    found = sample_masks(corners([masks[:2], masks[2:]]), rows, points)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_the_mean_number_of_pairs_divides_the_mask_losses():
+    case = golden("image_loss_normal")
+    once, halved = (
+        set_loss(
+            layers_of(case, 3),
+            targets_of(case),
+            CONFIG,
+            recorded_draws(case, 3),
+            count_pairs=lambda pairs, factor=factor: pairs * factor,
+        )
+        for factor in (1, 2)
+    )
+    for name, value in once.items():
+        factor = 1 if "cross_entropy" in name else 2
+        torch.testing.assert_close(value, halved[name] * factor)

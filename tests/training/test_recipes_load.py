@@ -1,13 +1,18 @@
-"""The recipes of the published video models say what was published (SPEC 13 and 14.5)."""
+"""The recipes of the published models say what was published (SPEC_IMAGE 9, SPEC_VIDEO 13, 14)."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
-from plainmask.data.augment import CropConfig, VideoAugmentConfig
+from plainmask.data.augment import AugmentConfig, CropConfig, VideoAugmentConfig
+from plainmask.decoder import PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
-from plainmask.training.recipe import Recipe, load_recipe
+from plainmask.geometry import InputProtocol
+from plainmask.training.loss import LossConfig
+from plainmask.training.recipe import OptimizerConfig, Recipe, load_recipe
+from plainmask.training.schedule import annealing_windows
 from plainmask.vocabulary import Vocabulary, from_coco
 
 FOLDER = Path(__file__).parents[2] / "recipes"
@@ -45,6 +50,50 @@ def test_every_recipe_gives_a_decoder(path: Path):
     if stills is not None and stills.classes == "from_coco":
         known = Vocabulary.load(recipe.vocabulary or "").by_file_id
         assert set(from_coco(recipe.vocabulary).values()) <= set(known)
+
+
+IMAGES = {
+    "coco-panoptic-small-640": (384, 133, 200, 7_692_038),
+    "coco-panoptic-base-640": (768, 133, 200, 30_424_454),
+    "coco-panoptic-large-640": (1024, 133, 200, 53_935_238),
+    "coco-panoptic-large-1280": (1024, 133, 200, 53_935_238),
+    "coco-instance-large-640": (1024, 80, 200, 53_880_913),
+    "coco-instance-large-1280": (1024, 80, 200, 53_880_913),
+    "ade20k-semantic-large-512": (1024, 150, 100, 53_850_263),
+}
+"""Width, classes, queries and parameters of the decoder."""
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_published_image_runs(name: str):
+    width, classes, queries, parameters = IMAGES[name]
+    recipe = load_recipe(FOLDER / f"{name}.yaml")
+    size = int(name.rpartition("-")[2])
+    encoder = find_preset(recipe.encoder).config
+    with torch.device("meta"):
+        decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder, classes))
+    assert sum(value.numel() for value in decoder.parameters()) == parameters
+    assert encoder.width == width
+    assert len(Vocabulary.load(recipe.vocabulary or "")) == classes
+    assert decoder.config.num_queries == queries
+    is_ade = recipe.task == "semantic"
+    assert recipe.input == InputProtocol(kind="windows" if is_ade else "fit", size=size)
+    scale, starts, ends = (
+        ((0.5, 2.0), [0, 5384, 7403, 9422, 11442, 13461], [3000, 8749, 10769, 12788, 14807, 16826])
+        if is_ade
+        else (
+            (0.1, 2.0),
+            [0, 23651, 32520, 41389, 50258, 59128],
+            [3000, 38433, 47302, 56171, 65040, 73910],
+        )
+    )
+    assert annealing_windows(6, recipe.steps) == list(zip(starts, ends, strict=True))
+    assert recipe.augment == AugmentConfig(
+        crop_size=(size, size), scale=scale, flip=0.5, color_jitter=is_ade
+    )
+    assert recipe.optimizer == OptimizerConfig()
+    assert (recipe.batch_size, recipe.seed, recipe.loss) == (16, 0, LossConfig())
+    assert (recipe.supervise, recipe.masked_attention) == ("every_layer", True)
 
 
 @pytest.mark.parametrize("link", ["linear", "gru"])

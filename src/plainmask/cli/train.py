@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,35 +14,64 @@ from plainmask.cli.console import complain
 from plainmask.cli.options import Device
 from plainmask.errors import InputError
 
+if TYPE_CHECKING:
+    from plainmask.training.recipe import Recipe
+
 EXAMPLE = (
+    "Example:  plainmask train own-semantic data.root=mydata --out runs/mine\n\n"
     "Example:  plainmask train recipes/street-semantic.yaml data.root=camvid --out runs/street"
 )
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A YAML recipe (see recipes/).")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="A YAML recipe (see recipes/), or own-semantic, own-instance or own-panoptic with "
+            "data.root=FOLDER, which choose one for your own data."
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...", help="Settings to change, such as optimizer.lr=1e-4."
+            metavar="[KEY=VALUE]...",
+            help="Settings to change, such as optimizer.lr=1e-4; with --heads more recipes, too.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run.", show_default="runs/NAME of the recipe"),
     ] = None,
+    heads: Annotated[
+        bool,
+        typer.Option(
+            "--heads",
+            help="Train a head for each of several recipes on one pass of the encoder; "
+            "the run of each is the folder OUT/NAME.",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run that was stopped in this folder.")
     ] = False,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices of each machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: slow to start, then faster.")
+    ] = False,
+    wandb: Annotated[
+        str | None,
+        typer.Option(metavar="PROJECT", help="Also log to this project of Weights & Biases."),
+    ] = None,
 ) -> None:
     """Train a head on the frozen encoder; ends with a head folder, RUN/head.
 
     Ctrl-C finishes the step and saves; with --resume the run goes on from there and ends with the
-    same weights.
+    same weights. How to use several devices and machines: docs/train-at-scale.md.
     """
     try:
         from plainmask.training.loop import train as train_head
+        from plainmask.training.loop import train_together
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("lightning_fabric", "tensorboard"):
             raise
@@ -48,26 +79,60 @@ def train(
             f'training needs {error.name}, which is missing: pip install "plainmask[train]"'
         ) from error
     from plainmask.allocator import keep_freed_memory
-    from plainmask.head import read_config
-    from plainmask.training.recipe import load_recipe
+    from plainmask.training.processes import Machines, number
 
-    settings = load_recipe(recipe, overrides or ())
-    run_dir = out or Path("runs") / settings.name
+    words = overrides or []
+    settings = [word for word in words if not heads or "=" in word]
+    paths = [recipe, *(Path(word) for word in words if word not in settings)]
+    recipes = [find_recipe(path, settings, device) for path in paths]
+    if heads:
+        folders = [(out or Path("runs")) / one.name for one in recipes]
+    else:
+        folders = [out or Path("runs") / recipes[0].name]
+    machines = Machines(device, devices, nodes, compiled)
     keep_freed_memory()
     try:
-        train_head(settings, run_dir, resume=resume, device=device)
+        if heads:
+            train_together(recipes, folders, machines, resume=resume, wandb=wandb)
+        else:
+            train_head(recipes[0], folders[0], resume=resume, machines=machines, wandb=wandb)
     except KeyboardInterrupt:
-        complain("stopped", how_to_resume(recipe, overrides or [], run_dir))
+        options = ["--heads"] if heads else []
+        place = (out or Path("runs")) if heads else folders[0]
+        options += ["--out", str(place)]
+        options += [f"--devices={devices}"] * (devices > 1) + [f"--nodes={nodes}"] * (nodes > 1)
+        complain("stopped", how_to_resume([recipe, *words], options, folders[-1]))
         raise typer.Exit(130) from None
-    folder = run_dir / "head"
-    needs_encoder = read_config(folder).encoder.name == "custom"
-    encoder = f" --encoder {settings.encoder}" if needs_encoder else ""
-    print(f"wrote {folder}; try it: plainmask segment IMAGE --head {folder}{encoder}")
+    if number() == 0:
+        for one, folder in zip(recipes, folders, strict=True):
+            announce(folder / "head", one.encoder)
 
 
-def how_to_resume(recipe: Path, overrides: list[str], run_dir: Path) -> str:
+def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
+    """Read a recipe, or choose one for someone's own data and say why it is as it is."""
+    from plainmask.shared_pass import pick_device
+    from plainmask.training.own import OWN, own_recipe_by_name
+    from plainmask.training.recipe import load_recipe
+
+    if str(path) not in OWN:
+        return load_recipe(path, overrides)
+    found = own_recipe_by_name(str(path), overrides, gpu=pick_device(device).type == "cuda")
+    for reason in found.reasons:
+        print(reason, file=sys.stderr)
+    return found.recipe
+
+
+def announce(folder: Path, encoder: str) -> None:
+    """Say where a head is, and how to use it."""
+    from plainmask.head import read_config
+
+    needed = f" --encoder {encoder}" if read_config(folder).encoder.name == "custom" else ""
+    print(f"wrote {folder}; try it: plainmask segment IMAGE --head {folder}{needed}")
+
+
+def how_to_resume(words: Sequence[str | Path], options: Sequence[str], run_dir: Path) -> str:
     """What is saved of an interrupted run, and the command that goes on with it."""
     if not (run_dir / "checkpoint.pt").exists():
         return f"nothing was saved in {run_dir} yet"
-    words = [str(recipe), *overrides, "--out", str(run_dir), "--resume"]
-    return f"saved in {run_dir}; go on with: plainmask train {shlex.join(words)}"
+    command = shlex.join([*map(str, words), *options, "--resume"])
+    return f"saved in {run_dir}; go on with: plainmask train {command}"

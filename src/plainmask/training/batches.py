@@ -38,6 +38,8 @@ class Batch(NamedTuple):
     """B times height and width of what is no padding."""
     targets: list[ClipTargets]
     """B."""
+    names: list[str] | None = None
+    """B ids of the records or videos; None: not known."""
 
 
 class ImageSampler:
@@ -97,18 +99,19 @@ class ClipSampler:
         )
 
 
-class _Samples(Dataset[ClipSample]):
-    """Samples by (view, index)."""
+class _Samples(Dataset[tuple[str, ClipSample]]):
+    """Samples and their names by (view, index)."""
 
     def __init__(self, sampler: ImageSampler | ClipSampler, seed: int):
         self.sampler = sampler
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[str, ClipSample]:
         view, index = key
         # By name, not by place: a sample stays the same in a larger or smaller set.
-        name = zlib.crc32(self.sampler.names[index].encode())
-        return self.sampler(index, sample_generator(self.seed, view, name))
+        name = self.sampler.names[index]
+        generator = sample_generator(self.seed, view, zlib.crc32(name.encode()))
+        return name, self.sampler(index, generator)
 
 
 def order(
@@ -138,10 +141,28 @@ def training_batches(
     last: int,
     views: int | None = None,
     workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+    parts: int = 1,
 ) -> Iterator[Batch]:
-    """The batches of steps first..last-1, decoded and augmented, by worker processes if any."""
+    """The batches of steps first..last-1, decoded and augmented, by worker processes if any.
+
+    Args:
+        sampler: makes the samples.
+        batch_size: of the whole step, over all processes and parts.
+        seed, first, last, views: see `order`.
+        workers: processes that decode and augment; 0: this one does.
+        share: (number of this process, how many there are): it gets its part of every batch.
+        parts: batches that this process gets for each step, one after the other.
+    """
     count = len(sampler.names)
-    plan = list(order(count, batch_size, seed, first=first, last=last, views=views))
+    steps = order(count, batch_size, seed, first=first, last=last, views=views)
+    process, processes = share
+    size = batch_size // (processes * parts)
+    plan = [
+        step[start : start + size]
+        for step in steps
+        for start in range(process * parts * size, (process + 1) * parts * size, size)
+    ]
     loader = DataLoader(
         _Samples(sampler, seed),
         batch_sampler=plan,
@@ -157,8 +178,9 @@ def _ignore_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def collate(samples: list[ClipSample]) -> Batch:
+def collate(named: list[tuple[str, ClipSample]]) -> Batch:
     """Join samples; smaller ones are padded right and below to the largest."""
+    names, samples = zip(*named, strict=True)
     height = max(sample.pixels.shape[-2] for sample in samples)
     width = max(sample.pixels.shape[-1] for sample in samples)
 
@@ -171,4 +193,4 @@ def collate(samples: list[ClipSample]) -> Batch:
         for t in (sample.targets for sample in samples)
     ]
     pixels = torch.stack([padded(sample.pixels) for sample in samples])
-    return Batch(pixels, [sample.content for sample in samples], targets)
+    return Batch(pixels, [sample.content for sample in samples], targets, list(names))

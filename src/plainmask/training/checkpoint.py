@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import Precision
-from torch import nn
+from torch import Tensor, nn
 
 from plainmask.errors import InputError, WeightsError
 
@@ -22,6 +22,8 @@ class Progress:
     """Optimiser steps done."""
     seconds: float
     """Time spent training, over all sittings."""
+    queries: Tensor | None = None
+    """What the last clips left behind, where the recipe has `carry`."""
 
 
 def save_checkpoint(
@@ -33,7 +35,8 @@ def save_checkpoint(
 ) -> None:
     """Write everything that a run needs to go on, by way of a temporary name.
 
-    Random numbers need no state: every draw comes from (seed, epoch, index) or (seed, step).
+    Random numbers need no state: every draw comes from (seed, epoch, index) or (seed,
+    step, process).
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full; the last good checkpoint
@@ -46,6 +49,7 @@ def save_checkpoint(
         "precision": precision.state_dict(),  # the scale of fp16 losses; empty otherwise
         "step": progress.step,
         "seconds": progress.seconds,
+        "queries": progress.queries,
     }
     try:
         with scratch.open("wb") as file:
@@ -77,4 +81,4 @@ def load_checkpoint(
             f"the checkpoint {path} does not fit this recipe or is damaged: {error}; "
             "train into another folder, or delete it to start anew"
         ) from error
-    return Progress(content["step"], content["seconds"])
+    return Progress(content["step"], content["seconds"], content.get("queries"))

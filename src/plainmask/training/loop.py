@@ -1,33 +1,32 @@
-"""The training loop: one flat function that reads in the order in which a step happens."""
+"""The training loop: flat functions that read in the order in which a step happens."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from contextlib import closing
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from plainmask.data.record import Record
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
-from plainmask.errors import InputError, PlainmaskError
-from plainmask.evaluate import evaluate
-from plainmask.evaluate_videos import evaluate_videos
-from plainmask.head import EncoderRef, Head, HeadConfig, Provenance, find_head
-from plainmask.segmenter import Segmenter
-from plainmask.shared_pass import pick_device
-from plainmask.training.batches import training_batches
+from plainmask.errors import PlainmaskError
+from plainmask.head import Head, find_head
+from plainmask.training import processes
+from plainmask.training.batches import Batch, training_batches
 from plainmask.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from plainmask.training.feature_cache import FeatureCache
 from plainmask.training.loss import total_loss
-from plainmask.training.points import uniform_points
-from plainmask.training.recipe import Recipe, load_recipe, save_recipe
+from plainmask.training.outcome import look, with_figures
+from plainmask.training.points import Draw, uniform_points
+from plainmask.training.processes import Machines
+from plainmask.training.recipe import Recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
 from plainmask.training.report import RunLog, interruptible
 from plainmask.training.schedule import (
@@ -36,177 +35,266 @@ from plainmask.training.schedule import (
     mask_probability,
     polynomial_rate,
 )
-from plainmask.training.step import FeatureSource, Step
-from plainmask.vocabulary import Vocabulary
+from plainmask.training.setup import (
+    feature_source,
+    find_checkpoint,
+    head_config,
+    start_from,
+    write_recipe,
+)
+from plainmask.training.step import Carried, FeatureSource, Step
+from plainmask.training.together import SharedPass, check_shared
 
-PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
-
-NUM_OVERLAYS = 4
-WATCHED = ("mIoU", "mVC8", "AP", "J", "VPQ", "STQ", "IDF1")
-"""Figures on the validation records that a run reports, those that its task has."""
+PER_PROCESS = 2**24
+"""Between the seeds of two processes in one step; no run has as many steps."""
 
 
-def train(recipe: Recipe, run_dir: Path, *, resume: bool = False, device: str = "auto") -> Path:
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One head in training."""
+
+    recipe: Recipe
+    folder: Path
+    fabric: Fabric
+    head: Head
+    """Holds the decoder itself."""
+    model: Any
+    """The decoder as Fabric wraps it."""
+    optimizer: torch.optim.Optimizer
+    parts: Step
+    batches: Iterator[Batch]
+    """Of the steps that are left, `accumulate` for each."""
+    first: int
+    """The step to go on with."""
+    val_records: Sequence[Record]
+    log: RunLog
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where it is saved."""
+        return self.folder / "checkpoint.pt"
+
+
+def train(
+    recipe: Recipe,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    machines: Machines | None = None,
+    wandb: str | None = None,
+) -> Path:
     """Train a head and return the folder of the run.
 
     Writes into `run_dir`: `recipe.yaml` (resolved), `log.csv`, TensorBoard events, sample
-    overlays, `checkpoint.pt`, and at the end the head folder `head/`.
+    overlays, `checkpoint.pt`, the best head so far `best/` where there are validation records, and
+    at the end the head folder `head/`.
 
     Args:
         recipe: the whole run.
         run_dir: made if missing; must not hold another run unless `resume`.
         resume: go on from `run_dir/checkpoint.pt`.
         device: "auto", "cpu", "cuda" or "cuda:0".
+        machines: where it runs, if not on one device; then `device` says nothing.
+        wandb: also log to this project of Weights & Biases.
 
     Raises:
         InputError: data, folder or recipe cannot be used.
         PlainmaskError: the loss became NaN; the last good checkpoint is kept.
     """
-    checkpoint = find_checkpoint(run_dir, resume=resume)
-    place = pick_device(device)
-    accelerator = "gpu" if place.type == "cuda" else place.type
-    devices = [place.index or 0] if place.type == "cuda" else 1
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=PRECISION[recipe.precision])
-    if place.type == "cuda":
-        torch.set_float32_matmul_precision("medium")  # TF32, as published (SPEC 6)
-    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
+    machines = machines or Machines(device)
+    return train_together([recipe], [run_dir], machines, resume=resume, wandb=wandb)[0]
 
-    # Data, frozen encoder, decoder
+
+def train_together(
+    recipes: Sequence[Recipe],
+    run_dirs: Sequence[Path],
+    machines: Machines,
+    *,
+    resume: bool = False,
+    wandb: str | None = None,
+) -> list[Path]:
+    """Train several heads on one pass of the encoder; each comes out as if trained alone.
+
+    Args:
+        recipes: of all heads; see `check_shared`.
+        run_dirs: a folder for each, as in `train`.
+        machines: where the run happens.
+        resume, wandb: see `train`.
+
+    Raises:
+        InputError, PlainmaskError: see `train`; or the recipes would not share their pixels.
+    """
+    check_shared(recipes)
+    saved = [(folder / "checkpoint.pt").exists() for folder in run_dirs]
+    # A head that was not saved before the others were starts anew.
+    resumed = [resume and (was or not any(saved)) for was in saved]
+    for folder, again in zip(run_dirs, resumed, strict=True):
+        find_checkpoint(folder, resume=again)
+    fabric = processes.start(machines, recipes[0])
+    with fabric.rank_zero_first(local=True):  # who comes later finds what was downloaded
+        encoder = load_encoder(recipes[0].encoder).to(fabric.device)
+    source = feature_source(recipes[0], encoder)
+    shared = SharedPass(source) if len(recipes) > 1 else None
+    runs = [
+        build_run(recipe, folder, fabric, encoder, shared or source, resume=again, wandb=wandb)
+        for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)
+    ]
+    if machines.compiled:
+        processes.compile_blocks(encoder, *(run.head.decoder for run in runs))
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(closing(run.log))
+        with interruptible() as interrupted:
+            for step in range(min(run.first for run in runs), recipes[0].steps):
+                if shared is not None:
+                    shared.forget()
+                going = [run for run in runs if run.first <= step]  # others were saved later
+                for run in going:
+                    train_step(run, step)
+                done = step + 1
+                stop = processes.anywhere(fabric, interrupted())
+                for run in going:
+                    if stop or done % run.recipe.save_every == 0 or done == run.recipe.steps:
+                        save(run, done)
+                if stop:
+                    raise KeyboardInterrupt
+                for run in going:
+                    if run.recipe.looks_at(done):
+                        evaluate_now(run, encoder, done)
+        for run in runs:
+            finish(run, encoder)
+    return list(run_dirs)
+
+
+def build_run(
+    recipe: Recipe,
+    folder: Path,
+    fabric: Fabric,
+    encoder: Encoder,
+    source: FeatureSource,
+    *,
+    resume: bool,
+    wandb: str | None,
+) -> Run:
+    """Data, decoder, optimiser and log of one head, where it was left if `resume`."""
     vocabulary = read_vocabulary(recipe)
     train_records, val_records = read_records(recipe, vocabulary)
-    encoder = load_encoder(recipe.encoder).to(fabric.device)
+    sampler = build_sampler(recipe, train_records, vocabulary, encoder.config.patch_size)
     config = recipe.decoder.build_config(encoder.config, len(vocabulary))
+    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
     decoder = PlainMaskDecoder(config)
     if recipe.start_from:
         start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
+    processes.join_norms(decoder, recipe)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
     )
     model, fabric_optimizer = fabric.setup(decoder, optimizer)
     model.mark_forward_method("every_layer")
     model.mark_forward_method("clips")
-    precision = fabric.strategy.precision
     progress = Progress(0, 0.0)
+    precision = fabric.strategy.precision
     if resume:
-        progress = load_checkpoint(checkpoint, decoder, optimizer, precision)
-    write_recipe(run_dir, recipe)
-    parts = Step(model, feature_source(recipe, encoder), fabric.autocast, recipe, fabric.device)
-    head = Head(head_config(recipe, encoder, config, vocabulary), decoder)
-
-    windows = annealing_windows(config.num_blocks, recipe.steps)
+        progress = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
+    if fabric.is_global_zero:
+        write_recipe(folder, recipe)
+        if not resume:  # of a run whose checkpoint was deleted
+            shutil.rmtree(folder / "best", ignore_errors=True)
     batches = training_batches(
-        build_sampler(recipe, train_records, vocabulary, encoder.config.patch_size),
+        sampler,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         first=progress.step,
         last=recipe.steps,
         views=recipe.cache.views if recipe.cache else None,
         workers=recipe.workers,
+        share=(fabric.global_rank, fabric.world_size),
+        parts=recipe.accumulate,
     )
-    with closing(RunLog(run_dir, recipe.steps, progress, every=recipe.log_every)) as log:
-        with interruptible() as interrupt:
-            for step, batch in enumerate(batches, start=progress.step):
-                # Rates of this step
-                lr = rate(recipe, step)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                probs = [mask_probability(step, start, end) for start, end in windows]
-                decoder.mask_probs.copy_(torch.tensor(probs))
-
-                # Forward, losses and backward: at once, or chunk by chunk of clips
-                generator = torch.Generator(fabric.device).manual_seed(recipe.seed * 2**32 + step)
-                decoder.train_with(frozen_norms=recipe.freeze_norms)
-                total = torch.zeros((), device=fabric.device)
-                losses: dict[str, Tensor] = {}
-                for part in parts.losses(batch, uniform_points(fabric.device, generator)):
-                    loss = total_loss(part, recipe.loss)
-                    check_finite(loss, "loss", step, checkpoint)
-                    fabric.backward(loss)
-                    total += loss.detach()
-                    for name, value in part.items():
-                        losses[name] = losses.get(name, 0) + value.detach()
-
-                # Update
-                norm = None
-                if recipe.optimizer.clip is not None:
-                    norm = fabric.clip_gradients(
-                        model,
-                        fabric_optimizer,
-                        max_norm=recipe.optimizer.clip,
-                        error_if_nonfinite=False,
-                    )
-                if recipe.precision != "fp16":  # there, the scaler skips the step and tries smaller
-                    check_finite(norm, "gradient", step, checkpoint)
-                fabric_optimizer.step()
-                fabric_optimizer.zero_grad()
-
-                # Log, look, save
-                done = step + 1
-                log.step(done, total, losses, lr, norm)
-                if done % recipe.save_every == 0 or done == recipe.steps or interrupt():
-                    save_checkpoint(checkpoint, decoder, optimizer, precision, log.progress(done))
-                if interrupt():
-                    raise KeyboardInterrupt
-                if val_records and recipe.looks_at(done):
-                    log.figures(done, look(head, encoder, val_records, run_dir, done))
-        finish(head, encoder, val_records, run_dir, log)
-    return run_dir
+    return Run(
+        recipe,
+        folder,
+        fabric,
+        Head(head_config(recipe, encoder, config, vocabulary), decoder),
+        model,
+        fabric_optimizer,
+        Step(
+            model,
+            source,
+            fabric.autocast,
+            recipe,
+            fabric.device,
+            lambda pairs: processes.mean_pairs(fabric, pairs),
+            Carried(None if progress.queries is None else progress.queries.to(fabric.device)),
+        ),
+        batches,
+        progress.step,
+        val_records,
+        RunLog(folder, recipe, progress, wandb=wandb, quiet=not fabric.is_global_zero),
+    )
 
 
-def find_checkpoint(run_dir: Path, *, resume: bool) -> Path:
-    """The path of the run's checkpoint, which must be there to resume and not there otherwise."""
-    checkpoint = run_dir / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise InputError(
-            f"{run_dir} already holds a run; go on with --resume, or train into another folder"
+def train_step(run: Run, step: int) -> None:
+    """One update of one head, and its line in the log."""
+    recipe, fabric, decoder = run.recipe, run.fabric, run.head.decoder
+    # Rates of this step
+    lr = rate(recipe, step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = lr
+    windows = annealing_windows(len(decoder.blocks), recipe.steps)
+    probs = [mask_probability(step, start, end) for start, end in windows]
+    decoder.mask_probs.copy_(torch.tensor(probs))
+    decoder.train_with(frozen_norms=recipe.freeze_norms)
+
+    # Forward, losses and backward: at once, in parts of the batch, or chunk by chunk of clips
+    seed = recipe.seed * 2**32 + fabric.global_rank * PER_PROCESS + step
+    draw = uniform_points(fabric.device, torch.Generator(fabric.device).manual_seed(seed))
+    losses: dict[str, Tensor] = {}
+    names: list[str] = []
+    for part in range(recipe.accumulate):
+        batch = next(run.batches)
+        names += batch.names or []
+        # Chunks wait for each other in any case: not every one of them has all gradients.
+        waits = fabric.world_size > 1 and part < recipe.accumulate - 1 and recipe.clip is None
+        with fabric.no_backward_sync(run.model, enabled=waits):
+            for name, value in backward(run, batch, draw, step).items():
+                losses[name] = losses.get(name, 0) + value
+
+    # Update
+    norm = None
+    if recipe.optimizer.clip is not None:
+        norm = fabric.clip_gradients(
+            run.model,
+            run.optimizer,
+            max_norm=recipe.optimizer.clip,
+            error_if_nonfinite=False,
         )
-    if resume and not checkpoint.exists():
-        raise InputError(f"there is no checkpoint to resume in {run_dir}; leave --resume out")
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the run folder {run_dir} cannot be made: {error.strerror}") from error
-    return checkpoint
+    if recipe.precision != "fp16":  # there, the scaler skips the step and tries smaller
+        check_finite(run, norm, "gradient", step, names)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.log.step(step + 1, losses.pop("loss"), losses, lr, norm)
 
 
-def write_recipe(run_dir: Path, recipe: Recipe) -> None:
-    """Write the resolved recipe into the run's folder; say what differs from a resumed run's."""
-    path = run_dir / "recipe.yaml"
-    if path.exists():
-        old, new = load_recipe(path).model_dump(), recipe.model_dump()
-        changed = [f"{key} {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
-        if changed:
-            print(f"going on with another recipe: {'; '.join(changed)}", file=sys.stderr)
-    save_recipe(recipe, path)
+def backward(run: Run, batch: Batch, draw: Draw, step: int) -> dict[str, Tensor]:
+    """Add the gradients of one batch; its losses by name, and their weighted sum `loss`."""
+    losses: dict[str, Tensor] = {}
+    for terms in run.parts.losses(batch, draw):
+        loss = total_loss(terms, run.recipe.loss) / run.recipe.accumulate
+        check_finite(run, loss, "loss", step, batch.names or [])
+        run.fabric.backward(loss)
+        for name, value in {"loss": loss * run.recipe.accumulate, **terms}.items():
+            losses[name] = losses.get(name, 0) + value.detach() / run.recipe.accumulate
+    return losses
 
 
-def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
-    """Take over what another head has in the same shape; the rest keeps its fresh values.
-
-    Raises:
-        InputError: nothing that is learnt has the same shape.
-    """
-    own, other = decoder.state_dict(), head.decoder.state_dict()
-    same = {k: v for k, v in other.items() if k in own and own[k].shape == v.shape}
-    learnt = {name for name, _ in decoder.named_parameters()}
-    name, reference = head.config.name, head.config.encoder
-    if not same.keys() & learnt:
-        raise InputError(
-            f"start_from: nothing of the head {name!r} fits this decoder; give one of the same "
-            f"width ({decoder.config.width})"
-        )
-    decoder.load_state_dict(same, strict=False)
-    fresh = sorted({".".join(key.split(".")[:2]) for key in learnt - same.keys()})
-    print(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}", file=sys.stderr)
-    if reference.fingerprint != encoder.fingerprint:
-        print(
-            f"{name} was trained on another encoder, {reference.name}; what it learnt may not help",
-            file=sys.stderr,
-        )
+def save(run: Run, done: int) -> None:
+    """Write the checkpoint after `done` steps."""
+    if run.fabric.is_global_zero:
+        precision = run.fabric.strategy.precision
+        progress = replace(run.log.progress(done), queries=run.parts.carried.queries)
+        save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, progress)
 
 
 def rate(recipe: Recipe, step: int) -> float:
@@ -218,69 +306,39 @@ def rate(recipe: Recipe, step: int) -> float:
     return learning_rate(step, base=base, warmup=warmup, total=total, minimum=settings.min_lr)
 
 
-def feature_source(recipe: Recipe, encoder: Encoder) -> FeatureSource:
-    """The encoder, behind a cache on disk where the recipe has one."""
-    if recipe.cache is None:
-        return encoder
-    return FeatureCache(recipe.cache.folder, encoder, int(recipe.cache.max_gb * 1e9))
+def evaluate_now(run: Run, encoder: Encoder, done: int) -> dict[str, float]:
+    """Look at the validation records after `done` steps; the first process does, others wait."""
+    figures: dict[str, float] = {}
+    if run.val_records and run.fabric.is_global_zero:
+        figures = look(run.head, encoder, run.val_records, run.folder, done)
+        run.log.figures(done, figures)
+    run.fabric.barrier()
+    return figures
 
 
-def head_config(
-    recipe: Recipe, encoder: Encoder, decoder: DecoderConfig, vocabulary: Vocabulary
-) -> HeadConfig:
-    """The head that the run trains."""
-    return HeadConfig(
-        name=recipe.name,
-        task=recipe.task,
-        vocabulary=vocabulary,
-        decoder=decoder,
-        encoder=EncoderRef.of(encoder),
-        input=recipe.input,
-        provenance=Provenance(
-            data=recipe.data_terms,
-            licence=recipe.licence,
-            recipe=recipe.model_dump(mode="json"),
-        ),
-    )
-
-
-def finish(
-    head: Head, encoder: Encoder, val_records: Sequence[Record], run_dir: Path, log: RunLog
-) -> None:
+def finish(run: Run, encoder: Encoder) -> None:
     """Save the head, and once more with its figures where there are validation records."""
-    folder = run_dir / "head"
-    head.save(folder)  # before anything can go wrong with the evaluation
-    if not val_records:
+    folder = run.folder / "head"
+    if run.fabric.is_global_zero:
+        run.head.save(folder)  # before anything can go wrong with the evaluation
+    figures = evaluate_now(run, encoder, run.recipe.steps)
+    if figures:
+        with_figures(run.head, figures).save(folder)
+
+
+def check_finite(
+    run: Run, value: Tensor | None, what: str, step: int, names: Sequence[str]
+) -> None:
+    """Stop all processes before a NaN reaches the weights, and say which samples led to it."""
+    if value is None:
         return
-    figures = look(head, encoder, val_records, run_dir, log.total)
-    log.figures(log.total, figures)
-    measured = head.config.provenance.model_copy(update={"figures": figures})
-    Head(head.config.model_copy(update={"provenance": measured}), head.decoder).save(folder)
-
-
-def look(
-    head: Head, encoder: Encoder, records: Sequence[Record], run_dir: Path, step: int
-) -> dict[str, float]:
-    """Evaluate on the validation records and draw a few of them into `run_dir/overlays`."""
-    segmenter = Segmenter(encoder, {"trained": head}, device=encoder.cls_token.device)
-    folder = run_dir / "overlays" / f"step_{step:06d}"
-    for record in records[:: max(1, len(records) // NUM_OVERLAYS)][:NUM_OVERLAYS]:
-        image = record.image()
-        segmenter(image).save(folder, stem=record.id, image=image)
-    if records[0].sequence is None:
-        found = evaluate(segmenter, records)
-    else:
-        found = evaluate_videos(segmenter, records)
-    figures = {name: found.figures.get(name) for name in WATCHED}
-    return {f"val_{name}": float(value) for name, value in figures.items() if value is not None}
-
-
-def check_finite(value: Tensor | None, what: str, step: int, checkpoint: Path) -> None:
-    """Stop the run before a NaN reaches the weights."""
-    if value is None or bool(value.detach().isfinite()):
+    bad = not bool(value.detach().isfinite())
+    if not processes.anywhere(run.fabric, bad):
         return
-    kept = f"the last good checkpoint {checkpoint} is kept" if checkpoint.exists() else "none saved"
+    guilty = ", ".join(processes.gathered(run.fabric, [*names] if bad else []))
+    path = run.checkpoint
+    kept = f"the last good checkpoint {path} is kept" if path.exists() else "none saved"
     raise PlainmaskError(
-        f"the {what} became {value.item()} at step {step + 1}; {kept}. Lower optimizer.lr, or use "
-        "precision: bf16 or fp32 instead of fp16, and resume"
+        f"the {what} became {value.item()} at step {step + 1}, in a batch of {guilty}; {kept}. "
+        "Lower optimizer.lr, or use precision: bf16 or fp32 instead of fp16, and resume"
     )

@@ -10,8 +10,9 @@ C classes, h w mask resolution, H W crop resolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,8 +20,11 @@ from torch import Tensor
 
 from plainmask.data.targets import Targets
 from plainmask.decoder import Predictions
-from plainmask.training.matching import Match, assign, draw_match_points, matching_cost
-from plainmask.training.points import Draw, sample
+from plainmask.training.matching import Match, Wanted, assign_all, matching_cost
+from plainmask.training.points import Draw, sample, sample_masks
+
+CPU_PAIRS = 8
+"""Pairs whose candidates are looked at together on a CPU."""
 
 
 class LossConfig(BaseModel):
@@ -45,6 +49,16 @@ class LossConfig(BaseModel):
     """Clips: teach an object that is absent in the last frame as the last class, and match it as
     "no object", as the published code did for YouTube-VIS and OVIS (SPEC 17.3)."""
 
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Of masks, dice and classes."""
+        return self.mask, self.dice, self.classes
+
+    @property
+    def num_uncertain(self) -> int:
+        """Of the points of a pair, how many lie where its prediction is uncertain."""
+        return int(self.importance * self.num_points)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.oversample < self.importance:
@@ -60,33 +74,54 @@ def set_loss(
     config: LossConfig,
     draw: Draw,
     find_matches: Callable[[int, Predictions], list[Match]] | None = None,
+    count_pairs: Callable[[int], float | Tensor] = float,
 ) -> dict[str, Tensor]:
     """Losses of all layers, unweighted, by name; `total_loss` weighs and sums them.
 
     Names are `loss_mask`, `loss_dice`, `loss_cross_entropy` (and `loss_semantic`), with the
     suffix `_block_-k` for the prediction before the k-th block from the end (SPEC 5.4).
 
+    Everything random is drawn before anything is assigned, so that a GPU is waited for once.
+
     Args:
         layers: predictions of each supervised layer, first to last.
-        targets: one per image.
+        targets: one per image, of one size.
         config: weights and sampling.
         draw: the source of random points; called per layer for the matching points of each image
             with targets, then for candidates and uniform points.
-        find_matches: gives the pairs of each image from a layer's number and its predictions;
-            None: each image by itself.
+        find_matches: gives the pairs of each image from a layer's number and its predictions, the
+            same number of pairs in all layers; None: each image by itself.
+        count_pairs: the number to divide mask losses by, from the number of pairs here: with
+            several processes, their mean (SPEC 5.2).
     """
-    losses: dict[str, Tensor] = {}
-    for index, layer in enumerate(layers):
-        below_last = len(layers) - 1 - index
-        if below_last == 1 and config.skip_before_last:
-            continue
-        suffix = f"_block_-{below_last}" if below_last else ""
+    wanted = Wanted.of(targets)
+    matches: list[list[Match]] = []
+    costs: list[Tensor] = []
+    drawn: list[Drawn] = []
+    asked = [
+        layer
+        for layer in enumerate(layers)
+        if not (config.skip_before_last and layer[0] == len(layers) - 2)
+    ]
+    num_pairs = 0
+    for index, layer in asked:
         if find_matches is None:
-            matches = match(layer, targets, config, draw)
+            costs += match_costs(layer, wanted, config, draw)
+            num_pairs = sum(min(cost.shape) for cost in costs[-len(targets) :])
         else:
-            matches = find_matches(index, layer)
-        for name, value in _layer_loss(layer, targets, matches, config, draw).items():
-            losses[f"loss_{name}{suffix}"] = value
+            matches.append(find_matches(index, layer))
+            num_pairs = sum(len(queries) for queries, _ in matches[-1])
+        drawn.append(draw_points(num_pairs, len(targets), config, draw))
+    if find_matches is None:
+        found = assign_all(costs)
+        matches = [found[i : i + len(targets)] for i in range(0, len(found), len(targets))]
+    divisor = count_pairs(num_pairs)
+    losses: dict[str, Tensor] = {}
+    for (index, layer), pairs in zip(asked, matches, strict=True):
+        below_last = len(layers) - 1 - index
+        suffix = f"_block_-{below_last}" if below_last else ""
+        terms = _layer_loss(layer, targets, wanted, pairs, config, drawn.pop(0), divisor)
+        losses |= {f"loss_{name}{suffix}": value for name, value in terms.items()}
     return losses
 
 
@@ -102,37 +137,14 @@ def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def _layer_loss(
-    layer: Predictions,
-    targets: Sequence[Targets],
-    matches: Sequence[Match],
-    config: LossConfig,
-    draw: Draw,
-) -> dict[str, Tensor]:
-    mask, dice = mask_losses(layer, targets, matches, config, draw)
-    losses = {
-        "mask": mask,
-        "dice": dice,
-        "cross_entropy": class_loss(layer, targets, matches, config.no_object),
-    }
-    if config.semantic:
-        losses["semantic"] = semantic_loss(layer, targets, draw, config.num_points)
-    return losses
-
-
-def match(
-    layer: Predictions, targets: Sequence[Targets], config: LossConfig, draw: Draw
-) -> list[Match]:
-    """The assignment of each image of the batch."""
-    matches: list[Match] = []
-    for masks, classes, target in zip(layer.mask_logits, layer.class_logits, targets, strict=True):
-        if len(target.labels) == 0:
-            none = torch.empty(0, dtype=torch.long, device=masks.device)
-            matches.append((none, none))
-            continue
-        cost = match_cost(masks, classes, target.masks, target.labels, config, draw)
-        matches.append(assign(cost))
-    return matches
+def match_costs(layer: Predictions, wanted: Wanted, config: LossConfig, draw: Draw) -> list[Tensor]:
+    """`match_cost` of B images, (Q, N) each; images without targets draw no points."""
+    return [
+        match_cost(masks, classes, targets, labels, config, draw)
+        if len(labels)
+        else classes.new_zeros(len(classes), 0)
+        for masks, classes, (targets, labels) in zip(*layer, wanted, strict=True)
+    ]
 
 
 def match_cost(
@@ -144,72 +156,127 @@ def match_cost(
     draw: Draw,
 ) -> Tensor:
     """`matching_cost` of one image with the weights of the losses, at fresh points: (Q, N)."""
-    return matching_cost(
-        mask_logits,
-        class_logits,
-        masks,
-        labels,
-        draw_match_points(draw, config.num_points),
-        mask_weight=config.mask,
-        dice_weight=config.dice,
-        class_weight=config.classes,
-    )
+    points = draw((1, config.num_points, 2))[0]
+    return matching_cost(mask_logits, class_logits, masks, labels, points, config.weights)
+
+
+class Drawn(NamedTuple):
+    """The random points of one layer's losses, each (…, 2)."""
+
+    candidates: Tensor | None
+    """(M, oversample * P, 2), of which the most uncertain are taken; None without pairs."""
+    uniform: Tensor | None
+    """(M, P - those, 2)."""
+    semantic: Tensor | None
+    """(B, P, 2); None without the semantic term."""
+
+
+def draw_points(num_pairs: int, num_images: int, config: LossConfig, draw: Draw) -> Drawn:
+    """Draw for one layer what does not depend on its predictions."""
+    candidates = uniform = semantic = None
+    if num_pairs:
+        candidates = draw((num_pairs, int(config.oversample * config.num_points), 2))
+        uniform = draw((num_pairs, config.num_points - config.num_uncertain, 2))
+    if config.semantic:
+        semantic = draw((num_images, config.num_points, 2))
+    return Drawn(candidates, uniform, semantic)
+
+
+def _layer_loss(
+    layer: Predictions,
+    targets: Sequence[Targets],
+    wanted: Wanted,
+    matches: Sequence[Match],
+    config: LossConfig,
+    drawn: Drawn,
+    divisor: float | Tensor,
+) -> dict[str, Tensor]:
+    num_queries = layer.class_logits.shape[1]
+    places = torch.cat([image * num_queries + q for image, (q, _) in enumerate(matches)])
+    rows = wanted.rows(matches)
+    mask, dice = mask_losses(layer, wanted.masks, places, rows, config, drawn)
+    losses = {
+        "mask": mask / divisor if len(rows) else mask,
+        "dice": dice / divisor if len(rows) else dice,
+        "cross_entropy": class_loss(layer, places, wanted.labels[rows], config.no_object),
+    }
+    if drawn.semantic is not None:
+        losses["semantic"] = semantic_loss(layer, targets, drawn.semantic)
+    return losses
 
 
 def mask_losses(
     layer: Predictions,
-    targets: Sequence[Targets],
-    matches: Sequence[Match],
+    masks: Tensor,
+    places: Tensor,
+    rows: Tensor,
     config: LossConfig,
-    draw: Draw,
+    drawn: Drawn,
 ) -> tuple[Tensor, Tensor]:
-    """Binary cross entropy and dice of all matched pairs at uncertain and uniform points (5.2)."""
-    logits = torch.cat([m[q] for m, (q, _) in zip(layer.mask_logits, matches, strict=True)])
-    masks = torch.cat([t.masks[n] for t, (_, n) in zip(targets, matches, strict=True)])
-    if len(logits) == 0:  # still differentiable
+    """Binary cross entropy and dice at uncertain and uniform points (5.2), summed over the pairs.
+
+    Args:
+        layer: predictions of B images.
+        masks: of all targets, see `Wanted`.
+        places: (M,) number of each pair's query among the B * Q.
+        rows: (M,) its target among `masks`.
+        config, drawn: what to sample.
+    """
+    if drawn.candidates is None or drawn.uniform is None:  # still differentiable
         nothing = layer.mask_logits.sum() * 0
         return nothing, nothing
-    logits, masks = logits.float()[:, None], masks.float()[:, None]  # (M, 1, h, w), (M, 1, H, W)
+    logits = layer.mask_logits.flatten(0, 1).index_select(0, places).float()  # (M, h, w)
     with torch.no_grad():
-        points = uncertain_points(logits, config, draw)
-        t = sample(masks, points)[:, 0]  # (M, P)
-    x = sample(logits, points)[:, 0]
+        uncertain = uncertain_points(logits, drawn.candidates, config.num_uncertain)
+        points = torch.cat([uncertain, drawn.uniform], dim=1)
+        t = sample_masks(masks, rows, points)  # (M, P)
+    x = sample(logits[:, None], points)[:, 0]
     bce = F.binary_cross_entropy_with_logits(x, t, reduction="none").mean(1)
     s = x.sigmoid()
     dice = 1 - (2 * (s * t).sum(1) + 1) / (s.sum(1) + t.sum(1) + 1)
-    return bce.mean(), dice.mean()
+    return bce.sum(), dice.sum()
 
 
-def uncertain_points(logits: Tensor, config: LossConfig, draw: Draw) -> Tensor:
-    """(M, P, 2): the candidates with the smallest |logit| first, then fresh uniform points."""
-    num_pairs, num_points = len(logits), config.num_points
-    num_uncertain = int(config.importance * num_points)
-    candidates = draw((num_pairs, int(config.oversample * num_points), 2))
-    certainty = sample(logits, candidates)[:, 0].abs()
-    chosen = certainty.topk(num_uncertain, dim=1, largest=False).indices
-    uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    uniform = draw((num_pairs, num_points - num_uncertain, 2))
-    return torch.cat([uncertain, uniform], dim=1)
+def uncertain_points(logits: Tensor, candidates: Tensor, count: int) -> Tensor:
+    """The candidates (M, K, 2) with the smallest |logit|, in any order: (M, count, 2)."""
+    # A CPU takes a few pairs at a time, which its caches hold.
+    size = CPU_PAIRS if logits.device.type == "cpu" else len(logits)
+    parts: list[Tensor] = []
+    for maps, points in zip(logits.split(size), candidates.split(size), strict=True):
+        certainty = sample(maps[:, None], points)[:, 0].abs_()
+        # Coordinates as pairs of numbers, which are moved together.
+        parts.append(torch.view_as_complex(points).gather(1, smallest(certainty, count)))
+    return torch.view_as_real(torch.cat(parts))
 
 
-def class_loss(
-    layer: Predictions, targets: Sequence[Targets], matches: Sequence[Match], no_object: float
-) -> Tensor:
-    """Weighted cross entropy over all queries; unmatched ones are "no object" (5.3)."""
-    logits = layer.class_logits.float()
-    num_classes = logits.shape[-1] - 1
-    wanted = torch.full(logits.shape[:2], num_classes, device=logits.device)
-    for image, (target, (queries, chosen)) in enumerate(zip(targets, matches, strict=True)):
-        wanted[image, queries] = target.labels[chosen]
+def smallest(values: Tensor, count: int) -> Tensor:
+    """Indices of the `count` smallest of each row (M, K), in any order: (M, count) int64."""
+    if values.device.type != "cpu" or count == values.shape[1]:
+        return values.topk(count, dim=1, largest=False, sorted=False).indices
+    # A third of the time of topk there.
+    return torch.from_numpy(np.argpartition(values.numpy(), count, axis=1))[:, :count]
+
+
+def class_loss(layer: Predictions, places: Tensor, labels: Tensor, no_object: float) -> Tensor:
+    """Weighted cross entropy over all queries; unmatched ones are "no object" (5.3).
+
+    Args:
+        layer: predictions of B images.
+        places: (M,) number of each pair's query among the B * Q.
+        labels: (M,) of its target.
+        no_object: weight of "no object".
+    """
+    logits = layer.class_logits.float().flatten(0, 1)
+    num_classes = logits.shape[1] - 1
+    wanted = torch.full((len(logits),), num_classes, device=logits.device)
+    wanted[places] = labels
     weight = torch.ones(num_classes + 1, device=logits.device)
     weight[-1] = no_object
-    return F.cross_entropy(logits.transpose(1, 2), wanted, weight)
+    return F.cross_entropy(logits, wanted, weight)
 
 
-def semantic_loss(
-    layer: Predictions, targets: Sequence[Targets], draw: Draw, num_points: int
-) -> Tensor:
-    """Cross entropy and dice of the semantic map itself, at uniform points of labelled pixels.
+def semantic_loss(layer: Predictions, targets: Sequence[Targets], points: Tensor) -> Tensor:
+    """Cross entropy and dice of the semantic map itself, at points (B, P, 2) of labelled pixels.
 
     The score of class c at a point is `sum_q sigmoid(mask_q) * softmax(class_q)[c]`, as in
     semantic inference (SPEC 7.1), made a distribution by dividing by its sum over c. Both terms
@@ -218,7 +285,6 @@ def semantic_loss(
     ones. Void pixels are left out, which the mask losses count as background. Small runs converge
     in far fewer steps with it.
     """
-    points = draw((len(targets), num_points, 2))
     masks = sample(layer.mask_logits.float(), points).sigmoid()  # (B, Q, P)
     classes = layer.class_logits.float().softmax(-1)[..., :-1]  # (B, Q, C)
     scores = torch.einsum("bqp,bqc->bpc", masks, classes) + 1e-6

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from plainmask.atomic import write_atomically
-from plainmask.data.augment import AugmentConfig, VideoAugmentConfig
+from plainmask.data.augment import AugmentConfig, Probability, VideoAugmentConfig
 from plainmask.data.clips import ClipConfig
 from plainmask.data.reader import DataFormat
 from plainmask.decoder import DecoderConfig, published_stages
@@ -57,9 +57,10 @@ class DataConfig(_Part):
     train: str | None = "train"
     val: str | None = None
     """Split to evaluate on while training; None for none."""
-    hold_out: str | None = None
-    """Leave training images whose name starts with this out, and evaluate on them instead of a
-    val split: for choosing settings on a scene that was never seen."""
+    hold_out: str | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Leave training images out, and evaluate on them instead of a val split. A text: those whose
+    name starts with it, for choosing settings on a scene that was never seen. A number: that share
+    of all, evenly spread."""
     stills: StillsConfig | None = None
     """Images to make further training clips from."""
 
@@ -153,6 +154,10 @@ class Recipe(_Part):
     """Train on clips of videos; None: on images."""
     chunk: int | None = Field(default=None, gt=0)
     """Frames between two cuts of the gradient (SPEC 14.6); None: it runs through the whole clip."""
+    carry: Probability = 0.0
+    """Semantic clips: probability that a clip starts from the queries that the clip before left
+    behind, whatever that showed, instead of the learnt ones. So a link learns to serve videos that
+    are far longer than clips, and to take a new scene; without it, queries drift away."""
     rematch: bool = False
     """Match objects anew in every chunk, as published; else they keep their queries."""
     rope_rescale: bool = False
@@ -161,6 +166,10 @@ class Recipe(_Part):
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(gt=0)
     batch_size: int = Field(default=16, gt=0)
+    """Pictures or clips of a step, over all devices; shared out to them."""
+    accumulate: int = Field(default=1, gt=0)
+    """Parts of a batch that a device takes one after the other, for less memory. Batch norms and
+    mask losses see each part by itself, as they do on several devices."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     supervise: Literal["every_layer", "last"] = "every_layer"
@@ -198,6 +207,8 @@ class Recipe(_Part):
             raise ValueError(
                 "clip.paste adds objects, but in semantic data a class is one segment; leave it 0"
             )
+        if self.carry and (self.clip is None or self.task != "semantic"):
+            raise ValueError("carry is for clips of semantic data: objects end with their video")
         if self.loss.semantic and self.task != "semantic":
             raise ValueError(f"loss.semantic is for semantic heads, not for task {self.task}")
         return self
@@ -223,13 +234,27 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise InputError(f"the recipe {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"the recipe {path} must be a mapping of settings")
+    return build_recipe(content, overrides, f"the recipe {path}")
+
+
+def build_recipe(content: dict[str, Any], overrides: Iterable[str], source: str) -> Recipe:
+    """Settings with `a.b=value` overrides as a recipe.
+
+    Args:
+        content: the settings; the overrides change it.
+        overrides: in the order in which they count.
+        source: where the settings come from, for messages.
+
+    Raises:
+        InputError: as `load_recipe`.
+    """
     for override in overrides:
         _apply(content, override)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
-        raise InputError(f"the recipe {path} is not valid:\n  " + "\n  ".join(lines)) from error
+        raise InputError(f"{source} is not valid:\n  " + "\n  ".join(lines)) from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:

@@ -25,18 +25,36 @@ def read_records(recipe: Recipe, vocabulary: Vocabulary) -> tuple[list[Record], 
     """Training and validation records."""
     data = recipe.data
     records = read_dataset(data.format, data.root, data.train, vocabulary)
-    if data.hold_out:
-        held_out = [record for record in records if record.id.startswith(data.hold_out)]
-        kept = [record for record in records if not record.id.startswith(data.hold_out)]
-        if not held_out or not kept:
-            raise InputError(
-                f"data.hold_out {data.hold_out!r} must match some, not all, image names of "
-                f"{data.train}; they begin like {records[0].id!r}"
-            )
-        return kept, held_out
+    if data.hold_out is not None:
+        return hold_out(records, data.hold_out)
     if data.val is None:
         return records, []
     return records, read_dataset(data.format, data.root, data.val, vocabulary)
+
+
+def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record], list[Record]]:
+    """Part the training records in those to train on and those to measure on.
+
+    Args:
+        records: all of them.
+        which: how the names of the latter begin, or their share, evenly spread, one at least.
+
+    Raises:
+        InputError: one of the two would be empty.
+    """
+    if isinstance(which, str):
+        outside = {record.id for record in records if record.id.startswith(which)}
+    else:
+        every = min(round(1 / which), len(records))  # one at least
+        outside = {record.id for record in records[every // 2 :: every]}
+    kept = [record for record in records if record.id not in outside]
+    held_out = [record for record in records if record.id in outside]
+    if not held_out or not kept:
+        raise InputError(
+            f"data.hold_out {which!r} must match some, not all, of the {len(records)} images"
+            + (f"; their names begin like {records[0].id!r}" if records else "")
+        )
+    return kept, held_out
 
 
 def build_sampler(

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from plainmask.data.targets import ClipTargets
+from plainmask.data.targets import ClipTargets, Targets
 from plainmask.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
 from plainmask.training.batches import Batch
@@ -24,6 +24,14 @@ from plainmask.training.recipe import Recipe
 from plainmask.training.tracks import TrackMatcher, frames_of
 
 Losses = dict[str, Tensor]
+
+
+@dataclass
+class Carried:
+    """What the clips of the last step left behind."""
+
+    queries: Tensor | None = None
+    """(B, Q, D): those that would enter their next frames; None before the first step."""
 
 
 class FeatureSource(Protocol):
@@ -49,6 +57,10 @@ class Step:
     autocast: Callable[[], AbstractContextManager[Any]]
     recipe: Recipe
     device: torch.device
+    count_pairs: Callable[[int], float | Tensor] = float
+    """See `set_loss`."""
+    carried: Carried = field(default_factory=Carried)
+    """Changes from step to step, where `recipe.carry` asks for it."""
 
     def losses(self, batch: Batch, draw: Draw) -> Iterator[Losses]:
         """The losses of a batch, in parts that are to be run backward one after the other.
@@ -77,8 +89,13 @@ class Step:
             layers = self.model.every_layer(
                 features, masked=recipe.masked_attention, draws=draws, rope_scale=rope_scale
             )
-        targets = [self._to_device(clip).frame(0) for clip in batch.targets]
-        return set_loss(layers, targets, recipe.loss, draw)
+        # Which objects a frame shows is looked up here: a GPU would have to be waited for.
+        seen = [clip.frame(0) for clip in batch.targets]
+        targets = [
+            Targets(t.labels.to(self.device), t.masks.to(self.device), t.valid.to(self.device))
+            for t in seen
+        ]
+        return set_loss(layers, targets, recipe.loss, draw, count_pairs=self.count_pairs)
 
     def _clip_losses(self, batch: Batch, rope_scale: float, draw: Draw) -> Iterator[Losses]:
         recipe = self.recipe
@@ -87,6 +104,8 @@ class Step:
         chunks = -(-num_frames // chunk)
         matcher = TrackMatcher(recipe.loss, draw)
         queries: Tensor | None = None
+        if recipe.carry and float(draw((1,))) < recipe.carry:
+            queries = self.carried.queries
         for first in range(0, num_frames, chunk):
             pixels = batch.pixels[:, first : first + chunk]
             content = [size for size in batch.content for _ in range(pixels.shape[1])]
@@ -107,8 +126,11 @@ class Step:
                 return matcher(index, layer, clips)
 
             last_class = self.model.config.num_classes - 1 if recipe.loss.dummy_class else None
-            losses = set_loss(layers, frames_of(clips, last_class), recipe.loss, draw, find)
+            targets = frames_of(clips, last_class)
+            losses = set_loss(layers, targets, recipe.loss, draw, find, self.count_pairs)
             yield {name: value / chunks for name, value in losses.items()}
+        if recipe.carry:
+            self.carried.queries = queries
 
     def _encode(
         self, pixels: Tensor, content: Sequence[tuple[int, int]], rope_scale: float

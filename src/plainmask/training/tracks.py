@@ -18,7 +18,7 @@ from plainmask.data.targets import ClipTargets, Targets
 from plainmask.decoder import Predictions
 from plainmask.training.loss import LossConfig, match_cost
 from plainmask.training.matching import Match, assign
-from plainmask.training.points import Draw
+from plainmask.training.points import Draw, corners
 
 TAKEN = 1e6
 """Cost of a query that answers for another object already."""
@@ -77,7 +77,7 @@ class TrackMatcher:
             cost = match_cost(
                 layer.mask_logits[frame],
                 layer.class_logits[frame],
-                clip.masks[new, frame],
+                corners([clip.masks[new, frame]]),
                 self._labels(clip, layer.class_logits.shape[-1] - 1)[new],
                 self.config,
                 self.draw,

@@ -1,0 +1,141 @@
+"""Where a run happens: one device, several, or several machines, by way of Lightning Fabric.
+
+A recipe does not say: the same batches give the same kind of step, shared out or not (SPEC 6: 16
+pictures are 4 on each of 4 devices). Every process makes the same calls in the same order; whatever
+one of them alone finds out is told to all before anybody acts on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+
+from plainmask.decoder import PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
+from plainmask.errors import InputError
+from plainmask.shared_pass import pick_device
+from plainmask.training.recipe import Recipe
+
+PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What a run may use; it does not change what is learnt."""
+
+    device: str = "auto"
+    """"auto", "cpu", "cuda" or "cuda:0"."""
+    devices: int = 1
+    """How many on each machine, a process for each."""
+    nodes: int = 1
+    """How many machines."""
+    compiled: bool = False
+    """Compile the blocks with torch.compile."""
+
+
+def start(machines: Machines, recipe: Recipe) -> Fabric:
+    """Start all processes of a run; each of them returns from here.
+
+    Without torchrun or SLURM, the command is run again for each further device.
+
+    Raises:
+        InputError: there is no such device, or batches cannot be shared out.
+    """
+    place = pick_device(machines.device)
+    world = machines.devices * machines.nodes
+    if recipe.batch_size % (world * recipe.accumulate):
+        raise InputError(
+            f"batch_size {recipe.batch_size} cannot be shared out to {world} process(es) in "
+            f"{recipe.accumulate} part(s) each: make it a multiple of {world * recipe.accumulate}"
+        )
+    if world > 1 and place.type == "cpu" and not recipe.freeze_norms:
+        raise InputError(
+            "several processes on CPUs need freeze_norms: true, since torch has no batch norm over "
+            "processes there; use GPUs, or one process"
+        )
+    if world > 1 and recipe.carry:
+        raise InputError("carry needs one process: what clips leave behind is saved for one only")
+    precision = PRECISION[recipe.precision]
+    if place.type == "cuda":
+        torch.set_float32_matmul_precision("medium")  # TF32, as published (SPEC 6)
+    accelerator = "gpu" if place.type == "cuda" else place.type
+    if world == 1:
+        devices = [place.index or 0] if place.type == "cuda" else 1
+        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        precision=precision,
+        # In a chunk of a clip some parameters have no part.
+        strategy=DDPStrategy(find_unused_parameters=recipe.clip is not None),
+    )
+    fabric.launch()
+    return fabric
+
+
+def join_norms(decoder: PlainMaskDecoder, recipe: Recipe) -> None:
+    """Have batch norms see the batches of all processes, unless their statistics are kept."""
+    if count() > 1 and not recipe.freeze_norms:
+        nn.SyncBatchNorm.convert_sync_batchnorm(decoder)  # in place; state keys stay the same
+
+
+def compile_blocks(*models: Encoder | PlainMaskDecoder) -> None:
+    """Compile the blocks, in place; they are all alike, so this is done once a model."""
+    for model in models:
+        for block in model.blocks:
+            block.compile()
+
+
+def mean_pairs(fabric: Fabric, pairs: int) -> float | Tensor:
+    """What mask losses are divided by: the mean number of pairs of a process, at least 1."""
+    if fabric.world_size == 1:
+        return float(max(1, pairs))
+    number = torch.tensor(float(pairs), device=fabric.device)
+    dist.all_reduce(number)
+    return (number / fabric.world_size).clamp(min=1)
+
+
+def anywhere(fabric: Fabric, flag: bool) -> bool:
+    """Whether it holds in some process; all of them ask."""
+    if fabric.world_size == 1:
+        return flag
+    number = torch.tensor(float(flag), device=fabric.device)
+    dist.all_reduce(number)
+    return bool(number > 0)
+
+
+def gathered(fabric: Fabric, names: list[str]) -> list[str]:
+    """The names of all processes; all of them ask."""
+    if fabric.world_size == 1:
+        return names
+    found: list[list[str] | None] = [None] * fabric.world_size
+    dist.all_gather_object(found, names)
+    return [name for part in found for name in part or ()]
+
+
+def count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def number() -> int:
+    """Which of them this is; the first one, 0, writes and says everything."""
+    return dist.get_rank() if count() > 1 else 0
+
+
+def say(text: str) -> None:
+    """Print a line on stderr, once for all processes."""
+    if number() == 0:
+        print(text, file=sys.stderr, flush=True)

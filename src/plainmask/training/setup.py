@@ -1,0 +1,92 @@
+"""What a run starts from: its folder, the weights of another head, features, the head it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
+from plainmask.errors import InputError
+from plainmask.head import EncoderRef, Head, HeadConfig, Provenance
+from plainmask.propagation import GruLink
+from plainmask.training.feature_cache import FeatureCache
+from plainmask.training.processes import say
+from plainmask.training.recipe import Recipe, load_recipe, save_recipe
+from plainmask.training.step import FeatureSource
+from plainmask.vocabulary import Vocabulary
+
+
+def find_checkpoint(run_dir: Path, *, resume: bool) -> None:
+    """Make the folder; raise InputError unless there is a checkpoint to resume, or none if not."""
+    checkpoint = run_dir / "checkpoint.pt"
+    if checkpoint.exists() and not resume:
+        raise InputError(
+            f"{run_dir} already holds a run; go on with --resume, or train into another folder"
+        )
+    if resume and not checkpoint.exists():
+        raise InputError(f"there is no checkpoint to resume in {run_dir}; leave --resume out")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the run folder {run_dir} cannot be made: {error.strerror}") from error
+
+
+def write_recipe(run_dir: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe into the run's folder; say what differs from a resumed run's."""
+    path = run_dir / "recipe.yaml"
+    if path.exists():
+        old, new = load_recipe(path).model_dump(), recipe.model_dump()
+        changed = [f"{key} {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
+        if changed:
+            say(f"going on with another recipe: {'; '.join(changed)}")
+    save_recipe(recipe, path)
+
+
+def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
+    """Take over what another head has in the same shape; the rest keeps its fresh values.
+
+    Raises:
+        InputError: nothing that is learnt has the same shape.
+    """
+    own, other = decoder.state_dict(), head.decoder.state_dict()
+    same = {k: v for k, v in other.items() if k in own and own[k].shape == v.shape}
+    learnt = {name for name, _ in decoder.named_parameters()}
+    name, reference = head.config.name, head.config.encoder
+    if not same.keys() & learnt:
+        raise InputError(
+            f"start_from: nothing of the head {name!r} fits this decoder; give one of the same "
+            f"width ({decoder.config.width})"
+        )
+    decoder.load_state_dict(same, strict=False)
+    if isinstance(decoder.link, GruLink) and not any(key.startswith("link.") for key in same):
+        decoder.link.hold()
+    fresh = sorted({".".join(key.split(".")[:2]) for key in learnt - same.keys()})
+    say(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}")
+    if reference.fingerprint != encoder.fingerprint:
+        say(f"{name} was trained on another encoder, {reference.name}; what it learnt may not help")
+
+
+def feature_source(recipe: Recipe, encoder: Encoder) -> FeatureSource:
+    """The encoder, behind a cache on disk where the recipe has one."""
+    if recipe.cache is None:
+        return encoder
+    return FeatureCache(recipe.cache.folder, encoder, int(recipe.cache.max_gb * 1e9))
+
+
+def head_config(
+    recipe: Recipe, encoder: Encoder, decoder: DecoderConfig, vocabulary: Vocabulary
+) -> HeadConfig:
+    """The head that the run trains."""
+    return HeadConfig(
+        name=recipe.name,
+        task=recipe.task,
+        vocabulary=vocabulary,
+        decoder=decoder,
+        encoder=EncoderRef.of(encoder),
+        input=recipe.input,
+        provenance=Provenance(
+            data=recipe.data_terms,
+            licence=recipe.licence,
+            recipe=recipe.model_dump(mode="json"),
+        ),
+    )

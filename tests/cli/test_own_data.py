@@ -1,0 +1,58 @@
+"""The three commands of docs/train-on-your-data.md, on a small set of each kind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from commands import Run, Workspace
+from images import labelled_images
+
+TINY = (
+    "steps=2",
+    "batch_size=2",
+    "optimizer.warmup=1",
+    "augment.crop_size=48",
+    "input={kind: stride, size: 48}",
+    "decoder={num_queries: 8, num_blocks: 1, upscale_stages: 1}",
+    "loss.num_points=64",
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "convert", "main"),
+    [
+        ("semantic", None, "mIoU"),
+        ("instance", None, "AP"),
+        ("instance", "yolo", "AP"),
+        ("panoptic", None, "PQ"),
+        ("panoptic", "label_folder", "mIoU"),
+    ],
+)
+def test_check_train_evaluate(work: Workspace, run: Run, task: str, convert: str | None, main: str):
+    data = labelled_images(work.folder / "made", task, "train")
+    if convert is not None:
+        code, _, err = run("data", "convert", data, "--to", convert, "--out", work.folder / "mine")
+        assert code == 0, err
+        data = work.folder / "mine"
+    code, out, err = run("data", "check", data, "--out", work.folder / "sheet.png")
+    assert code == 0, out + err
+    kind = {"mIoU": "own-semantic", "AP": "own-instance", "PQ": "own-panoptic"}[main]
+    settings = (f"data.root={data}", f"encoder={work.encoder}", *TINY)
+    code, out, err = run("train", kind, *settings, "--out", "runs/mine", "--device", "cpu")
+    assert code == 0, err
+    assert "4 training images" in err
+    assert "there is no GPU" in err
+    head = Path("runs/mine/head")
+    assert json.loads((head / "config.json").read_text())["name"] == data.name
+    given = ("--encoder", work.encoder, "--device", "cpu", "--split", "train", "--json")
+    code, out, err = run("eval", head, data, *given, "--out", "report")
+    assert code == 0, err
+    assert main in json.loads(out)
+    assert Path("report/index.html").is_file()
+
+
+def test_the_data_must_be_named(run: Run):
+    code, _, err = run("train", "own-semantic", "steps=5")
+    assert code == 2
+    assert "plainmask train own-semantic data.root=FOLDER" in err

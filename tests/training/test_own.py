@@ -1,0 +1,67 @@
+"""Recipes for someone's own data: what is chosen, and why."""
+
+from pathlib import Path
+
+import pytest
+
+from images import labelled_images
+from plainmask.data.reader import read_dataset
+from plainmask.errors import InputError
+from plainmask.tasks import Task
+from plainmask.training.own import own_recipe
+from plainmask.training.records import hold_out, read_records, read_vocabulary
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_only_the_path_is_given(tmp_path: Path, task: Task, gpu: bool):
+    root = labelled_images(tmp_path / "mine", task, "train")
+    found = own_recipe(task, root, gpu=gpu)
+    recipe = found.recipe
+    assert (recipe.name, recipe.task) == ("mine", task)
+    assert recipe.encoder == ("dinov2-base" if gpu else "dinov2-small")
+    assert recipe.data.hold_out == 0.1
+    assert recipe.vocabulary is None
+    assert read_vocabulary(recipe).names == ("class_0", "class_1", "class_2")
+    assert any("no val split" in reason for reason in found.reasons)
+    assert "4 training images of about 60 x 40 pixels, 3 classes" in found.reasons[0]
+
+
+def test_a_val_split_is_used(tmp_path: Path):
+    root = labelled_images(tmp_path, "semantic", "train")
+    for kind in ("images", "labels"):
+        (root / kind / "val").mkdir()
+        for path in (root / kind / "train").iterdir():
+            (root / kind / "val" / path.name).write_bytes(path.read_bytes())
+    recipe = own_recipe("semantic", root, gpu=False).recipe
+    assert (recipe.data.train, recipe.data.val, recipe.data.hold_out) == ("train", "val", None)
+    train, val = read_records(recipe, read_vocabulary(recipe))
+    assert len(train) == len(val) == 4
+
+
+def test_small_objects_in_large_pictures_are_seen_in_tiles(tmp_path: Path):
+    root = labelled_images(tmp_path, "instance", "train", enlarged=20)
+    found = own_recipe("instance", root, gpu=False)  # objects of 400 pixels: no
+    assert found.recipe.input.kind == "stride"
+    small = labelled_images(tmp_path / "small", "instance", "train", enlarged=20, shrunk=20)
+    found = own_recipe("instance", small, gpu=False)
+    assert found.recipe.input.kind == "tiles"
+    assert found.recipe.augment.scale_of == "image"
+    assert any("three patches" in reason for reason in found.reasons)
+
+
+def test_a_folder_without_training_images(tmp_path: Path):
+    root = labelled_images(tmp_path, "instance", "test")
+    with pytest.raises(InputError, match="no split called train; its splits are test"):
+        own_recipe("instance", root, gpu=False)
+
+
+def test_a_share_is_held_out_evenly(tmp_path: Path):
+    root = labelled_images(tmp_path, "semantic", "train")
+    records = read_dataset("label_folder", root, "train")
+    kept, held = hold_out(records, 0.5)
+    assert [record.id for record in held] == ["image_1", "image_3"]
+    assert [record.id for record in kept] == ["image_0", "image_2"]
+    assert len(hold_out(records, 0.1)[1]) == 1
+    with pytest.raises(InputError, match="must match some, not all, of the 1 images"):
+        hold_out(records[:1], 0.1)

@@ -1,0 +1,191 @@
+"""Several processes and parts of batches give the step of one process with the whole batch."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gradients
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bricks import a_recipe, data_folder, weights
+from plainmask.errors import InputError
+from plainmask.training import loop, processes
+from plainmask.training.batches import training_batches
+from plainmask.training.loop import train
+from plainmask.training.processes import Machines
+from plainmask.training.recipe import Recipe, save_recipe
+from plainmask.training.records import build_sampler, read_records, read_vocabulary
+from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """Eight pictures, an encoder file and a head to start from."""
+    data_folder(tmp_path / "data", train=8, val=2)
+    save_tiny_encoder(tmp_path)
+    tiny_head("semantic", tiny_encoder(), num_classes=2).save(tmp_path / "start")
+    return tmp_path
+
+
+def frozen(workshop: Path, **changes: Any) -> Recipe:
+    """One step of four whole pictures, with batch norms that keep their statistics."""
+    settings: dict[str, Any] = {
+        "data": {"root": workshop / "data"},
+        "start_from": str(workshop / "start"),
+        "freeze_norms": True,
+        "decoder": {"num_queries": 6, "num_blocks": 1, "upscale_stages": 1},
+        "augment": {"crop_size": [48, 64], "scale": [1.0, 1.0]},
+        "loss": {"num_points": 256},
+        "optimizer": {"lr": 1e-3, "warmup": 0, "clip": None},
+        "steps": 1,
+        "batch_size": 4,
+    }
+    return a_recipe(workshop, **(settings | changes))
+
+
+def environment(**more: object) -> dict[str, str]:
+    """Of a process in a group of two on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"PYTHONPATH": str(Path(__file__).parents[1]), "MASTER_ADDR": "127.0.0.1"}
+    return os.environ | own | {"MASTER_PORT": str(port)} | {k: str(v) for k, v in more.items()}
+
+
+def test_two_processes_give_the_gradients_of_one(workshop: Path):
+    """Also where one has more masks than the other: then mask losses only, since the class loss is
+    a mean over each process (SPEC 5.3).
+    """
+    alike, unlike = workshop / "alike.yaml", workshop / "unlike.yaml"
+    save_recipe(frozen(workshop), alike)
+    data_folder(workshop / "sea", train=8)
+    Image.fromarray(np.zeros((40, 56), np.uint8)).save(workshop / "sea/labels/train/0.png")
+    changes = {"loss": {"num_points": 256, "classes": 0.0}, "batch_size": 8}  # all pictures
+    save_recipe(frozen(workshop, data={"root": workshop / "sea"}, **changes), unlike)
+    recipes = [str(alike), str(unlike)]
+    command = [sys.executable, gradients.__file__, str(workshop), "2", *recipes]
+    both = environment(WORLD_SIZE=2, NODE_RANK=0)
+    started = [
+        subprocess.Popen(command, env=both | {"LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=300)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "uniform_points", loop.uniform_points)
+        patch.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)
+        gradients.main(workshop, 1, recipes)
+    for number in range(2):
+        same_gradients(workshop, f"{number}_1", f"{number}_2")
+
+
+def same_gradients(folder: Path, first: str, second: str) -> None:
+    ours, theirs = (torch.load(folder / f"gradients_{name}.pt") for name in (first, second))
+    assert len(ours) == len(theirs) > 20
+    for a, b in zip(ours, theirs, strict=True):
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert max(float(a.abs().max()) for a in ours if a is not None) > 1e-3
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(workshop: Path):
+    recipes: list[str] = []
+    for number, accumulate in enumerate((1, 2)):
+        path = workshop / f"{number}.yaml"
+        save_recipe(frozen(workshop, accumulate=accumulate), path)
+        recipes.append(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "uniform_points", loop.uniform_points)
+        patch.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)
+        gradients.main(workshop, 1, recipes)
+    same_gradients(workshop, "0_1", "1_1")
+
+
+def test_the_command_trains_with_two_processes(workshop: Path):
+    recipe = frozen(workshop, steps=2, data={"root": workshop / "data", "val": "val"})
+    save_recipe(recipe, workshop / "recipe.yaml")
+    run = workshop / "run"
+    command = [sys.executable, "-m", "plainmask", "train", str(workshop / "recipe.yaml")]
+    options = ["--out", str(run), "--device", "cpu", "--devices", "2"]
+    done = subprocess.run(
+        command + options, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote ") == 1
+    assert done.stderr.count(" min left") == 1  # the first process alone reports
+    assert {"head", "best", "checkpoint.pt", "log.csv"} <= {path.name for path in run.iterdir()}
+
+
+def test_processes_and_parts_share_a_batch_out(workshop: Path):
+    recipe = frozen(workshop)
+    vocabulary = read_vocabulary(recipe)
+    sampler = build_sampler(recipe, read_records(recipe, vocabulary)[0], vocabulary, PATCH)
+
+    def names(first: int, **options: Any) -> list[list[str] | None]:
+        batches = training_batches(sampler, batch_size=4, seed=3, first=first, last=4, **options)
+        return [batch.names for batch in batches]
+
+    whole = names(0)
+    shares = [names(0, share=(process, 2), parts=2) for process in range(2)]
+    assert [len(share) for share in shares] == [8, 8]
+    for step, expected in enumerate(whole):
+        mine = [
+            name
+            for share in shares
+            for part in share[2 * step : 2 * step + 2]
+            for name in part or ()
+        ]
+        assert mine == expected
+    assert names(2) == whole[2:]  # resumed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 3}, "batch_size 3 cannot be shared out to 2 process"),
+        ({"accumulate": 4}, "make it a multiple of 8"),
+        ({"freeze_norms": False}, "several processes on CPUs need freeze_norms: true"),
+    ],
+)
+def test_what_cannot_be_shared_out(workshop: Path, changes: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        processes.start(Machines("cpu", devices=2), frozen(workshop, **changes))
+
+
+def test_blocks_are_compiled_when_asked(workshop: Path, monkeypatch: pytest.MonkeyPatch):
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    machines = Machines("cpu", compiled=True)
+    train(frozen(workshop), workshop / "run", machines=machines)
+    assert len(compiled) == 4 + 1  # of the encoder and the decoder
+
+
+def test_a_killed_run_ends_with_the_same_weights(workshop: Path):
+    """SIGKILL between two saves, with masked attention annealed, from a real command."""
+    recipe = a_recipe(workshop, steps=12, log_every=1, save_every=3)
+    whole = train(recipe, workshop / "whole", device="cpu")
+    save_recipe(recipe, workshop / "recipe.yaml")
+    command = [sys.executable, "-m", "plainmask", "train", str(workshop / "recipe.yaml")]
+    options = ["--out", str(workshop / "parts"), "--device", "cpu"]
+    with subprocess.Popen(command + options, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step 5/"):
+                process.kill()
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    saved = torch.load(workshop / "parts/checkpoint.pt", weights_only=True)
+    assert saved["step"] in (3, 6, 9)
+    assert not (workshop / "parts/head").exists()
+    again = train(recipe, workshop / "parts", resume=True, device="cpu")
+    first, second = weights(whole), weights(again)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    rows = [(run / "log.csv").read_text().splitlines() for run in (whole, again)]
+    without_time = [[row.split(",", 2)[::2] for row in table] for table in rows]
+    assert without_time[0] == without_time[1]
