@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import CodeType
+from typing import get_args
 
 import pytest
 
 from cameras import camera, serving
+from images import labelled_images
+from plainmask.data.convert import TargetFormat
+from plainmask.data.reader import DataFormat
 from plainmask.head import Head
 from tiny import save_tiny_encoder, tiny_encoder, tiny_video_head
 from videos import pictures, write_video
@@ -48,7 +52,29 @@ def training(folder: Path) -> Iterator[Replaced]:
     }
 
 
-PAGES: dict[str, Prepare] = {"video.md": video, "train-on-videos.md": training}
+@contextmanager
+def evaluation(folder: Path) -> Iterator[Replaced]:
+    """Four pictures with objects, and a tiny instance head with its encoder."""
+    labelled_images(folder / "coco", "instance")
+    encoder = tiny_encoder()
+    head = tiny_video_head("instance", encoder, "none")
+    config = head.config.model_copy(update={"own_encoder": encoder.config, "name": "my-head"})
+    Head(config, head.decoder, encoder).save(folder / "my-head")
+    yield {}
+
+
+@contextmanager
+def nothing(folder: Path) -> Iterator[Replaced]:
+    """The page makes all that it needs."""
+    yield {}
+
+
+PAGES: dict[str, Prepare] = {
+    "data.md": nothing,
+    "evaluate.md": evaluation,
+    "video.md": video,
+    "train-on-videos.md": training,
+}
 
 
 def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
@@ -77,6 +103,13 @@ def test_the_python_of_a_page_runs(
         for code in codes:
             exec(code, namespace)
     out = capsys.readouterr().out
+    if name == "data.md":
+        assert "train 1 images; of them with {'sky': 1, 'road': 1, 'car': 1}" in out
+        assert "problems: []" in out
+        assert "street-val (96, 128, 3) 3 segments" in out
+    if name == "evaluate.md":
+        assert "at most 500 detections" in out
+        assert (tmp_path / "report/index.html").is_file()
     if name == "video.md":
         assert "out/street.overlay.mp4" in out
         assert out.count("breaks off after ") == 2
@@ -84,3 +117,9 @@ def test_the_python_of_a_page_runs(
     if name == "train-on-videos.md":
         assert "first 8 frames (96, 128, 3) 1 objects" in out
         assert (tmp_path / "runs/my-objects/head/config.json").is_file()
+
+
+def test_every_format_is_described():
+    text = (DOCS / "data.md").read_text("utf-8")
+    assert [name for name in get_args(DataFormat) if f"`{name}`" not in text] == []
+    assert [name for name in get_args(TargetFormat) if f"`{name}` |" not in text] == []

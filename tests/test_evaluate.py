@@ -1,17 +1,29 @@
 """Records in, figures out: by hand, streamed, and refused where there is nothing to measure."""
 
 import json
+import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from images import labelled_images
+from plainmask.cases import write_page
+from plainmask.data.reader import read_dataset
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
-from plainmask.evaluate import IGNORE, evaluate, label_vocabulary, target_map
+from plainmask.evaluate import evaluate, evaluate_in_processes, image_format, label_vocabulary
+from plainmask.evaluate_results import evaluate_results
+from plainmask.loading import load
+from plainmask.measures import Rules, target_map
+from plainmask.result_files.images import ResultWriter
+from plainmask.results import IGNORE, InstanceResult, PanopticResult
 from plainmask.segmenter import Segmenter
+from plainmask.tasks import Task
 from plainmask.vocabulary import Vocabulary
-from tiny import tiny_encoder, tiny_head
+from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
 
 VOID = -1
 
@@ -93,12 +105,100 @@ def test_what_cannot_be_evaluated(segmenter: Segmenter):
         evaluate(segmenter, [])
     with pytest.raises(InputError, match="no pixel is labelled"):
         evaluate(segmenter, [record(0, np.full((40, 60), VOID))])
-    panoptic = Segmenter(encoder, {"p": tiny_head("panoptic", encoder)}, device="cpu")
-    with pytest.raises(InputError, match=r"panoptic segmentation.*later version"):
-        evaluate(panoptic, [one])
     segmenter.add("second", tiny_head("semantic", encoder))
     with pytest.raises(InputError, match="one head is evaluated at a time, not 2"):
         evaluate(segmenter, [one])
+
+
+def sure_segmenter(task: Task) -> Segmenter:
+    """One whose head is sure enough to find something."""
+    encoder = tiny_encoder()
+    return Segmenter(encoder, {"sure": tiny_video_head(task, encoder, "none")}, device="cpu")
+
+
+def record_of(result: InstanceResult | PanopticResult, seed: int) -> Record:
+    """A record whose annotation is a result."""
+    if isinstance(result, InstanceResult):
+        segments = Segments.of_masks(list(result.masks), result.image_size, result.class_ids)
+    else:
+        ids = np.array([segment.id for segment in result.segments])
+        classes = [segment.class_id for segment in result.segments]
+        place = np.searchsorted(ids, result.segment_map).astype(np.int32)
+        segments = Segments.of_map(np.where(result.segment_map == 0, VOID, place), classes)
+    return Record(f"{seed}.x", lambda: picture(seed), lambda: segments, image_id=seed)
+
+
+@pytest.mark.parametrize(("task", "main"), [("instance", "AP"), ("panoptic", "PQ")])
+def test_own_segments_are_perfect(task: Task, main: str):
+    segmenter = sure_segmenter(task)
+    results = [segmenter(picture(seed)) for seed in range(2)]
+    assert all(len(result.segments) > 1 for result in results)
+    records = [record_of(result, seed) for seed, result in enumerate(results)]
+    found = evaluate(segmenter, records)
+    assert found.figures[main] == pytest.approx(100)
+    assert found.per_image == pytest.approx({"0.x": 100.0, "1.x": 100.0})
+    # The annotation of one is no good for the other.
+    swapped = [replace(records[0], load_segments=records[1].load_segments), records[1]]
+    found = evaluate(segmenter, swapped)
+    assert found.figures[main] < 100
+    assert found.worst_and_best(3)[0][0][0] == "0.x"
+
+
+def test_detections_beyond_the_limit_do_not_count():
+    segmenter = sure_segmenter("instance")
+    result = segmenter(picture(0))
+    one = record_of(result.above(float(np.sort(result.scores)[-1])), 0)
+    assert evaluate(segmenter, [one], rules=Rules(max_detections=(1,))).figures["AP"] > 99.99
+    found = evaluate(segmenter, [one], rules=Rules(max_detections=(1, 500)))
+    assert "at most 500 detections" in found.protocol
+    assert set(found.figures) > {"AR1", "AR500"}
+
+
+def test_published_rules_count_absent_classes(segmenter: Segmenter):
+    classes = segmenter(picture(0)).label_map.copy()
+    classes[:] = classes[0, 0]
+    found = evaluate(segmenter, [record(0, classes)], rules=Rules("pmt"))
+    assert found.figures["mIoU"] == pytest.approx(
+        sum(value or 0 for value in found.per_class.values()) / 3
+    )
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: Task):
+    data = labelled_images(tmp_path / "data", task)
+    head, encoder = tmp_path / "head", save_tiny_encoder(tmp_path)
+    (made,) = sure_segmenter(task).heads.values()
+    made.save(head)
+    segmenter = load(head, encoder=encoder, device="cpu")
+    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    form = image_format(config, data)
+    records = read_dataset(form, data, "val", label_vocabulary(config.vocabulary, data))
+    alone = evaluate(segmenter, records, writer=ResultWriter(tmp_path / "out"))
+    shared = evaluate_in_processes(
+        partial(open_it, head, encoder),
+        records,
+        config,
+        processes=2,
+        writer=ResultWriter(tmp_path / "again"),
+    )
+    assert shared == alone
+    names = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*"))
+    assert names
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    place = {"semantic": "labels", "instance": "instances.json", "panoptic": "panoptic.json"}[task]
+    read = evaluate_results([tmp_path / "out" / place], data, "val")
+    assert read.figures == pytest.approx(alone.figures, abs=1e-4, nan_ok=True)
+    page = write_page(tmp_path / "out", alone, records, segmenter, title="<tiny>")
+    text = page.read_text()
+    assert "&lt;tiny&gt;" in text
+    shown = re.findall('src="([^"]+)"', text)
+    assert len(shown) == 3 * 4  # two worst, two best
+    assert all((page.parent / name).is_file() for name in shown)
+
+
+def open_it(head: Path, encoder: Path, number: int) -> Segmenter:
+    return load(head, encoder=encoder, device="cpu")
 
 
 OWN = Vocabulary.load(

@@ -2,79 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from plainmask.data.record import Record, Segments
+from plainmask.data.reader import DataFormat, guess_format
+from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.evaluation import Evaluation
-from plainmask.metrics.miou import MeanIoU
+from plainmask.head import HeadConfig
+from plainmask.measures import Measure, Rules, build_measure
+from plainmask.result_files.images import ResultWriter
 from plainmask.segmenter import Segmenter
 from plainmask.vocabulary import Vocabulary
 
-IGNORE = -1
-"""In target maps: no class; no class id, however many there are."""
+BLOCK = 8
+"""Images that go to a process at a time."""
+
+OnRecord = Callable[[int, int], None]
+"""Called with (records done, records in all)."""
+
+
+@dataclass
+class _Part:
+    """What was found out about some images."""
+
+    measure: Measure
+    per_image: dict[str, float | None] = field(default_factory=dict)
+    rows: list[Any] = field(default_factory=list)
+    """Of the JSON file among the result files."""
+
+    def add(self, other: _Part) -> None:
+        self.measure.merge(other.measure)
+        self.per_image |= other.per_image
+        self.rows += other.rows
 
 
 def evaluate(
     segmenter: Segmenter,
     records: Sequence[Record],
     *,
-    on_record: Callable[[int, int], None] | None = None,
+    rules: Rules | None = None,
+    writer: ResultWriter | None = None,
+    on_record: OnRecord | None = None,
 ) -> Evaluation:
     """Segment every record with the only head of `segmenter` and compare.
 
     Args:
-        segmenter: with one head, of a semantic task.
-        records: read one at a time; nothing but the confusion matrix is kept.
-        on_record: called with (records done, records in all) after each.
+        segmenter: with one head.
+        records: labelled images; read one at a time, and nothing of their pixels is kept.
+        rules: of the figures; None: the official ones.
+        writer: also writes result files.
+        on_record: called after each record.
 
     Raises:
-        InputError: no records, several heads, another task, a record that cannot be read, or no
-            labelled pixel in all of them.
+        InputError: no records, several heads, a record that cannot be read, or nothing is labelled.
     """
-    if len(segmenter.heads) != 1:
-        raise InputError(f"one head is evaluated at a time, not {len(segmenter.heads)}")
+    config = _only_head(segmenter)
+    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in records)
+    return _summary(parts, records, config, rules or Rules(), writer, on_record)
+
+
+def evaluate_in_processes(
+    open_segmenter: Callable[[int], Segmenter],
+    records: Sequence[Record],
+    config: HeadConfig,
+    *,
+    processes: int,
+    rules: Rules | None = None,
+    writer: ResultWriter | None = None,
+    on_record: OnRecord | None = None,
+) -> Evaluation:
+    """As `evaluate`, with the records shared out among processes; the figures are the same.
+
+    Args:
+        open_segmenter: called in each process with its number, from 0; can be pickled.
+        records, rules, writer, on_record: as in `evaluate`.
+        config: of the head that it opens.
+        processes: how many.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    numbers = context.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    setup = (open_segmenter, numbers, threads, rules or Rules(), writer)
+    blocks = [records[first : first + BLOCK] for first in range(0, len(records), BLOCK)]
+    with ProcessPoolExecutor(processes, context, _set_up, setup) as pool:
+        parts = pool.map(_look_at_block, blocks)  # in the order of the records
+        return _summary(parts, records, config, rules or Rules(), writer, on_record)
+
+
+def _look_at(
+    segmenter: Segmenter, records: Iterable[Record], rules: Rules, writer: ResultWriter | None
+) -> _Part:
+    """Segment, compare and write some records."""
+    config = _only_head(segmenter)
+    part = _Part(build_measure(config.task, config.vocabulary, rules))
+    for record in records:
+        result = segmenter(record.image())
+        alone = build_measure(config.task, config.vocabulary, rules)
+        alone.update(result, record.segments())
+        part.measure.merge(alone)
+        part.per_image[record.id] = alone.figures()[alone.main]
+        if writer is not None:
+            part.rows += writer.write(record, result)
+    return part
+
+
+_look: Callable[[Sequence[Record]], _Part]
+"""In a process of `evaluate_in_processes`: what it does with a block."""
+
+
+def _set_up(
+    open_segmenter: Callable[[int], Segmenter],
+    numbers: Any,
+    threads: int,
+    rules: Rules,
+    writer: ResultWriter | None,
+) -> None:
+    """Once in each process."""
+    import torch
+
+    global _look  # the pool gives its processes no other place to keep things
+    torch.set_num_threads(threads)
+    segmenter = open_segmenter(numbers.get())
+
+    def look(records: Sequence[Record]) -> _Part:
+        return _look_at(segmenter, records, rules, writer)
+
+    _look = look
+
+
+def _look_at_block(records: Sequence[Record]) -> _Part:
+    return _look(records)
+
+
+def _summary(
+    parts: Iterable[_Part],
+    records: Sequence[Record],
+    config: HeadConfig,
+    rules: Rules,
+    writer: ResultWriter | None,
+    on_record: OnRecord | None,
+) -> Evaluation:
+    """Add up the parts as they come."""
     if not records:
         raise InputError("there are no images to evaluate on")
-    (head,) = segmenter.heads.values()
-    config = head.config
-    if config.task != "semantic":
-        raise InputError(
-            f"{config.name!r} is a head for {config.task} segmentation, whose evaluation comes "
-            "with a later version; this one evaluates semantic heads"
-        )
-    metric = MeanIoU(config.vocabulary.names, ignore=IGNORE)
-    for done, record in enumerate(records, 1):
-        result = segmenter(record.image())
-        metric.update(result.label_map, target_map(record.segments()))
-        if on_record:
-            on_record(done, len(records))
-    figures = metric.figures()
-    if figures["mIoU"] is None:
-        raise InputError(f"in the {len(records)} images no pixel is labelled with a class")
+    total = _Part(build_measure(config.task, config.vocabulary, rules))
+    for part in parts:
+        for done in range(len(total.per_image), len(total.per_image) + len(part.per_image)):
+            if on_record:
+                on_record(done + 1, len(records))
+        total.add(part)
+    if writer is not None:
+        writer.finish(config.task, total.rows)
+    figures = total.measure.figures()
+    if figures[total.measure.main] is None:
+        what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
+        raise InputError(f"in the {len(records)} images no {what}")
+    per_class = figures.pop("per_class")
     return Evaluation(
-        figures={"mIoU": figures["mIoU"]},
-        per_class=figures["per_class"],
+        figures=figures,
+        per_class=per_class,
         count=len(records),
         unit="images",
-        protocol=(
-            f"input {config.input}, single scale, labels at image resolution; "
-            f"mIoU over classes that occur, void left out ({metric.rule} rule)"
-        ),
+        protocol=f"input {config.input}, single scale; {total.measure.says}",
+        per_image=total.per_image,
     )
 
 
-def target_map(segments: Segments) -> NDArray[np.int64]:
-    """(H, W) class ids of a semantic annotation, `IGNORE` where there is none.
+def _only_head(segmenter: Segmenter) -> HeadConfig:
+    if len(segmenter.heads) != 1:
+        raise InputError(f"one head is evaluated at a time, not {len(segmenter.heads)}")
+    (head,) = segmenter.heads.values()
+    return head.config
+
+
+def image_format(config: HeadConfig, root: Path) -> DataFormat:
+    """The format of a data set of images for this head, where none is given.
+
+    A folder may hold labels for several tasks.
 
     Raises:
-        InputError: its segments overlap.
+        InputError: it looks like no data set.
     """
-    return np.append(segments.class_ids, IGNORE)[segments.index_map]
+    match guess_format(root):
+        case "camvid_clips":
+            return "label_folder"
+        case "coco_panoptic" if config.task == "instance":
+            return "coco_instances"
+        case other:
+            return other
 
 
 def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:

@@ -8,8 +8,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from plainmask.data.reader import DataFormat, guess_format
 from plainmask.errors import InputError
+from plainmask.evaluate_image_results import ImageResultFormat, evaluate_image_results
 from plainmask.evaluation import Evaluation
+from plainmask.measures import Rules
 from plainmask.metrics.identity import Sightings, TrackIdentity
 from plainmask.metrics.jf import RegionBoundary
 from plainmask.metrics.miou import MeanIoU
@@ -42,7 +45,7 @@ from plainmask.result_files.youtube_vis import (
 from plainmask.tracks import Track
 from plainmask.vocabulary import Vocabulary
 
-ResultFormat: TypeAlias = Literal["youtube_vis", "vipseg", "vspw", "davis"]
+ResultFormat: TypeAlias = Literal["youtube_vis", "vipseg", "vspw", "davis"] | ImageResultFormat
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is in all: videos of tracks, frames of the others."""
 
@@ -56,6 +59,8 @@ def evaluate_results(
     split: str | None = None,
     *,
     format: ResultFormat | None = None,
+    data_format: DataFormat | None = None,
+    rules: Rules | None = None,
     unsupervised: bool = False,
     on_progress: Progress | None = None,
 ) -> Evaluation:
@@ -64,10 +69,11 @@ def evaluate_results(
     Args:
         files: one result: YouTube-VIS or OVIS: JSON files, whose entries are taken together;
             VIPSeg: the folder with `pred.json` and `pan_pred`, or these two; VSPW and DAVIS: the
-            folder with a folder of PNGs for each video.
+            folder with a folder of PNGs for each video. Of images, see `evaluate_image_results`.
         data: the folder of the data set; of YouTube-VIS also the annotation file itself.
         split: such as val; None: the one on which the benchmark is mostly measured.
         format: of the results; None: told from the files.
+        data_format, rules: of images, see `evaluate_image_results`.
         unsupervised: DAVIS: the objects of results have numbers of their own.
         on_progress: called after each video or frame.
 
@@ -82,6 +88,16 @@ def evaluate_results(
             raise InputError(f"{path} is not there; check the path")
     report = on_progress or (lambda done, total: None)
     match format or guess_result_format(paths, Path(data)):
+        case "coco_instances" | "coco_panoptic" | "label_pictures" as form:
+            return evaluate_image_results(
+                paths,
+                Path(data),
+                split,
+                form,
+                data_format=data_format,
+                rules=rules,
+                report=report,
+            )
         case "youtube_vis":
             return _youtube_vis(paths, Path(data), split, report)
         case "vipseg":
@@ -104,25 +120,42 @@ def guess_result_format(paths: Sequence[Path], data: Path) -> ResultFormat:
     if first.is_file():
         if first.suffix.lower() != ".json":
             raise InputError(f"{first} is no JSON file; {_ACCEPTED}")
-        return "youtube_vis" if _begins_with_list(first) else "vipseg"
+        beginning = _beginning(first)
+        if beginning.startswith(b"["):
+            return "coco_instances" if b'"image_id"' in beginning else "youtube_vis"
+        return "vipseg" if b'"video_id"' in beginning else "coco_panoptic"
     if any(data.glob("panoptic_gt_*.json")):
         return "vipseg"
     if any(data.glob("data/*/mask")):
         return "vspw"
+    if _holds_images(data):
+        return "label_pictures"
     if any(data.glob("Annotations*")) or (data / "labels").is_dir() or (data / "masks").is_dir():
         return "davis"
     raise InputError(f"{data} has no annotation that {first} could belong to; {_ACCEPTED}")
 
 
 _ACCEPTED = (
-    "results are a JSON list (YouTube-VIS, OVIS), pred.json with pan_pred (VIPSeg), or a folder of "
+    "results are a JSON list (COCO, YouTube-VIS, OVIS), a JSON file with a folder of PNGs (COCO "
+    "panoptic; pred.json and pan_pred of VIPSeg), or a folder of NAME.png (semantic) or "
     "VIDEO/FRAME.png (VSPW, DAVIS)"
 )
+_BEGINNING = 1 << 20
+"""Bytes of a JSON file that are looked at; one entry may have long masks."""
 
 
-def _begins_with_list(path: Path) -> bool:
+def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        return file.read(_BEGINNING).lstrip(b"\xef\xbb\xbf \t\r\n")
+
+
+def _holds_images(data: Path) -> bool:
+    """Whether a folder holds images with labels, not videos."""
+    videos = ("camvid_clips", "youtube_vis", "vipseg", "vspw", "video_folder")
+    try:
+        return guess_format(data) not in videos
+    except InputError:
+        return False
 
 
 def _only(paths: Sequence[Path]) -> Path:

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from plainmask.data.record import Record, Segments, Video, group_videos
 from plainmask.errors import InputError
-from plainmask.evaluate import IGNORE, target_map
 from plainmask.evaluate_results import CONFIDENT
 from plainmask.evaluation import Evaluation
+from plainmask.measures import panoptic_map, panoptic_target, target_map
 from plainmask.metrics.identity import Sightings, TrackIdentity
 from plainmask.metrics.jf import MAX_PROPOSALS, RegionBoundary
 from plainmask.metrics.miou import MeanIoU
-from plainmask.metrics.panoptic_map import Overlap, PanopticMap, Region
+from plainmask.metrics.panoptic_map import Overlap
 from plainmask.metrics.stq import SegmentationTrackingQuality
 from plainmask.metrics.track_ap import TrackAP
 from plainmask.metrics.vc import VideoConsistency
 from plainmask.metrics.vpq import VideoPanopticQuality
-from plainmask.results import InstanceResult, PanopticResult, Result, SemanticResult
+from plainmask.results import IGNORE, InstanceResult, PanopticResult, Result, SemanticResult
 from plainmask.rle import Rle
 from plainmask.segmenter import Segmenter
 from plainmask.tracking import Protocol
@@ -177,16 +177,3 @@ def object_map(tracks: Sequence[Track], time: int, size: tuple[int, int]) -> NDA
         if rle is not None:
             flat[rle.decode()] = number
     return flat
-
-
-def panoptic_map(result: PanopticResult) -> PanopticMap:
-    """A frame's result as the metrics take it."""
-    regions = [Region(segment.id, segment.class_id) for segment in result.segments]
-    return PanopticMap.from_ids(result.segment_map, regions)
-
-
-def panoptic_target(segments: Segments) -> PanopticMap:
-    """A frame's annotation as the metrics take it."""
-    return PanopticMap.of(
-        segments.index_map, segments.track_ids, segments.class_ids, segments.crowd
-    )

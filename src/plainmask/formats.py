@@ -5,11 +5,13 @@ Letters: H W image size, N segments.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from plainmask.errors import InputError
 from plainmask.rle import Box
@@ -102,6 +104,13 @@ def supervision(result: Result) -> Detections:
         class_id=np.array([s.class_id for s in segments], np.int64),
         data={"class_name": np.array([s.label for s in segments], dtype=str)},
     )
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """The content of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _xywh(box: Box) -> list[float]:

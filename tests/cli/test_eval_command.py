@@ -10,7 +10,9 @@ from PIL import Image
 
 import plainmask
 from commands import Outcome, Run, Workspace
-from tiny import tiny_encoder, tiny_head
+from images import labelled_images
+from plainmask.tasks import Task
+from tiny import tiny_encoder, tiny_video_head
 
 FILE_IDS = (40, 10, 30)
 VOID = 99
@@ -85,8 +87,33 @@ def test_other_classes_are_refused_by_name(work: Workspace, run: Run, data: Path
     assert "classes.json has no class 'class_1'" in err
 
 
-def test_other_tasks_come_later(work: Workspace, run: Run, data: Path):
-    tiny_head("panoptic", tiny_encoder()).save(work.head)
-    code, _, err = evaluate(run, work, data)
+@pytest.mark.parametrize(("task", "main"), [("instance", "AP"), ("panoptic", "PQ")])
+def test_things_and_a_report(work: Workspace, run: Run, task: Task, main: str):
+    tiny_video_head(task, tiny_encoder(), "none").save(work.head)
+    data = labelled_images(work.folder / "coco", task)
+    out_folder = work.folder / "report"
+    code, out, err = evaluate(run, work, data, "--out", out_folder, "--json", split="val")
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["images"] == 4
+    assert main in figures
+    summary = json.loads((out_folder / "summary.json").read_text())
+    assert len(summary["per_image"]) == 4
+    assert (out_folder / "per_class.csv").read_text().startswith("class,percent\nclass_0,")
+    assert (out_folder / "index.html").is_file()
+    name = "instances.json" if task == "instance" else "panoptic.json"
+    code, again, err = run("eval", "--results", out_folder / name, data, "--json")
+    assert code == 0, err
+    assert json.loads(again)[main] == pytest.approx(figures[main], abs=1e-4)
+
+
+def test_other_rules_and_geometry(work: Workspace, run: Run, data: Path):
+    code, out, _ = evaluate(run, work, data, "--metrics", "pmt", "--protocol", "stride")
+    assert code == 0
+    assert "all classes, absent ones as 0" in out
+    code, _, err = evaluate(run, work, data, "--metrics", "mine")
     assert code == 2
-    assert "comes with a later version" in err
+    assert "there are official and pmt" in err
+    code, _, err = evaluate(run, work, data, "--protocol", "online")
+    assert code == 2
+    assert "images know stride" in err

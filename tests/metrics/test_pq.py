@@ -1,10 +1,13 @@
 """Panoptic quality against the official script's numbers, and its rules one by one."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from goldens import GOLDEN, golden
 from metric_cases import Classes, percent, reference
 from plainmask.errors import InputError
 from plainmask.metrics.panoptic_map import MAX_ID, PanopticMap, Region
@@ -54,6 +57,41 @@ def test_official(case: str):
             assert figures["per_class"][category] == percent(expected["pq"])
         else:
             assert figures["per_class"][category] is None
+
+
+@pytest.mark.parametrize("case", ["plain", "crowd_and_void", "first_segment_crowd", "two_images"])
+def test_published(case: str):
+    """The published code's own variant: classes 0-2 are things, 3-5 stuff."""
+    expected = json.loads((GOLDEN / "metrics_image.json").read_text())[case]
+    arrays = {name: value.numpy() for name, value in golden("metrics_image").items()}
+    vocabulary = Classes((number, number < 3) for number in range(6)).vocabulary
+    parts: list[PanopticQuality] = []
+    for image in range(2 if case == "two_images" else 1):
+        labels = arrays[f"{case}.{image}.target_labels"]
+        target_map = arrays[f"{case}.{image}.target_map"][..., 1].astype(np.int32)
+        crowd = arrays[f"{case}.{image}.is_crowd"].astype(bool)
+        found = arrays[f"{case}.{image}.pred"].astype(np.int32)
+        regions = [
+            Region(int(key) + 1, int(found[..., 0][found[..., 1] == key][0]))
+            for key in np.unique(found[..., 1])
+            if key >= 0
+        ]
+        parts.append(PanopticQuality(vocabulary, rule="pmt"))
+        parts[-1].update(
+            PanopticMap.from_ids(found[..., 1] + 1, regions),
+            PanopticMap.of(target_map, np.arange(len(labels)) + 1, labels, crowd),
+        )
+    metric = PanopticQuality(vocabulary, rule="pmt")
+    for part in parts:
+        metric.merge(part)
+    tally = metric.tally
+    assert tally.matched.tolist() == expected["tp"][:6]
+    assert tally.false.tolist() == expected["fp"][:6]
+    assert tally.missed.tolist() == expected["fn"][:6]
+    np.testing.assert_allclose(tally.iou_sum, expected["iou_sum"][:6], atol=1e-6)
+    figures = metric.figures()
+    for name, suffix in (("all", ""), ("things", "_th"), ("stuff", "_st")):
+        assert figures["PQ" + suffix] == pytest.approx(100 * expected[f"pq_{name}"], abs=1e-4)
 
 
 ids = st.lists(st.integers(0, 6), min_size=64, max_size=64).map(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from plainmask.cli.console import Progress, print_evaluation
+from plainmask.cli.console import print_evaluation, stepper
+from plainmask.cli.evaluate_head import evaluate_head
 from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError
 
 EXAMPLE = (
     "Example:  plainmask eval street-semantic camvid --split test\n\n"
+    "Example:  plainmask eval my-head coco --split val --out report\n\n"
     "Example:  plainmask eval --results results.json ytvis_2019 --split valid"
 )
 
@@ -34,20 +36,41 @@ def evaluate(
     format: Annotated[
         str | None,
         typer.Option(
-            help="Of the data, such as camvid_clips or youtube_vis.",
-            show_default="images and labels for image heads, guessed for video heads",
+            help="Of the data, such as coco_panoptic or youtube_vis.", show_default="guessed"
         ),
     ] = None,
     protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Of video heads: offline, as published, or online, frame by frame. Of image "
+            "heads: stride, one pass at native aspect.",
+            show_default="as published",
+        ),
+    ] = None,
+    metrics: Annotated[
         str,
-        typer.Option(help="Of video heads: offline, as published, or online, frame by frame."),
-    ] = "offline",
+        typer.Option(help="Rules of figures of images: official, or pmt, as published for PMT."),
+    ] = "official",
+    max_detections: Annotated[
+        int,
+        typer.Option(min=1, help="Instances in images: how many count for AP; COCO says 100."),
+    ] = 100,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the result files in official formats, summary.json, per_class.csv "
+            "and a page (index.html) of the best and worst images."
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Share images out among so many processes.")
+    ] = 1,
     results: Annotated[
         bool,
         typer.Option(
             "--results",
-            help="Evaluate result files, not a head: JSON (YouTube-VIS, OVIS), a folder with "
-            "pred.json and pan_pred (VIPSeg), or one with VIDEO/FRAME.png (VSPW, DAVIS).",
+            help="Evaluate result files, not a head: JSON (COCO, YouTube-VIS, OVIS), JSON and a "
+            "folder of PNGs (COCO panoptic, VIPSeg), or PNGs (semantic, VSPW, DAVIS).",
         ),
     ] = False,
     unsupervised: Annotated[
@@ -57,85 +80,48 @@ def evaluate(
     encoder: EncoderSource = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a head on labelled pictures or videos, or results on a video benchmark.
+    """Evaluate a head on labelled pictures or videos, or results in the formats of benchmarks.
 
     Figures are in percent.
 
     The classes are the head's. If DATA/classes.json is there, it says which number each class has
     in the label files, and which numbers do not count.
     """
+    from plainmask.data.reader import check_format
+    from plainmask.evaluate_results import evaluate_results
+    from plainmask.measures import check_rules
+
     if len(names) < 2 or (len(names) > 2 and not results):
         what = "the files of a result" if results else "one head"
         raise InputError(f"give {what} and the folder of the data set, not {' '.join(names)!r}")
     *given, data = names
+    rules = check_rules(metrics, max_detections)
+    data_format = None if format is None else check_format(format)
     if results:
-        evaluate_files(given, data, split, unsupervised=unsupervised, as_json=as_json)
+        found = evaluate_results(
+            given,
+            data,
+            split,
+            data_format=data_format,
+            rules=rules,
+            unsupervised=unsupervised,
+            on_progress=stepper("steps"),
+        )
     else:
-        evaluate_head(
+        found = evaluate_head(
             given[0],
             Path(data),
             split,
-            format,
+            data_format,
             protocol,
+            rules,
+            out=out,
+            processes=processes,
             device=device,
             encoder=encoder,
-            as_json=as_json,
         )
-
-
-def evaluate_head(
-    name: str,
-    data: Path,
-    split: str | None,
-    format: str | None,
-    protocol: str,
-    *,
-    device: str,
-    encoder: str | None,
-    as_json: bool,
-) -> None:
-    """Print the figures of a head, on pictures or on videos."""
-    from plainmask.allocator import keep_freed_memory
-    from plainmask.data.reader import check_format, guess_format, read_dataset
-    from plainmask.evaluate import evaluate as evaluate_records
-    from plainmask.evaluate import label_vocabulary
-    from plainmask.evaluate_videos import evaluate_videos
-    from plainmask.loading import load
-    from plainmask.tracking import check_protocol
-
-    keep_freed_memory()
-    segmenter = load(name, device=device, encoder=encoder)
-    (config,) = (loaded.config for loaded in segmenter.heads.values())
-    if format is None and config.decoder.propagation == "none":
-        format = "label_folder"
-    chosen = guess_format(data) if format is None else check_format(format)
-    records = read_dataset(chosen, data, split, label_vocabulary(config.vocabulary, data))
-    is_video = records[0].sequence is not None
-    progress = Progress(len(records), "frames" if is_video else "images")
-
-    def step(done: int, total: int) -> None:
-        progress.step()
-
-    if is_video:
-        rules = check_protocol(protocol)
-        found = evaluate_videos(segmenter, records, protocol=rules, on_record=step)
-    else:
-        found = evaluate_records(segmenter, records, on_record=step)
-    print_evaluation(found, f"{config.name} on {data} {split or ''}".rstrip(), as_json=as_json)
-
-
-def evaluate_files(
-    files: Sequence[str], data: str, split: str | None, *, unsupervised: bool, as_json: bool
-) -> None:
-    """Print the figures of result files."""
-    from plainmask.evaluate_results import evaluate_results
-
-    progress: list[Progress] = []
-
-    def step(done: int, total: int) -> None:
-        if not progress:
-            progress.append(Progress(total, "steps"))
-        progress[0].step()
-
-    found = evaluate_results(files, data, split, unsupervised=unsupervised, on_progress=step)
-    print_evaluation(found, f"{', '.join(files)} on {data} {split or ''}".rstrip(), as_json=as_json)
+    title = f"{', '.join(given)} on {data} {split or ''}".rstrip()
+    print_evaluation(found, title, as_json=as_json)
+    if out is not None:
+        found.save(out)
+        print(f"wrote {out}", file=sys.stderr)

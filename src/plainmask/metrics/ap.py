@@ -75,6 +75,7 @@ def match(
     target_areas: NDArray[np.float64],
     crowd: NDArray[np.bool_],
     sizes: SizeRanges,
+    max_detections: int = MAX_DETECTIONS[-1],
 ) -> Outcome:
     """Let each detection, the surest first, take the best target that is left (SPEC 15.4).
 
@@ -89,8 +90,9 @@ def match(
         target_areas: (G,) pixels.
         crowd: (G,).
         sizes: the ranges for which all is done.
+        max_detections: so many of the surest count.
     """
-    order = np.argsort(-scores, kind="stable")[: max(MAX_DETECTIONS)]
+    order = np.argsort(-scores, kind="stable")[:max_detections]
     low, high = sizes.limits.T[..., None]  # (A, 1) each
     outside = (areas[order] < low) | (areas[order] > high)  # (A, D)
     unwanted = crowd | (target_areas < low) | (target_areas > high)  # (A, G)
@@ -129,10 +131,16 @@ def _take(
 
 
 class PrecisionRecall:
-    """AP and AR from the outcomes of all images or videos, in the order of their numbers."""
+    """AP and AR from the outcomes of all images or videos, in the order of their numbers.
 
-    def __init__(self, names: Sequence[str]):
+    Args:
+        names: the classes, in the order of their ids 0..C-1.
+        max_detections: ascending; see `MAX_DETECTIONS`.
+    """
+
+    def __init__(self, names: Sequence[str], *, max_detections: Sequence[int] = MAX_DETECTIONS):
         self.names = tuple(names)
+        self.max_detections = tuple(max_detections)
         self._outcomes: list[list[Outcome]] = [[] for _ in names]
 
     def add(self, class_id: int, outcome: Outcome) -> None:
@@ -147,6 +155,11 @@ class PrecisionRecall:
             )
         self._outcomes[class_id].append(outcome)
 
+    def merge(self, other: PrecisionRecall) -> None:
+        """Add the images or videos of another one, after those so far."""
+        for mine, theirs in zip(self._outcomes, other._outcomes, strict=True):
+            mine.extend(theirs)
+
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; None where there is no target.
 
@@ -156,10 +169,11 @@ class PrecisionRecall:
             `AR100`: the mean recall with that many detections; `ARs`, `ARm`, `ARl`;
             `per_class`: name -> AP.
         """
-        curves = [_curves(outcomes) for outcomes in self._outcomes]
+        limits = self.max_detections
+        curves = [_curves(outcomes, limits) for outcomes in self._outcomes]
         known = [curve for curve in curves if curve is not None]
         if not known:
-            known = [_undefined()]
+            known = [_undefined(len(limits))]
         precision = np.stack([curve.precision for curve in known])  # (C, A, T, R)
         recall = np.stack([curve.recall for curve in known])  # (C, M, A, T)
         figures: dict[str, Any] = {
@@ -168,7 +182,7 @@ class PrecisionRecall:
             "AP75": _mean(precision[:, 0, 5]),
         }
         figures |= {f"AP{size}": _mean(precision[:, i]) for i, size in enumerate("sml", 1)}
-        figures |= {f"AR{n}": _mean(recall[:, i, 0]) for i, n in enumerate(MAX_DETECTIONS)}
+        figures |= {f"AR{n}": _mean(recall[:, i, 0]) for i, n in enumerate(limits)}
         figures |= {f"AR{size}": _mean(recall[:, -1, i]) for i, size in enumerate("sml", 1)}
         figures["per_class"] = {
             name: None if curve is None else _mean(curve.precision[0])
@@ -187,20 +201,18 @@ class _Curves:
     """(M, A, T) by number of detections."""
 
 
-def _undefined() -> _Curves:
+def _undefined(num_limits: int) -> _Curves:
     shape = 4, len(THRESHOLDS)
-    return _Curves(
-        np.full((*shape, len(RECALLS)), np.nan), np.full((len(MAX_DETECTIONS), *shape), np.nan)
-    )
+    return _Curves(np.full((*shape, len(RECALLS)), np.nan), np.full((num_limits, *shape), np.nan))
 
 
-def _curves(outcomes: Sequence[Outcome]) -> _Curves | None:
+def _curves(outcomes: Sequence[Outcome], limits: Sequence[int]) -> _Curves | None:
     """The curves of one class; None if nothing of it is to be found."""
     targets = sum((outcome.targets for outcome in outcomes), start=np.zeros(4, np.int64))
     if not targets.any():
         return None
-    curves = _undefined()
-    for place, count in enumerate(MAX_DETECTIONS):
+    curves = _undefined(len(limits))
+    for place, count in enumerate(limits):
         scores = np.concatenate([outcome.scores[:count] for outcome in outcomes])
         order = np.argsort(-scores, kind="stable")
         matched = np.concatenate([o.matched[..., :count] for o in outcomes], axis=2)[..., order]
@@ -210,7 +222,7 @@ def _curves(outcomes: Sequence[Outcome]) -> _Curves | None:
         for size in np.flatnonzero(targets).tolist():
             found = right[size, :, -1] if len(scores) else np.zeros(len(THRESHOLDS))
             curves.recall[place, size] = found / targets[size]
-            if count == max(MAX_DETECTIONS):
+            if count == max(limits):
                 curves.precision[size] = _precision(right[size], wrong[size], int(targets[size]))
     return curves
 

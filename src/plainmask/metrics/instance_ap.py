@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from plainmask.metrics.ap import Outcome, PrecisionRecall, SizeRanges, group_by_class, match
+from plainmask.metrics.ap import (
+    MAX_DETECTIONS,
+    Outcome,
+    PrecisionRecall,
+    SizeRanges,
+    group_by_class,
+    match,
+)
 from plainmask.metrics.masks import areas_of, intersections_of
 from plainmask.rle import Rle
 
@@ -34,10 +41,16 @@ class Instance:
 
 
 class InstanceAP:
-    """Average precision and recall over all images given to `update`."""
+    """Average precision and recall over all images given to `update`.
 
-    def __init__(self, names: Sequence[str]):
-        self.curves = PrecisionRecall(names)
+    Args:
+        names: the classes, in the order of their ids 0..C-1.
+        max_detections: how many detections of a class count in an image, ascending; AP counts as
+            many as the last says. COCO's: 1, 10 and 100.
+    """
+
+    def __init__(self, names: Sequence[str], *, max_detections: Sequence[int] = MAX_DETECTIONS):
+        self.curves = PrecisionRecall(names, max_detections=max_detections)
 
     def update(self, results: Sequence[Instance], targets: Sequence[Instance]) -> None:
         """Count one image.
@@ -50,14 +63,21 @@ class InstanceAP:
             InputError: masks of different sizes, or a class id out of range.
         """
         for class_id, mine, theirs in group_by_class(results, targets):
-            self.curves.add(class_id, _outcome(mine, theirs))
+            limit = self.curves.max_detections[-1]
+            self.curves.add(class_id, _outcome(mine, theirs, limit))
+
+    def merge(self, other: InstanceAP) -> None:
+        """Add the images of another one, after those so far."""
+        self.curves.merge(other.curves)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; see `PrecisionRecall.figures`."""
         return self.curves.figures()
 
 
-def _outcome(results: Sequence[Instance], targets: Sequence[Instance]) -> Outcome:
+def _outcome(
+    results: Sequence[Instance], targets: Sequence[Instance], max_detections: int
+) -> Outcome:
     """Match the objects of one class."""
     masks, target_masks = [r.rle for r in results], [t.rle for t in targets]
     areas, target_areas = areas_of(masks), areas_of(target_masks)
@@ -76,4 +96,5 @@ def _outcome(results: Sequence[Instance], targets: Sequence[Instance]) -> Outcom
         np.array(stated, np.float64),
         crowd,
         SIZES,
+        max_detections,
     )

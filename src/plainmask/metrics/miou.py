@@ -63,6 +63,10 @@ class MeanIoU:
         pairs = np.bincount(truth * (count + 1) + found, minlength=self.confusion.size)
         self.confusion += pairs.reshape(self.confusion.shape)
 
+    def merge(self, other: MeanIoU) -> None:
+        """Add the images of another one."""
+        self.confusion += other.confusion
+
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent.
 

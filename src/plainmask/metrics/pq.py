@@ -5,7 +5,8 @@ Letters: C classes, G segments of the target, D of the result.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,16 @@ from plainmask.vocabulary import Vocabulary
 
 
 class PanopticTally:
-    """Matches, misses and false alarms of each class, and the figures that they give."""
+    """Matches, misses and false alarms of each class, and the figures that they give.
 
-    def __init__(self, vocabulary: Vocabulary):
+    Args:
+        vocabulary: the classes.
+        rule: "official", or "pmt", as the published figures of images were measured: means are over
+            all classes, absent ones as 0, and stuff is a crowd where the image's first segment is.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, rule: Literal["official", "pmt"] = "official"):
+        self.rule = rule
         self.names = vocabulary.names
         self.things = np.array([entry.thing for entry in vocabulary.classes], np.bool_)
         self.iou_sum = np.zeros(len(vocabulary), np.float64)
@@ -42,9 +50,11 @@ class PanopticTally:
             InputError: a class id that the vocabulary does not have, or a stated area of the
                 target smaller than what the result shares with it.
         """
+        self._check_classes(overlap.target.class_ids, "target")
+        self._check_classes(overlap.result.class_ids, "result")
+        if self.rule == "pmt":
+            overlap = self._with_published_crowds(overlap)
         target, result = overlap.target, overlap.result
-        self._check_classes(target.class_ids, "target")
-        self._check_classes(result.class_ids, "result")
         rows, columns, ious = _matches(overlap)
         self.iou_sum += self._by_class(target.class_ids[rows], ious)
         self.matched += self._by_class(target.class_ids[rows])
@@ -54,6 +64,13 @@ class PanopticTally:
         false = ~_forgiven(overlap) & (result.areas > 0)
         false[columns] = False
         self.false += self._by_class(result.class_ids[false])
+
+    def merge(self, other: PanopticTally) -> None:
+        """Add the pictures of another one."""
+        self.iou_sum += other.iou_sum
+        self.matched += other.matched
+        self.false += other.false
+        self.missed += other.missed
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -76,13 +93,21 @@ class PanopticTally:
             `PQ`, `SQ`, `RQ`: means over the classes that occur; `PQ_th` …: over things; `PQ_st` …:
             over stuff.
         """
-        groups = {"": self.counted, "_th": self.counted & self.things}
-        groups["_st"] = self.counted & ~self.things
+        in_mean = np.ones_like(self.things) if self.rule == "pmt" else self.counted
+        groups = {"": in_mean, "_th": in_mean & self.things, "_st": in_mean & ~self.things}
         return {
             name + suffix: 100 * float(values[group].mean()) if group.any() else None
             for suffix, group in groups.items()
             for name, values in self.qualities().items()
         }
+
+    def _with_published_crowds(self, overlap: Overlap) -> Overlap:
+        """Stuff takes the crowd flag of the first segment, as published (quirk Q5)."""
+        target = overlap.target
+        if not len(target.crowd):
+            return overlap
+        crowd = np.where(self.things[target.class_ids], target.crowd, target.crowd[0])
+        return replace(overlap, target=replace(target, crowd=crowd))
 
     def _by_class(
         self, class_ids: NDArray[np.int64], weights: NDArray[np.float64] | None = None
@@ -99,10 +124,14 @@ class PanopticTally:
 
 
 class PanopticQuality:
-    """Panoptic quality over all images given to `update`; nothing of them is kept."""
+    """Panoptic quality over all images given to `update`; nothing of them is kept.
 
-    def __init__(self, vocabulary: Vocabulary):
-        self.tally = PanopticTally(vocabulary)
+    Args:
+        vocabulary, rule: see `PanopticTally`.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, rule: Literal["official", "pmt"] = "official"):
+        self.tally = PanopticTally(vocabulary, rule=rule)
 
     def update(self, result: PanopticMap, target: PanopticMap) -> None:
         """Count the segments of one image.
@@ -111,6 +140,10 @@ class PanopticQuality:
             InputError: the sizes differ, or as `PanopticTally.add`.
         """
         self.tally.add(Overlap.between(result, target))
+
+    def merge(self, other: PanopticQuality) -> None:
+        """Add the images of another one."""
+        self.tally.merge(other.tally)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent.

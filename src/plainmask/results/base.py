@@ -5,7 +5,6 @@ Letters: H W image size.
 
 from __future__ import annotations
 
-import io
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -140,9 +139,9 @@ class Result(ABC):
         Raises:
             InputError: the folder cannot be written, or the image has another size.
         """
-        files = {"labels.png": _png(self.label_picture()), "json": self._json()}
+        files = {"labels.png": formats.png_bytes(self.label_picture()), "json": self._json()}
         if image is not None:
-            files["overlay.png"] = _png(self.draw(image))
+            files["overlay.png"] = formats.png_bytes(self.draw(image))
         return [write_atomically(Path(folder) / f"{stem}.{end}", files[end]) for end in files]
 
     def to_coco(self, image_id: int | str = 0) -> list[dict[str, Any]]:
@@ -219,9 +218,3 @@ def check_range(name: str, value: NDArray[Any], low: int, high: int) -> None:
         raise InputError(
             f"{name} must be in {low}..{high}, found {int(value.min())}..{int(value.max())}"
         )
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

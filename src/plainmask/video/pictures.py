@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +11,7 @@ from PIL import Image
 
 from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
+from plainmask.formats import png_bytes
 from plainmask.results import Result, SemanticResult
 from plainmask.video.frames import Frame
 from plainmask.video.growing import GrowingFile
@@ -26,7 +26,7 @@ class LabelPictures:
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write a picture."""
-        write_atomically(self._folder / f"{frame.name}.png", _png(result.label_picture()))
+        write_atomically(self._folder / f"{frame.name}.png", png_bytes(result.label_picture()))
         self._frames += 1
 
     def close(self) -> list[Path]:
@@ -47,7 +47,7 @@ class VspwPictures:
         values = [entry.file_id - 1 for entry in result.vocabulary.classes]
         by_class = np.array([*values, 255], np.uint8)  # the last is also that of -1, no class
         picture = Image.fromarray(by_class[result.label_map])
-        write_atomically(self._folder / f"{frame.name}.png", _png(picture))
+        write_atomically(self._folder / f"{frame.name}.png", png_bytes(picture))
         self._frames += 1
 
     def close(self) -> list[Path]:
@@ -72,7 +72,7 @@ class VipsegPictures:
     def write(self, frame: Frame, result: Result) -> None:
         """Write a picture, and keep the list of its segments."""
         colors, infos = result.to_panoptic()
-        write_atomically(self._maps / f"{frame.name}.png", _png(Image.fromarray(colors)))
+        write_atomically(self._maps / f"{frame.name}.png", png_bytes(Image.fromarray(colors)))
         entry = {
             "file_name": f"{frame.name}.jpg",  # of the frame, as published
             "segments_info": [_published(info) for info in infos],
@@ -127,9 +127,3 @@ def _published(info: dict[str, Any]) -> dict[str, Any]:
         "bbox": [int(x), int(y), int(width) - 1, int(height) - 1],
         "area": info["area"],
     }
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -1,0 +1,231 @@
+"""Results of images in the official forms: written while a head is evaluated, and read again.
+
+FOLDER/instances.json                    COCO: a list of {image_id, category_id, segmentation,
+                                         score}; no boxes, which would decide on sizes
+FOLDER/panoptic.json, FOLDER/panoptic/   COCO: segments of each picture, and PNGs of their ids
+FOLDER/labels/NAME.png                   one channel: the classes' numbers in the data set
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from plainmask.atomic import write_atomically
+from plainmask.data.coco_json import read_json, repeated
+from plainmask.data.coco_panoptic import read_color_ids
+from plainmask.data.files import refuse
+from plainmask.data.images import read_label
+from plainmask.data.record import Record
+from plainmask.errors import InputError
+from plainmask.formats import png_bytes
+from plainmask.metrics.instance_ap import Instance
+from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.result_files.rles import read_rle
+from plainmask.results import IGNORE, Result, SemanticResult
+from plainmask.rle import Rle
+from plainmask.vocabulary import Vocabulary
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ResultWriter:
+    """Writes the results of a data set into a folder; JSON rows come back and go in at the end."""
+
+    folder: Path
+
+    def write(self, record: Record, result: Result) -> list[dict[str, Any]]:
+        """Write what belongs to one picture; the rows that it adds to the JSON file.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        name = f"{record.id}.png"
+        if isinstance(result, SemanticResult):
+            picture = label_picture(result)
+            write_atomically(self.folder / "labels" / name, png_bytes(picture))
+            return []
+        if result.kind == "instance":
+            rows = result.to_coco(image_name(record))
+            return [{key: row[key] for key in row if key != "bbox"} for row in rows]
+        colors, infos = result.to_panoptic()
+        flat_name = name.replace("/", "_")  # the official script takes no folders
+        write_atomically(self.folder / "panoptic" / flat_name, png_bytes(Image.fromarray(colors)))
+        segments = [{"id": info["id"], "category_id": info["category_id"]} for info in infos]
+        return [{"image_id": image_name(record), "file_name": flat_name, "segments_info": segments}]
+
+    def finish(self, task: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Write the JSON file of a task that has one."""
+        if task == "instance":
+            write_atomically(self.folder / "instances.json", json.dumps(rows).encode())
+        elif task == "panoptic":
+            content = json.dumps({"annotations": rows})
+            write_atomically(self.folder / "panoptic.json", content.encode())
+
+
+def image_name(record: Record) -> int | str:
+    """What JSON files call a picture."""
+    return PurePosixPath(record.id).name if record.image_id is None else record.image_id
+
+
+def label_picture(result: SemanticResult) -> Image.Image:
+    """The classes' numbers in the data set's files, 8 bits a pixel where that is enough.
+
+    No class becomes 255, or 65535 in 16 bits, or 0 where these stand for a class.
+    """
+    numbers = [entry.file_id for entry in result.vocabulary.classes]
+    kind = np.uint8 if max(numbers) <= 255 else np.uint16
+    largest = int(np.iinfo(kind).max)
+    nothing = largest if largest not in numbers else 0
+    return Image.fromarray(np.array([*numbers, nothing], kind)[result.label_map])
+
+
+@dataclass(frozen=True, slots=True)
+class _Detection:
+    image_id: int | str
+    category_id: int
+    score: float
+    segmentation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    id: int
+    category_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Panoptic:
+    image_id: int | str
+    file_name: str
+    segments_info: tuple[_Info, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _PanopticFile:
+    annotations: tuple[_Panoptic, ...]
+
+
+def read_instance_results(
+    paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary
+) -> dict[str, list[_Detection]]:
+    """Read COCO result files, which together are one result.
+
+    Returns:
+        the entries of each picture that has any, by its name in JSON files.
+
+    Raises:
+        InputError: a file is no such result, or does not fit the data set.
+    """
+    known = {str(image_name(record)) for record in records}
+    found: dict[str, list[_Detection]] = {}
+    for path in paths:
+        problems: list[str] = []
+        for place, entry in enumerate(read_json(path, list[_Detection])):
+            if str(entry.image_id) not in known:
+                problems.append(f"entry {place} is of image {entry.image_id}, which is unknown")
+            if entry.category_id not in vocabulary.by_file_id:
+                problems.append(_unknown_category(f"entry {place}", entry, vocabulary))
+            if not math.isfinite(entry.score):
+                problems.append(f"entry {place} has the score {entry.score}")
+            found.setdefault(str(entry.image_id), []).append(entry)
+        refuse(path, "these results do not fit the annotation", problems)
+    return found
+
+
+def instances_of(
+    entries: Sequence[_Detection], size: Size, vocabulary: Vocabulary
+) -> list[Instance]:
+    """The entries of one picture as the metric takes them.
+
+    Raises:
+        InputError: a mask is damaged or of another size.
+    """
+    empty = Rle.encode(np.zeros(size, np.bool_))
+    return [
+        Instance(
+            vocabulary.by_file_id[entry.category_id],
+            read_rle(entry.segmentation, size) or empty,
+            entry.score,
+        )
+        for entry in entries
+    ]
+
+
+def read_panoptic_images(
+    path: Path, records: Sequence[Record], vocabulary: Vocabulary
+) -> Mapping[str, tuple[Path, list[Region]]]:
+    """Read a COCO panoptic result: of each picture its PNG and its table.
+
+    Raises:
+        InputError: the file is no such result, lacks pictures, or does not fit the data set.
+    """
+    known = {str(image_name(record)) for record in records}
+    content = read_json(path, _PanopticFile).annotations
+    listed = {str(entry.image_id) for entry in content}
+    problems = repeated([entry.image_id for entry in content], "annotation of image")
+    problems += [f"image {name} has no entry" for name in sorted(known - listed)]
+    problems += [f"image {name} is unknown" for name in sorted(listed - known)]
+    found: dict[str, tuple[Path, list[Region]]] = {}
+    for entry in content:
+        png = path.with_suffix("") / entry.file_name
+        if not png.is_file():
+            problems.append(f"{png} is not there")
+        for info in entry.segments_info:
+            if info.category_id not in vocabulary.by_file_id:
+                what = f"image {entry.image_id}, segment {info.id}"
+                problems.append(_unknown_category(what, info, vocabulary))
+        regions = [
+            Region(info.id, vocabulary.by_file_id.get(info.category_id, 0))
+            for info in entry.segments_info
+        ]
+        found[str(entry.image_id)] = png, regions
+    refuse(path, "these results do not fit the annotation", problems)
+    return found
+
+
+def read_panoptic_picture(png: Path, regions: Sequence[Region]) -> PanopticMap:
+    """One picture of a panoptic result.
+
+    Raises:
+        InputError: the PNG cannot be read, or its ids and the table differ.
+    """
+    ids = read_color_ids(png)
+    try:
+        found = PanopticMap.from_ids(ids, regions)
+    except InputError as cause:
+        raise InputError(f"{png}: {cause}") from cause
+    for region, area in zip(regions, found.areas.tolist(), strict=True):
+        if not area:
+            raise InputError(f"{png}: the segment {region.id} is listed, but has no pixel")
+    return found
+
+
+def read_label_picture(path: Path, size: Size, vocabulary: Vocabulary) -> Any:
+    """(H, W) int64 class ids of a semantic result, `IGNORE` where a value is no class.
+
+    Raises:
+        InputError: it cannot be read or has another size.
+    """
+    values = read_label(path)
+    if values.shape != size:
+        raise InputError(f"{path} is {values.shape} high and wide, its picture {size}")
+    table = np.full(int(max(values.max(initial=0), *vocabulary.by_file_id)) + 1, IGNORE, np.int64)
+    for number, class_id in vocabulary.by_file_id.items():
+        table[number] = class_id
+    return table[values]
+
+
+def _unknown_category(what: str, entry: _Detection | _Info, vocabulary: Vocabulary) -> str:
+    return (
+        f"{what} is of category {entry.category_id}; there are "
+        f"{', '.join(str(number) for number in vocabulary.by_file_id)}"
+    )

@@ -1,0 +1,129 @@
+"""Figures of images against the official tools, from files on disk to numbers."""
+
+import io
+import json
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from images import COUNT, VOCABULARY, labelled_images
+from plainmask.data.reader import read_dataset
+from plainmask.errors import InputError
+from plainmask.evaluate_results import evaluate_results
+from plainmask.measures import Rules, check_rules
+from plainmask.rle import Rle
+
+NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
+
+
+def some_detections(data: Path, seed: int = 0) -> list[dict]:
+    """Annotated objects, shifted by chance and scored by chance, and some nonsense."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for record in read_dataset("coco_instances", data, "val"):
+        segments = record.segments()
+        masks = [np.roll(mask, rng.integers(-3, 4, 2), (0, 1)) for mask in segments.masks()]
+        masks += [np.roll(mask, 20, 1) for mask in masks]
+        for mask in masks:
+            rows.append(
+                {
+                    "image_id": record.image_id,
+                    "category_id": int(rng.choice(list(VOCABULARY.by_file_id))),
+                    "segmentation": Rle.encode(mask).to_coco(),
+                    "score": round(float(rng.random()), 1),
+                }
+            )
+        for class_id, mask in zip(segments.class_ids.tolist(), masks, strict=False):
+            number = VOCABULARY.classes[class_id].file_id
+            form = Rle.encode(mask).to_coco()
+            rows.append(rows[-1] | {"category_id": number, "segmentation": form, "score": 0.55})
+    return rows
+
+
+def official(data: Path, rows: list[dict]) -> dict[str, float | None]:
+    with redirect_stdout(io.StringIO()):
+        truth = COCO(str(data / "annotations/instances_val.json"))
+        evaluation = COCOeval(truth, truth.loadRes(rows), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {
+        name: None if value == -1 else 100 * float(value)
+        for name, value in zip(NAMES, evaluation.stats, strict=True)
+    }
+
+
+def test_instances_as_pycocotools(tmp_path: Path):
+    data = labelled_images(tmp_path, "instance")
+    rows = some_detections(data)
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    found = evaluate_results([tmp_path / "results.json"], data, "val")
+    assert found.count == COUNT
+    expected = official(data, rows)
+    assert expected["APm"] is not None  # by the stated areas; the masks alone are small
+    for name, value in expected.items():
+        assert found.figures[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_published_rules_take_the_areas_of_masks(tmp_path: Path):
+    data = labelled_images(tmp_path, "instance")
+    (tmp_path / "results.json").write_text(json.dumps(some_detections(data)))
+    found = evaluate_results([tmp_path / "results.json"], data, "val", rules=Rules("pmt"))
+    assert found.figures["APm"] is None
+    assert "areas of the masks" in found.protocol
+
+
+def test_rules_by_name():
+    assert check_rules("pmt", 500) == Rules("pmt", (1, 10, 100, 500))
+    assert check_rules("official", 100) == Rules()
+    assert check_rules("official", 5).max_detections == (1, 5)
+    with pytest.raises(InputError, match="there are official and pmt"):
+        check_rules("mine")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 99}, "entry 0 is of image 99, which is unknown"),
+        ({"category_id": 77}, "entry 0 is of category 77; there are 0, 1, 2"),
+        ({"score": float("nan")}, "entry 0 has the score nan"),
+        ({"segmentation": {"size": [1, 1], "counts": "0"}}, "image 0: its run lengths are for"),
+    ],
+)
+def test_results_that_do_not_fit(tmp_path: Path, change: dict, message: str):
+    data = labelled_images(tmp_path, "instance")
+    rows = some_detections(data)
+    rows[0] |= change
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    with pytest.raises(InputError, match=message):
+        evaluate_results([tmp_path / "results.json"], data, "val")
+
+
+def test_panoptic_results_that_do_not_fit(tmp_path: Path):
+    data = labelled_images(tmp_path, "panoptic")
+    content = json.loads((data / "annotations/panoptic_val.json").read_text())
+    results = tmp_path / "mine.json"
+    results.write_text(json.dumps({"annotations": content["annotations"]}))
+    with pytest.raises(InputError, match=r"mine/image_0.png is not there"):
+        evaluate_results([results], data, "val")
+    (tmp_path / "mine").symlink_to(data / "annotations/panoptic_val")
+    found = evaluate_results([results], data, "val")
+    assert found.figures["PQ"] == pytest.approx(100)
+    content["annotations"][1]["segments_info"].append({"id": 9, "category_id": 0})
+    results.write_text(json.dumps({"annotations": content["annotations"]}))
+    with pytest.raises(InputError, match=r"image_1.png: the segment 9 is listed, but has no pixel"):
+        evaluate_results([results], data, "val")
+    results.write_text(json.dumps({"annotations": content["annotations"][:3]}))
+    with pytest.raises(InputError, match="image 3 has no entry"):
+        evaluate_results([results], data, "val")
+
+
+def test_label_pictures_that_are_missing(tmp_path: Path):
+    data = labelled_images(tmp_path / "data", "semantic")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"lacks 4 of 4 results, such as image_0.png"):
+        evaluate_results([tmp_path / "out"], data, "val")
