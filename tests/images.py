@@ -20,8 +20,9 @@ def labelled_images(
 ) -> Path:
     """A data set of four images of 40 x 60 in the classes class_0, class_1 and class_2.
 
-    The layout is the one of the task: label_folder, coco_instances or coco_panoptic. Images may be
-    `enlarged` by a factor, and their objects `shrunk` by one.
+    The layout is the one of the task: label_folder, coco_instances or coco_panoptic; JSON files
+    list images from the last to the first. Images may be `enlarged` by a factor,
+    and their objects `shrunk` by one.
     """
     height, width = 40 * enlarged, 60 * enlarged
     images = root / "images" / split if task == "semantic" else root / split
@@ -42,7 +43,7 @@ def labelled_images(
             tall, wide = 15 * enlarged // shrunk, 20 * enlarged // shrunk
             segment_map[top : top + tall, left : left + wide] = class_id + 1
         annotations += write[task](root, split, number, segment_map)
-    content = {"images": rows, "annotations": annotations, "categories": categories()}
+    content = {"images": rows[::-1], "annotations": annotations, "categories": categories()}
     if task == "semantic":
         table = [{"id": entry.id, "name": entry.name} for entry in VOCABULARY.classes]
         text = json.dumps({"ignore_values": [255], "classes": table})

@@ -11,10 +11,10 @@ import pytest
 
 from images import labelled_images
 from plainmask.cases import write_page
-from plainmask.data.reader import read_dataset
+from plainmask.data.reader import image_format, read_dataset
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
-from plainmask.evaluate import evaluate, evaluate_in_processes, image_format, label_vocabulary
+from plainmask.evaluate import evaluate, evaluate_in_processes, label_vocabulary
 from plainmask.evaluate_results import evaluate_results
 from plainmask.loading import load
 from plainmask.measures import Rules, target_map
@@ -105,6 +105,8 @@ def test_what_cannot_be_evaluated(segmenter: Segmenter):
         evaluate(segmenter, [])
     with pytest.raises(InputError, match="no pixel is labelled"):
         evaluate(segmenter, [record(0, np.full((40, 60), VOID))])
+    with pytest.raises(InputError, match="the image 0 is there more than once"):
+        evaluate(segmenter, [one, one])
     segmenter.add("second", tiny_head("semantic", encoder))
     with pytest.raises(InputError, match="one head is evaluated at a time, not 2"):
         evaluate(segmenter, [one])
@@ -171,7 +173,7 @@ def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: 
     made.save(head)
     segmenter = load(head, encoder=encoder, device="cpu")
     (config,) = (loaded.config for loaded in segmenter.heads.values())
-    form = image_format(config, data)
+    form = image_format(config.task, data)
     records = read_dataset(form, data, "val", label_vocabulary(config.vocabulary, data))
     alone = evaluate(segmenter, records, writer=ResultWriter(tmp_path / "out"))
     shared = evaluate_in_processes(

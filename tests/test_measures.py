@@ -15,7 +15,10 @@ from plainmask.data.reader import read_dataset
 from plainmask.errors import InputError
 from plainmask.evaluate_results import evaluate_results
 from plainmask.measures import Rules, check_rules
+from plainmask.result_files.images import label_picture
+from plainmask.results import SemanticResult
 from plainmask.rle import Rle
+from plainmask.vocabulary import Vocabulary
 
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 
@@ -91,7 +94,7 @@ def test_rules_by_name():
         ({"image_id": 99}, "entry 0 is of image 99, which is unknown"),
         ({"category_id": 77}, "entry 0 is of category 77; there are 0, 1, 2"),
         ({"score": float("nan")}, "entry 0 has the score nan"),
-        ({"segmentation": {"size": [1, 1], "counts": "0"}}, "image 0: its run lengths are for"),
+        ({"segmentation": {"size": [1, 1], "counts": "0"}}, "image 3: its run lengths are for"),
     ],
 )
 def test_results_that_do_not_fit(tmp_path: Path, change: dict, message: str):
@@ -127,3 +130,37 @@ def test_label_pictures_that_are_missing(tmp_path: Path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"lacks 4 of 4 results, such as image_0.png"):
         evaluate_results([tmp_path / "out"], data, "val")
+
+
+def test_a_result_that_found_nothing(tmp_path: Path):
+    data = labelled_images(tmp_path / "data", "instance")
+    (tmp_path / "results.json").write_text("[]")
+    found = evaluate_results([tmp_path / "results.json"], data, "val")
+    assert found.figures["AP"] == 0
+
+
+def test_what_is_no_panoptic_or_semantic_result(tmp_path: Path):
+    data = labelled_images(tmp_path / "data", "panoptic")
+    text = (data / "annotations/panoptic_val.json").read_text()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(text)
+    with pytest.raises(InputError, match="is one JSON file, and its folder of PNGs"):
+        evaluate_results([tmp_path / "a.json", tmp_path / "b.json"], data, "val")
+    pngs = data / "annotations/panoptic_val"  # called otherwise than the file: given
+    found = evaluate_results([tmp_path / "a.json", pngs], data, "val")
+    assert found.figures["PQ"] == pytest.approx(100)
+    labels = labelled_images(tmp_path / "labels", "semantic")
+    with pytest.raises(InputError, match="a semantic result is one folder"):
+        evaluate_results([tmp_path, tmp_path / "data"], labels, "val", format="label_pictures")
+
+
+@pytest.mark.parametrize(("numbers", "kind"), [(range(3), "L"), (range(253, 256), "I;16")])
+def test_no_class_never_looks_like_one(numbers: range, kind: str):
+    classes = [{"id": i, "name": f"c{i}", "file_id": n} for i, n in enumerate(numbers)]
+    vocabulary = Vocabulary.load({"name": "v", "classes": classes})
+    result = SemanticResult(np.array([[0, 2, -1]], np.int16), vocabulary)
+    picture = label_picture(result)
+    assert picture.mode == kind
+    values = np.asarray(picture)[0].tolist()
+    assert values[:2] == [numbers[0], numbers[2]]
+    assert values[2] not in numbers

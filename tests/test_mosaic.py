@@ -132,6 +132,37 @@ def test_a_stump_that_the_neighbour_does_not_see_is_left_out():
     assert len(mosaic.result().segments) == 0
 
 
+def box(top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def scored(tile: Tile, masks: list[tuple[np.ndarray, float]]) -> InstanceResult:
+    seen = [(tile.cut(mask), score) for mask, score in masks if tile.cut(mask).any()]
+    return InstanceResult(
+        tile.size,
+        tuple(Rle.encode(np.ascontiguousarray(part)) for part, _ in seen),
+        np.zeros(len(seen), np.int64),
+        np.array([score for _, score in seen], np.float32),
+        CLASSES,
+    )
+
+
+def test_doubtful_doubles_neither_swallow_nor_fuse_what_is_sure():
+    first, second = box(10, 26, 18, 34), box(10, 35, 18, 39)  # side by side, over a border
+    union = box(10, 26, 18, 39)
+    mosaic = build_mosaic("instance", SIZE, CLASSES)
+    for place, tile in enumerate(tiles()):
+        doubles = [(union, 0.06)] if place == 0 else []
+        mosaic.add(tile, scored(tile, [(first, 0.95), (second, 0.9), *doubles]))
+    result = mosaic.result()
+    assert isinstance(result, InstanceResult)
+    assert result.scores.tolist() == pytest.approx([0.95, 0.9] + [0.06] * (len(result) - 2))
+    assert np.array_equal(result.masks[0], first)
+    assert np.array_equal(result.masks[1], second)
+
+
 @given(st.integers(0, 10_000), st.integers(0, 20), st.integers(0, 30))
 def test_the_mask_of_a_part_is_that_of_the_whole(seed: int, top: int, left: int):
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def write_page(
         parts.append(f"<h2>{heading} images</h2><p>Picture, annotation, result.</p>")
         for record_id, figure in cases:
             names = _pictures(folder, by_id[record_id], segmenter)
-            shown = "".join(f'<img src="{html.escape(name)}">' for name in names)
+            shown = "".join(f'<img src="{quote(name)}">' for name in names)
             caption = f"{html.escape(record_id)}: {name} {figure:.1f}"
             parts.append(f"<figure>{shown}<figcaption>{caption}</figcaption></figure>")
     summary = f"{name} {value:.2f}" if value is not None else name
@@ -100,7 +101,7 @@ def _pictures(folder: Path, record: Record, segmenter: Segmenter) -> list[str]:
     }
     names: list[str] = []
     for kind, picture in pictures.items():
-        names.append(f"cases/{record.id.replace('/', '_')}.{kind}.jpg")
+        names.append(f"cases/{record.id.replace('/', '%2F')}.{kind}.jpg")
         buffer = BytesIO()
         picture.save(buffer, format="JPEG", quality=88)
         write_atomically(folder / names[-1], buffer.getvalue())

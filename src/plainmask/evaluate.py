@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plainmask.data.reader import DataFormat, guess_format
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.evaluation import Evaluation
 from plainmask.head import HeadConfig
 from plainmask.measures import Measure, Rules, build_measure
-from plainmask.result_files.images import ResultWriter
+from plainmask.result_files.images import ResultWriter, in_official_order
 from plainmask.segmenter import Segmenter
 from plainmask.vocabulary import Vocabulary
 
@@ -63,6 +64,7 @@ def evaluate(
         InputError: no records, several heads, a record that cannot be read, or nothing is labelled.
     """
     config = _only_head(segmenter)
+    records = in_official_order(records)
     parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in records)
     return _summary(parts, records, config, rules or Rules(), writer, on_record)
 
@@ -85,11 +87,13 @@ def evaluate_in_processes(
         config: of the head that it opens.
         processes: how many.
     """
+    records = in_official_order(records)
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
     numbers = context.Queue()
     for number in range(processes):
         numbers.put(number)
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    threads = max(1, available // processes)
     setup = (open_segmenter, numbers, threads, rules or Rules(), writer)
     blocks = [records[first : first + BLOCK] for first in range(0, len(records), BLOCK)]
     with ProcessPoolExecutor(processes, context, _set_up, setup) as pool:
@@ -104,10 +108,11 @@ def _look_at(
     config = _only_head(segmenter)
     part = _Part(build_measure(config.task, config.vocabulary, rules))
     for record in records:
-        result = segmenter(record.image())
-        alone = build_measure(config.task, config.vocabulary, rules)
-        alone.update(result, record.segments())
-        part.measure.merge(alone)
+        result, segments = segmenter(record.image()), record.segments()
+        part.measure.update(result, segments)
+        # By the official rules always: the others are about absent classes of a whole data set.
+        alone = build_measure(config.task, config.vocabulary, replace(rules, metrics="official"))
+        alone.update(result, segments)
         part.per_image[record.id] = alone.figures()[alone.main]
         if writer is not None:
             part.rows += writer.write(record, result)
@@ -153,6 +158,9 @@ def _summary(
     """Add up the parts as they come."""
     if not records:
         raise InputError("there are no images to evaluate on")
+    names = Counter(record.id for record in records)
+    if len(names) < len(records):
+        raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
     total = _Part(build_measure(config.task, config.vocabulary, rules))
     for part in parts:
         for done in range(len(total.per_image), len(total.per_image) + len(part.per_image)):
@@ -162,7 +170,9 @@ def _summary(
     if writer is not None:
         writer.finish(config.task, total.rows)
     figures = total.measure.figures()
-    if figures[total.measure.main] is None:
+    if figures[total.measure.main] is None or not any(
+        value is not None for value in total.per_image.values()
+    ):
         what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
         raise InputError(f"in the {len(records)} images no {what}")
     per_class = figures.pop("per_class")
@@ -183,25 +193,8 @@ def _only_head(segmenter: Segmenter) -> HeadConfig:
     return head.config
 
 
-def image_format(config: HeadConfig, root: Path) -> DataFormat:
-    """The format of a data set of images for this head, where none is given.
-
-    A folder may hold labels for several tasks.
-
-    Raises:
-        InputError: it looks like no data set.
-    """
-    match guess_format(root):
-        case "camvid_clips":
-            return "label_folder"
-        case "coco_panoptic" if config.task == "instance":
-            return "coco_instances"
-        case other:
-            return other
-
-
 def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
-    """The classes of a head with the numbers that they have in the label files of a data set.
+    """The classes of a head with the numbers and colours that they have in a data set's labels.
 
     A data set without `classes.json` is read with the numbers that the head was trained with.
 
@@ -216,9 +209,9 @@ def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
     if not path.is_file():
         return own
     table = Vocabulary.load(path)
-    file_ids = {entry.name: entry.file_id for entry in table.classes}
+    by_name = {entry.name: entry for entry in table.classes}
     for name in own.names:
-        if name not in file_ids:
+        if name not in by_name:
             raise InputError(
                 f"{path} has no class {name!r}, which the head has; its classes are "
                 f"{', '.join(own.names)}"
@@ -229,7 +222,10 @@ def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
                 f"{path} has the class {name!r}, which the head does not know; its classes are "
                 f"{', '.join(own.names)}. Values that should not count belong under ignore_values"
             )
+    # The colours, too: label files may be coloured.
     classes = tuple(
-        entry.model_copy(update={"file_id": file_ids[entry.name]}) for entry in own.classes
+        entry.model_copy(update={"file_id": there.file_id, "color": there.color})
+        for entry in own.classes
+        for there in (by_name[entry.name],)
     )
     return own.model_copy(update={"classes": classes, "ignore_values": table.ignore_values})

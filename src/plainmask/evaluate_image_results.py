@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from plainmask.data.reader import (
     DataFormat,
     dataset_vocabulary,
-    guess_format,
+    image_format,
     read_dataset,
 )
 from plainmask.data.record import Record
@@ -25,6 +25,7 @@ from plainmask.measures import (
 )
 from plainmask.result_files.images import (
     image_name,
+    in_official_order,
     instances_of,
     read_instance_results,
     read_label_picture,
@@ -34,6 +35,12 @@ from plainmask.result_files.images import (
 from plainmask.vocabulary import Vocabulary
 
 ImageResultFormat: TypeAlias = Literal["coco_instances", "coco_panoptic", "label_pictures"]
+
+TASKS: dict[ImageResultFormat, str] = {
+    "coco_instances": "instance",
+    "coco_panoptic": "panoptic",
+    "label_pictures": "semantic",
+}
 
 
 def evaluate_image_results(
@@ -61,7 +68,7 @@ def evaluate_image_results(
     Raises:
         InputError: files are missing or damaged, or do not fit the annotation.
     """
-    chosen = data_format or _annotation_format(data, form)
+    chosen = data_format or image_format(TASKS[form], data)
     split = split or ("val" if chosen.startswith("coco") else None)
     vocabulary = dataset_vocabulary(chosen, data, split)
     records = read_dataset(chosen, data, split, vocabulary)
@@ -76,13 +83,6 @@ def evaluate_image_results(
     return Evaluation(figures, per_class, len(records), "images", f"{form}; {measure.says}")
 
 
-def _annotation_format(data: Path, form: ImageResultFormat) -> DataFormat:
-    """Which of the annotations that a folder may hold belongs to such results."""
-    if form == "coco_instances":
-        return "coco_instances"
-    return guess_format(data)
-
-
 def _instances(
     paths: Sequence[Path],
     records: Sequence[Record],
@@ -92,13 +92,14 @@ def _instances(
 ) -> InstanceMeasure:
     entries = read_instance_results(paths, records, vocabulary)
     measure = InstanceMeasure(vocabulary, rules)
-    for done, record in enumerate(records, 1):
+    for done, record in enumerate(in_official_order(records), 1):
         segments = record.segments()
         mine = entries.get(str(image_name(record)), [])
         try:
             found = instances_of(mine, segments.size, vocabulary)
         except InputError as cause:
-            raise InputError(f"{paths[0]}, image {image_name(record)}: {cause}") from cause
+            names = ", ".join(map(str, paths))
+            raise InputError(f"{names}, image {image_name(record)}: {cause}") from cause
         measure.count(found, segments)
         report(done, len(records))
     return measure
@@ -111,12 +112,21 @@ def _panoptic(
     rules: Rules,
     report: Callable[[int, int], None],
 ) -> PanopticMeasure:
-    (path,) = [path for path in paths if path.suffix.lower() == ".json"]
-    pictures = read_panoptic_images(path, records, vocabulary)
+    files = [path for path in paths if path.is_file()]
+    folders = [path for path in paths if path.is_dir()]
+    if len(files) != 1 or len(folders) > 1:
+        raise InputError(
+            "a panoptic result is one JSON file, and its folder of PNGs unless that is called like "
+            f"the file; not {', '.join(map(str, paths))}"
+        )
+    folder = folders[0] if folders else files[0].with_suffix("")
+    pictures = read_panoptic_images(files[0], folder, records, vocabulary)
     measure = PanopticMeasure(vocabulary, rules)
     for done, record in enumerate(records, 1):
-        found = read_panoptic_picture(*pictures[str(image_name(record))])
-        measure.metric.update(found, panoptic_target(record.segments()))
+        png, regions = pictures[str(image_name(record))]
+        target = panoptic_target(record.segments())
+        found = read_panoptic_picture(png, regions, target.index_map.shape)
+        measure.metric.update(found, target)
         report(done, len(records))
     return measure
 
@@ -128,7 +138,9 @@ def _labels(
     rules: Rules,
     report: Callable[[int, int], None],
 ) -> SemanticMeasure:
-    (folder,) = paths
+    if len(paths) != 1:
+        raise InputError(f"a semantic result is one folder, not {', '.join(map(str, paths))}")
+    folder = paths[0]
     missing = [f"{r.id}.png" for r in records if not (folder / f"{r.id}.png").is_file()]
     if missing:
         raise InputError(

@@ -122,7 +122,9 @@ def guess_result_format(paths: Sequence[Path], data: Path) -> ResultFormat:
             raise InputError(f"{first} is no JSON file; {_ACCEPTED}")
         beginning = _beginning(first)
         if beginning.startswith(b"["):
-            return "coco_instances" if b'"image_id"' in beginning else "youtube_vis"
+            is_empty = beginning[1:].lstrip().startswith(b"]")  # nothing was found
+            is_image = _holds_images(data) if is_empty else b'"image_id"' in beginning
+            return "coco_instances" if is_image else "youtube_vis"
         return "vipseg" if b'"video_id"' in beginning else "coco_panoptic"
     if any(data.glob("panoptic_gt_*.json")):
         return "vipseg"
@@ -151,7 +153,7 @@ def _beginning(path: Path) -> bytes:
 
 def _holds_images(data: Path) -> bool:
     """Whether a folder holds images with labels, not videos."""
-    videos = ("camvid_clips", "youtube_vis", "vipseg", "vspw", "video_folder")
+    videos = ("youtube_vis", "vipseg", "vspw", "video_folder")
     try:
         return guess_format(data) not in videos
     except InputError:

@@ -64,9 +64,9 @@ class InputProtocol(BaseModel):
     """`windows` only: the shorter side of the resized image; None: it just covers one window."""
     longest: Length | None = None
     """`video` only: bound of the longer side; None: 1333, as published."""
-    scale: Annotated[float, Field(gt=0)] | None = None
+    scale: Annotated[float, Field(gt=0, le=16)] | None = None
     """`tiles` only: factor on the image's size; None: 1."""
-    overlap: Annotated[float, Field(ge=0, lt=1)] | None = None
+    overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """`tiles` only: least share of a tile that its neighbour shows, too; None: 0.25. An object that
     is smaller than the overlap is seen whole."""
 

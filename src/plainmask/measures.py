@@ -111,6 +111,9 @@ class SemanticMeasure:
         )
 
 
+_KEPT = "; images without annotation count, which the published evaluation leaves out"
+
+
 class InstanceMeasure:
     """AP of masks."""
 
@@ -150,7 +153,7 @@ class InstanceMeasure:
         return (
             f"mask AP by COCO's rules, at most {limit} detections of a class in an image, sizes by "
             f"the areas {'of the masks' if self.rules.metrics == 'pmt' else 'that files state'}; "
-            "per class: AP"
+            "per class: AP" + _KEPT * (self.rules.metrics == "pmt")
         )
 
 
@@ -183,7 +186,7 @@ class PanopticMeasure:
             "pmt": "all classes, absent ones as 0, stuff a crowd where the first segment is one "
             "(pmt rule)",
         }
-        return f"PQ over {counted[rule]}; per class: PQ"
+        return f"PQ over {counted[rule]}; per class: PQ" + _KEPT * (rule == "pmt")
 
 
 def target_map(segments: Segments) -> NDArray[np.int64]:

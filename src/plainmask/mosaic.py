@@ -92,54 +92,61 @@ class _Joined:
 class _Part:
     """What one tile shows of an object."""
 
-    tile: Tile
     class_id: int
     score: float
-    corner: tuple[int, int]
-    """(top, left) of `mask` in the image."""
-    mask: NDArray[np.bool_]
-    """Within its box."""
+    rows: Span
+    """Of its box, in the image."""
+    columns: Span
+    rle: Rle
+    """Its mask within the box."""
     area: int
     own_area: int
     """Pixels that the tile decides."""
 
-    @property
-    def rows(self) -> Span:
-        return Span(self.corner[0], self.corner[0] + self.mask.shape[0])
 
-    @property
-    def columns(self) -> Span:
-        return Span(self.corner[1], self.corner[1] + self.mask.shape[1])
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A tile and its parts, as long as further tiles may share them."""
+
+    tile: Tile
+    numbers: range
+    """Of its parts."""
+    masks: list[NDArray[np.bool_]]
+    """Decoded."""
 
 
 class InstanceMosaic:
-    """See `Mosaic`; an object's score is that of the tile that shows most of it."""
+    """See `Mosaic`; an object's score is that of the tile that decides most of it."""
 
     def __init__(self, size: tuple[int, int], vocabulary: Vocabulary):
         self.size, self.vocabulary = size, vocabulary
         self.parts: list[_Part] = []
         self.joined = _Joined()
-        self.recent: list[int] = []
-        """Parts of this row of tiles and the one before."""
+        self.tiles_of: dict[int, set[int]] = {}
+        """The tiles that show an object, by the first of its parts."""
+        self.recent: list[_Shown] = []
+        """Tiles of this row and the one before."""
+        self.tiles = 0
 
     def add(self, tile: Tile, result: InstanceResult) -> None:
         """Keep the tile's objects, and find those that it shares with earlier ones."""
-        self.recent = [k for k in self.recent if self.parts[k].tile.row >= tile.row - 1]
-        new = [
-            part
-            for class_id, score, rle in zip(
-                result.class_ids.tolist(), result.scores.tolist(), result.rles, strict=True
-            )
-            if score >= LEAST_SCORE and (part := _part_of(tile, class_id, score, rle)) is not None
-        ]
         first = len(self.parts)
-        self.parts += new
-        self.joined.grow(len(new))
-        for number, part in enumerate(new, first):
-            for other in self.recent:
-                if _agree(part, self.parts[other]):
-                    self.joined.join(number, other)
-        self.recent += range(first, len(self.parts))
+        masks: list[NDArray[np.bool_]] = []
+        for class_id, score, rle in zip(
+            result.class_ids.tolist(), result.scores.tolist(), result.rles, strict=True
+        ):
+            if score >= LEAST_SCORE and rle.area:
+                part, mask = _part_of(tile, class_id, score, rle)
+                self.parts.append(part)
+                masks.append(mask)
+        shown = _Shown(tile, range(first, len(self.parts)), masks)
+        self.joined.grow(len(masks))
+        self.tiles_of |= {number: {self.tiles} for number in shown.numbers}
+        self.tiles += 1
+        self.recent = [other for other in self.recent if other.tile.row >= tile.row - 1]
+        for other in self.recent:
+            self._join(shown, other)
+        self.recent.append(shown)
 
     def result(self) -> InstanceResult:
         """See `Mosaic`; the surest first."""
@@ -151,8 +158,8 @@ class InstanceMosaic:
             # What lies mostly where a neighbour sees better, and was not seen there, is a stump.
             if len(parts) == 1 and 2 * parts[0].own_area < parts[0].area:
                 continue
-            fullest = max(parts, key=lambda part: part.area)
-            objects.append((fullest.score, fullest.class_id, _together(parts, self.size)))
+            main = max(parts, key=lambda part: part.own_area)
+            objects.append((main.score, main.class_id, _together(parts, self.size)))
         objects.sort(key=lambda found: -found[0])
         return InstanceResult(
             self.size,
@@ -162,38 +169,83 @@ class InstanceMosaic:
             self.vocabulary,
         )
 
+    def _join(self, shown: _Shown, other: _Shown) -> None:
+        """Join what two tiles agree on, one to one, the surest first.
 
-def _part_of(tile: Tile, class_id: int, score: float, rle: Rle) -> _Part | None:
-    """One object of a tile's result; None for an empty one."""
-    if not rle.area:
-        return None
+        Heads give doubtful doubles of what they are sure of; each must find its own partner.
+        """
+        rows = shown.tile.rows.meet(other.tile.rows)
+        columns = shown.tile.columns.meet(other.tile.columns)
+        if rows.first >= rows.last or columns.first >= columns.last:
+            return
+        there = [k for k in other.numbers if _reaches(self.parts[k], rows, columns)]
+        pairs = [
+            (min(self.parts[number].score, self.parts[k].score), number, k)
+            for number in shown.numbers
+            if _reaches(self.parts[number], rows, columns)
+            for k in there
+            if _may_agree(self.parts[number], self.parts[k])
+            and self._iou(shown, number, other, k, rows, columns) > AGREE
+        ]
+        taken: set[int] = set()
+        for _, number, k in sorted(pairs, key=lambda pair: -pair[0]):
+            if number in taken or k in taken:
+                continue
+            mine, theirs = self.joined.first(number), self.joined.first(k)
+            if mine != theirs and not self.tiles_of[mine] & self.tiles_of[theirs]:
+                tiles = self.tiles_of.pop(mine) | self.tiles_of.pop(theirs)
+                self.joined.join(number, k)
+                self.tiles_of[self.joined.first(number)] = tiles
+            taken |= {number, k}
+
+    def _iou(
+        self, shown: _Shown, number: int, other: _Shown, k: int, rows: Span, columns: Span
+    ) -> float:
+        """Of two parts, in the window of the image that both tiles show."""
+        part, there = self.parts[number], self.parts[k]
+        mask, mask_there = (
+            shown.masks[number - shown.numbers.start],
+            other.masks[k - other.numbers.start],
+        )
+        both_rows, both_columns = part.rows.meet(there.rows), part.columns.meet(there.columns)
+        shared = np.count_nonzero(
+            _window(part, mask, both_rows, both_columns)
+            & _window(there, mask_there, both_rows, both_columns)
+        )
+        areas = np.count_nonzero(_window(part, mask, rows, columns))
+        areas += np.count_nonzero(_window(there, mask_there, rows, columns))
+        return shared / max(1, areas - shared)
+
+
+def _part_of(tile: Tile, class_id: int, score: float, rle: Rle) -> tuple[_Part, NDArray[np.bool_]]:
+    """One object of a tile's result, and its mask within its box."""
     left, top, right, bottom = (int(side) for side in rle.box)
     mask = rle.decode()
     own_area = int(np.count_nonzero(tile.own(mask)))
-    corner = (tile.rows.first + top, tile.columns.first + left)
+    rows = Span(tile.rows.first + top, tile.rows.first + bottom)
+    columns = Span(tile.columns.first + left, tile.columns.first + right)
     cut = mask[top:bottom, left:right].copy()
-    return _Part(tile, class_id, score, corner, cut, rle.area, own_area)
+    return _Part(class_id, score, rows, columns, Rle.encode(cut), rle.area, own_area), cut
 
 
-def _agree(part: _Part, other: _Part) -> bool:
-    """Whether two tiles show the same object, as far as both show its place."""
-    if part.class_id != other.class_id or part.tile is other.tile:
-        return False
-    rows = part.rows.meet(other.rows)
-    columns = part.columns.meet(other.columns)
-    if rows.first >= rows.last or columns.first >= columns.last:
-        return False
-    seen_rows = part.tile.rows.meet(other.tile.rows)
-    seen_columns = part.tile.columns.meet(other.tile.columns)
-    shared = np.count_nonzero(_window(part, rows, columns) & _window(other, rows, columns))
-    areas = [np.count_nonzero(_window(p, seen_rows, seen_columns)) for p in (part, other)]
-    return bool(shared > AGREE * (sum(areas) - shared))
+def _reaches(part: _Part, rows: Span, columns: Span) -> bool:
+    """Whether its box reaches into a window."""
+    return (
+        part.rows.first < rows.last
+        and rows.first < part.rows.last
+        and part.columns.first < columns.last
+        and columns.first < part.columns.last
+    )
 
 
-def _window(part: _Part, rows: Span, columns: Span) -> NDArray[np.bool_]:
+def _may_agree(part: _Part, other: _Part) -> bool:
+    return part.class_id == other.class_id and _reaches(part, other.rows, other.columns)
+
+
+def _window(part: _Part, mask: NDArray[np.bool_], rows: Span, columns: Span) -> NDArray[np.bool_]:
     """The part's mask in a window of the image, as far as its box reaches."""
     rows, columns = rows.meet(part.rows), columns.meet(part.columns)
-    return part.mask[rows.within(part.rows).slice, columns.within(part.columns).slice]
+    return mask[rows.within(part.rows).slice, columns.within(part.columns).slice]
 
 
 def _together(parts: Sequence[_Part], size: tuple[int, int]) -> Rle:
@@ -204,9 +256,8 @@ def _together(parts: Sequence[_Part], size: tuple[int, int]) -> Rle:
     right = max(part.columns.last for part in parts)
     mask = np.zeros((bottom - top, right - left), np.bool_)
     for part in parts:
-        rows = Span(part.rows.first - top, part.rows.last - top)
-        columns = Span(part.columns.first - left, part.columns.last - left)
-        mask[rows.slice, columns.slice] |= part.mask
+        rows, columns = part.rows.within(Span(top, 0)), part.columns.within(Span(left, 0))
+        mask[rows.slice, columns.slice] |= part.rle.decode()
     return Rle.encode_part(mask, (top, left), size)
 
 

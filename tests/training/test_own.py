@@ -1,5 +1,6 @@
 """Recipes for someone's own data: what is chosen, and why."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from images import labelled_images
 from plainmask.data.reader import read_dataset
 from plainmask.errors import InputError
 from plainmask.tasks import Task
-from plainmask.training.own import own_recipe
+from plainmask.training.own import own_recipe, own_recipe_by_name
 from plainmask.training.records import hold_out, read_records, read_vocabulary
 
 
@@ -65,3 +66,30 @@ def test_a_share_is_held_out_evenly(tmp_path: Path):
     assert len(hold_out(records, 0.1)[1]) == 1
     with pytest.raises(InputError, match="must match some, not all, of the 1 images"):
         hold_out(records[:1], 0.1)
+
+
+def test_what_is_said_beforehand_counts(tmp_path: Path):
+    root = labelled_images(tmp_path, "instance", "mine")
+    with pytest.raises(InputError, match=r"Name one: data\.train=NAME"):
+        own_recipe_by_name("own-instance", [f"data.root={root}"], gpu=False)
+    words = [f"data.root={root}", "data.train=mine", "data.format=coco_instances"]
+    found = own_recipe_by_name("own-instance", [*words, "encoder=dinov3-base"], gpu=True).recipe
+    assert (found.data.train, found.encoder) == ("mine", "dinov3-base")
+    assert "Meta's DINOv3 licence" in found.licence
+    assert found.augment.crop_size[0] % 16 == found.augment.crop_size[0] % 14 == 0
+
+
+def test_objects_are_things_only(tmp_path: Path):
+    root = labelled_images(tmp_path, "panoptic", "train")
+    with pytest.raises(InputError, match="is coco_panoptic, whose segments are not objects only"):
+        own_recipe("instance", root, gpu=False)
+    path = labelled_images(tmp_path / "coco", "instance", "train")
+    labels = labelled_images(tmp_path / "labels", "semantic", "train")
+    with pytest.raises(InputError, match="is label_folder, whose segments are not objects only"):
+        own_recipe("instance", labels, gpu=False)
+    json_path = path / "annotations/instances_train.json"
+    content = json.loads(json_path.read_text())
+    content["annotations"].append(content["annotations"][0] | {"id": 99})
+    json_path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="overlap, and a semantic head gives each pixel to one"):
+        own_recipe("semantic", path, gpu=False)

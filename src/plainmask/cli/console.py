@@ -84,9 +84,9 @@ class Progress:
         """How long each took so far; 0 before the first."""
         return (time.monotonic() - self.began) / self.done if self.done else 0.0
 
-    def step(self) -> None:
-        """One more is done."""
-        self.done += 1
+    def step(self, done: int | None = None) -> None:
+        """One more is done, or so many are."""
+        self.done = self.done + 1 if done is None else done
         now = time.monotonic()
         last = self.done == self.total
         wait = REWRITE_EVERY if self.is_terminal else NOTE_EVERY
@@ -115,7 +115,7 @@ def stepper(what: str) -> Callable[[int, int], None]:
     def step(done: int, total: int) -> None:
         if not progress:
             progress.append(Progress(total, what))
-        progress[0].step()
+        progress[0].step(done)
 
     return step
 

@@ -97,6 +97,8 @@ def evaluate(
     *given, data = names
     rules = check_rules(metrics, max_detections)
     data_format = None if format is None else check_format(format)
+    if results and (protocol is not None or processes > 1):
+        raise InputError("--protocol and --processes are for heads; results are there already")
     if results:
         found = evaluate_results(
             given,

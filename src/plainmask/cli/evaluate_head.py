@@ -31,23 +31,22 @@ def evaluate_head(
 ) -> Evaluation:
     """The figures of a head, on pictures or on videos; result files and a page if asked for."""
     from plainmask.cases import write_page
-    from plainmask.data.reader import guess_format, read_dataset
-    from plainmask.evaluate import (
-        evaluate,
-        evaluate_in_processes,
-        image_format,
-        label_vocabulary,
-    )
+    from plainmask.cli.files import check_writable
+    from plainmask.data.reader import guess_format, image_format, read_dataset
+    from plainmask.evaluate import evaluate, evaluate_in_processes, label_vocabulary
     from plainmask.evaluate_videos import evaluate_videos
+    from plainmask.measures import Rules
     from plainmask.result_files.images import ResultWriter
     from plainmask.tracking import check_protocol
 
+    if out is not None:
+        check_writable(out)
     is_stride = protocol == "stride"
     segmenter = open_segmenter(0, name, device, encoder, stride=is_stride)
     (config,) = (loaded.config for loaded in segmenter.heads.values())
     if format is None:
         is_image = config.decoder.propagation == "none"
-        format = image_format(config, data) if is_image else guess_format(data)
+        format = image_format(config.task, data) if is_image else guess_format(data)
     records = read_dataset(format, data, split, label_vocabulary(config.vocabulary, data))
     if records[0].sequence is not None:
         if out is not None or processes > 1:
@@ -55,6 +54,8 @@ def evaluate_head(
                 "--out and --processes are for images; plainmask track --save writes result files "
                 "of videos"
             )
+        if rules != Rules():
+            raise InputError("--metrics and --max-detections are for images, not for videos")
         rules_of_time = check_protocol(protocol or "offline")
         return evaluate_videos(
             segmenter, records, protocol=rules_of_time, on_record=stepper("frames")

@@ -56,7 +56,7 @@ def segment(
     keep_freed_memory()
     segmenter = load(head, device=device, encoder=encoder)
     if tiles is not None:
-        if not tiles > 0:
+        if not 0 < tiles <= 16:
             raise InputError(f"--tiles is a factor on the size, such as 1 or 0.5, not {tiles}")
         for key, loaded in list(segmenter.heads.items()):
             segmenter.add(key, loaded.seeing("tiles", tiles))

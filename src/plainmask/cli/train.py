@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -112,13 +111,14 @@ def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
     """Read a recipe, or choose one for someone's own data and say why it is as it is."""
     from plainmask.shared_pass import pick_device
     from plainmask.training.own import OWN, own_recipe_by_name
+    from plainmask.training.processes import say
     from plainmask.training.recipe import load_recipe
 
     if str(path) not in OWN:
         return load_recipe(path, overrides)
     found = own_recipe_by_name(str(path), overrides, gpu=pick_device(device).type == "cuda")
     for reason in found.reasons:
-        print(reason, file=sys.stderr)
+        say(reason)
     return found.recipe
 
 

@@ -258,6 +258,37 @@ def guess_format(root: str | Path) -> DataFormat:
     raise InputError(f"{root} looks like no data set that can be read; name its format")
 
 
+def image_format(task: str, root: str | Path) -> DataFormat:
+    """The format of a data set of images for a task; a folder may hold labels for several.
+
+    Args:
+        task: semantic, instance or panoptic.
+        root: the folder of the data set.
+
+    Raises:
+        InputError: it looks like none, or holds no objects, where the task needs them.
+    """
+    found = guess_format(root)
+    if task == "semantic":
+        semantic: dict[DataFormat, DataFormat] = {
+            "camvid_clips": "label_folder",
+            "ade20k_panoptic": "ade20k",
+            "cityscapes_panoptic": "cityscapes",
+        }
+        return semantic.get(found, found)
+    if task == "instance":
+        if found == "voc":
+            return "voc_objects"
+        if found == "coco_panoptic" and coco_instances_splits(Path(root)):
+            return "coco_instances"
+        if found not in ("coco_instances", "voc_objects", "yolo", "youtube_vis", "video_folder"):
+            raise InputError(
+                f"{root} is {found}, whose segments are not objects only; instances need such as "
+                "COCO's or YOLO's. From panoptic data: plainmask data convert … --to coco_instances"
+            )
+    return found
+
+
 def _is_deep(root: Path) -> bool:
     """Whether a folder holds pictures by video: two levels below `images`, or one and no table."""
     levels = [path for path in subfolders(root / "images") if subfolders(path)]

@@ -161,7 +161,7 @@ class Record:
     frame: int | None = None
     """Its place in the sequence, from 0."""
     image_id: int | str | None = None
-    """What result files call the picture; None: its name, without folders."""
+    """What result files call the picture; None: `id`."""
     classes: frozenset[int] | None = None
     """Classes of its segments without crowds, where they are known before decoding."""
     picture: Path | None = None

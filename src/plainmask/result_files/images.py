@@ -12,16 +12,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.atomic import write_atomically
 from plainmask.data.coco_json import read_json, repeated
 from plainmask.data.coco_panoptic import read_color_ids
-from plainmask.data.files import refuse
+from plainmask.data.files import natural_key, refuse
 from plainmask.data.images import read_label
 from plainmask.data.record import Record
 from plainmask.errors import InputError
@@ -57,7 +58,7 @@ class ResultWriter:
             rows = result.to_coco(image_name(record))
             return [{key: row[key] for key in row if key != "bbox"} for row in rows]
         colors, infos = result.to_panoptic()
-        flat_name = name.replace("/", "_")  # the official script takes no folders
+        flat_name = name.replace("/", "%2F")  # the official script takes no folders
         write_atomically(self.folder / "panoptic" / flat_name, png_bytes(Image.fromarray(colors)))
         segments = [{"id": info["id"], "category_id": info["category_id"]} for info in infos]
         return [{"image_id": image_name(record), "file_name": flat_name, "segments_info": segments}]
@@ -71,21 +72,32 @@ class ResultWriter:
             write_atomically(self.folder / "panoptic.json", content.encode())
 
 
+def in_official_order(records: Sequence[Record]) -> list[Record]:
+    """By ascending names in JSON files: of equal scores the first counts in the official tools."""
+    return sorted(records, key=lambda record: natural_key(str(image_name(record))))
+
+
 def image_name(record: Record) -> int | str:
     """What JSON files call a picture."""
-    return PurePosixPath(record.id).name if record.image_id is None else record.image_id
+    return record.id if record.image_id is None else record.image_id
 
 
 def label_picture(result: SemanticResult) -> Image.Image:
     """The classes' numbers in the data set's files, 8 bits a pixel where that is enough.
 
-    No class becomes 255, or 65535 in 16 bits, or 0 where these stand for a class.
+    No class becomes 255, or 65535 in 16 bits.
+
+    Raises:
+        InputError: a number is larger.
     """
     numbers = [entry.file_id for entry in result.vocabulary.classes]
-    kind = np.uint8 if max(numbers) <= 255 else np.uint16
-    largest = int(np.iinfo(kind).max)
-    nothing = largest if largest not in numbers else 0
-    return Image.fromarray(np.array([*numbers, nothing], kind)[result.label_map])
+    for kind in (np.uint8, np.uint16):
+        nothing = int(np.iinfo(kind).max)
+        if max(numbers) < nothing:
+            return Image.fromarray(np.array([*numbers, nothing], kind)[result.label_map])
+    raise InputError(
+        f"a class has the number {max(numbers)} in its data set; label PNGs hold up to 65534"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +173,9 @@ def instances_of(
 
 
 def read_panoptic_images(
-    path: Path, records: Sequence[Record], vocabulary: Vocabulary
+    path: Path, folder: Path, records: Sequence[Record], vocabulary: Vocabulary
 ) -> Mapping[str, tuple[Path, list[Region]]]:
-    """Read a COCO panoptic result: of each picture its PNG and its table.
+    """Read a COCO panoptic result: of each picture its PNG in the folder, and its table.
 
     Raises:
         InputError: the file is no such result, lacks pictures, or does not fit the data set.
@@ -176,7 +188,7 @@ def read_panoptic_images(
     problems += [f"image {name} is unknown" for name in sorted(listed - known)]
     found: dict[str, tuple[Path, list[Region]]] = {}
     for entry in content:
-        png = path.with_suffix("") / entry.file_name
+        png = folder / entry.file_name
         if not png.is_file():
             problems.append(f"{png} is not there")
         for info in entry.segments_info:
@@ -192,13 +204,15 @@ def read_panoptic_images(
     return found
 
 
-def read_panoptic_picture(png: Path, regions: Sequence[Region]) -> PanopticMap:
+def read_panoptic_picture(png: Path, regions: Sequence[Region], size: Size) -> PanopticMap:
     """One picture of a panoptic result.
 
     Raises:
-        InputError: the PNG cannot be read, or its ids and the table differ.
+        InputError: the PNG cannot be read or has another size, or its ids and the table differ.
     """
     ids = read_color_ids(png)
+    if ids.shape != size:
+        raise InputError(f"{png} is {ids.shape} high and wide, its picture {size}")
     try:
         found = PanopticMap.from_ids(ids, regions)
     except InputError as cause:
@@ -209,8 +223,8 @@ def read_panoptic_picture(png: Path, regions: Sequence[Region]) -> PanopticMap:
     return found
 
 
-def read_label_picture(path: Path, size: Size, vocabulary: Vocabulary) -> Any:
-    """(H, W) int64 class ids of a semantic result, `IGNORE` where a value is no class.
+def read_label_picture(path: Path, size: Size, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """(H, W) class ids of a semantic result, `IGNORE` where a value is no class.
 
     Raises:
         InputError: it cannot be read or has another size.

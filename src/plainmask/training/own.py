@@ -16,9 +16,10 @@ import numpy as np
 
 from plainmask.data.reader import (
     DataFormat,
+    check_format,
     dataset_splits,
     dataset_vocabulary,
-    guess_format,
+    image_format,
     read_dataset,
 )
 from plainmask.data.record import Record
@@ -77,45 +78,63 @@ def own_recipe_by_name(name: str, overrides: Sequence[str], *, gpu: bool) -> Own
     Raises:
         InputError: `data.root` is missing, or see `own_recipe` and `build_recipe`.
     """
-    roots = [text.partition("=")[2] for text in overrides if text.startswith("data.root=")]
-    if not roots:
+    said = dict(text.split("=", 1) for text in overrides if "=" in text)
+    if "data.root" not in said:
         raise InputError(f"{name} needs your data: plainmask train {name} data.root=FOLDER")
-    found = own_recipe(OWN[name], Path(roots[-1]), gpu=gpu)
+    form = said.get("data.format")
+    found = own_recipe(
+        OWN[name],
+        Path(said["data.root"]),
+        gpu=gpu,
+        format=None if form is None else check_format(form),
+        train=said.get("data.train"),
+        encoder=said.get("encoder"),
+    )
     settings = found.recipe.model_dump(mode="json", exclude_unset=True)
     return OwnRecipe(build_recipe(settings, overrides, name), found.reasons)
 
 
-def own_recipe(task: Task, root: Path, *, gpu: bool, name: str | None = None) -> OwnRecipe:
+def own_recipe(
+    task: Task,
+    root: Path,
+    *,
+    gpu: bool,
+    format: DataFormat | None = None,
+    train: str | None = None,
+    encoder: str | None = None,
+) -> OwnRecipe:
     """Choose a recipe for the data in a folder.
 
     Args:
         task: what to train for.
         root: the data set, of any format that can be guessed.
         gpu: whether there is one.
-        name: of the head; None: that of the folder.
+        format, train: of the data, its format and its training split; None: found out.
+        encoder: a name or file; None: chosen.
 
     Raises:
         InputError: the folder holds no data set, or one without training images or without what
             the task needs.
     """
-    form = _format(task, root)
-    train, val = _splits(form, root)
+    form = format or image_format(task, root)
+    train, val = _splits(form, root, train)
     vocabulary = dataset_vocabulary(form, root, train)
     _check_classes(task, vocabulary, root)
-    seen = _look_over(read_dataset(form, root, train, vocabulary), root)
+    seen = _look_over(task, read_dataset(form, root, train, vocabulary), root)
     choice = _Choices(task, gpu, seen)
     settings = {
-        "name": name or root.resolve().name,
+        "name": root.resolve().name,
         "task": task,
-        "encoder": choice.encoder(),
+        "encoder": encoder or choice.encoder(),
         "data": {"root": str(root), "format": form, "train": train, **choice.validation(val)},
         **choice.sizes(),
         "decoder": {"num_blocks": 3, "upscale_stages": 2, "num_queries": choice.queries()},
         **choice.length(),
         **choice.supervision(),
         "data_terms": f"{seen.images} images of {root.resolve().name}; state their terms here",
-        "licence": "as the data allows; the encoder DINOv2 is Apache-2.0",
     }
+    terms = "Meta's DINOv3 licence" if "dinov3" in settings["encoder"] else "Apache-2.0 for DINOv2"
+    settings["licence"] = f"as the data allows; the encoder stands under {terms}"
     facts = [
         f"data: {form}, {seen.images} training images of about {seen.longer:.0f} x "
         f"{seen.shorter:.0f} pixels, {len(vocabulary)} classes, up to {seen.objects} segments in "
@@ -136,18 +155,22 @@ class _Choices:
     def encoder(self) -> str:
         name = "dinov2-base" if self.gpu else "dinov2-small"
         why = "a GPU is there" if self.gpu else "there is no GPU"
-        self._say(f"encoder {name}: {why}; DINOv3 is better, but gated: encoder=dinov3-base")
+        better = name.replace("dinov2", "dinov3")
+        self._say(f"encoder {name}: {why}; DINOv3 is better, but gated: encoder={better}")
         return name
 
     def validation(self, val: str | None) -> dict[str, Any]:
         if val is not None:
             self._say(f"figures on the split {val}")
             return {"val": val}
+        if self.seen.images == 1:
+            self._say("no figures: there is no val split, and one image only")
+            return {}
         self._say(f"figures on {HELD_OUT:.0%} of the training images, as there is no val split")
         return {"hold_out": HELD_OUT}
 
     def sizes(self) -> dict[str, Any]:
-        crop = 518 if self.gpu else 336
+        crop = 560 if self.gpu else 336  # whole patches of 14 and of 16
         augment: dict[str, Any] = {"crop_size": crop, "flip": 0.5, "color_jitter": True}
         scale = float(np.clip(OBJECT_SIDE / self.seen.object_side, 0.25, 3))
         if self.task == "semantic":
@@ -200,34 +223,34 @@ class _Choices:
         self.reasons.append(reason)
 
 
-def _format(task: Task, root: Path) -> DataFormat:
-    form = guess_format(root)
-    if form == "coco_panoptic" and task == "instance" and any(root.rglob("instances_*.json*")):
-        return "coco_instances"
-    return "label_folder" if form == "camvid_clips" else form
-
-
-def _splits(form: DataFormat, root: Path) -> tuple[str | None, str | None]:
+def _splits(form: DataFormat, root: Path, train: str | None) -> tuple[str | None, str | None]:
     """The training split, and the one to measure on, if there is one."""
     there = dataset_splits(form, root)
-    train = next((name for name in TRAIN_SPLITS if name in there), None)
+    train = train or next((name for name in TRAIN_SPLITS if name in there), None)
     if train is None and None not in there:
         names = ", ".join(str(name) for name in there) or "none"
-        raise InputError(f"{root} has no split called train; its splits are {names}")
+        raise InputError(
+            f"{root} has no split called train; its splits are {names}. Name one: data.train=NAME"
+        )
     return train, next((name for name in VAL_SPLITS if name in there), None)
 
 
 def _check_classes(task: Task, vocabulary: Vocabulary, root: Path) -> None:
     things = [entry.name for entry in vocabulary.classes if entry.thing]
-    if task == "instance" and not things:
+    if task == "instance" and len(things) < len(vocabulary):
         raise InputError(
-            f"{root} has no class of things, which instances need; say thing: true in its class "
-            "table, or train a semantic head"
+            f"{root} has classes that are not things ({len(vocabulary) - len(things)} of "
+            f"{len(vocabulary)}), and instances are things; convert it (plainmask data convert "
+            "--to coco_instances), say thing: true in its class table, or train another head"
         )
 
 
-def _look_over(records: Sequence[Record], root: Path) -> _Survey:
-    """Decode some images, evenly spread."""
+def _look_over(task: Task, records: Sequence[Record], root: Path) -> _Survey:
+    """Decode some images, evenly spread.
+
+    Raises:
+        InputError: there are none, or segments overlap where the task needs a map.
+    """
     labelled = [record for record in records if record.labelled]
     if not labelled:
         raise InputError(f"{root}: no training image has an annotation")
@@ -237,9 +260,14 @@ def _look_over(records: Sequence[Record], root: Path) -> _Survey:
     areas: list[int] = []
     for record in dict.fromkeys(chosen):
         segments = record.segments()
+        if task != "instance" and len(segments.layers) > 1:
+            raise InputError(
+                f"{root}: segments of {record.id} overlap, and a {task} head gives each pixel to "
+                "one; train an instance head (own-instance)"
+            )
         sizes.append(segments.size)
         counts.append(len(segments))
-        areas += [int(mask.sum()) for mask in segments.masks()]
+        areas += [area for mask in segments.masks() if (area := int(mask.sum()))]
     if not areas:
         raise InputError(f"{root}: the {len(sizes)} training images that were looked at are empty")
     return _Survey(
