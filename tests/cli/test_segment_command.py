@@ -189,3 +189,17 @@ def test_instances_of_little_confidence_are_not_listed(work: Workspace, run: Run
     stored = json.loads((work.folder / "out/a.json").read_text())["segments"]
     assert all(segment["score"] >= 0.5 for segment in listed)
     assert len(listed) < len(stored)
+
+
+def test_large_pictures_in_tiles(work: Workspace, run: Run):
+    picture = work.picture("large.png")
+    given = ("--head", work.head, "--encoder", work.encoder, "--device", "cpu", "--out", "out")
+    code, out, err = run("segment", picture, *given, "--tiles", "2", "--json")
+    assert code == 0, err
+    row = json.loads(out)
+    height, width = image_size(picture)
+    assert row["image_size"] == [height, width]
+    assert sum(segment["area"] for segment in row["segments"]) == height * width
+    code, _, err = run("segment", picture, *given, "--tiles", "0")
+    assert code == 2
+    assert "--tiles is a factor on the size" in err
