@@ -8,16 +8,13 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.atomic import write_atomically
-from plainmask.data.record import Record, Segments
-from plainmask.draw import Region, overlay, shade
+from plainmask.data.contact_sheet import paint_segments
+from plainmask.data.record import Record
 from plainmask.evaluation import Evaluation
 from plainmask.segmenter import Segmenter
-from plainmask.vocabulary import Vocabulary
 
 COUNT = 6
 """Images of each kind."""
@@ -73,30 +70,15 @@ def write_page(
     return write_atomically(folder / "index.html", page.encode())
 
 
-def draw_segments(
-    image: NDArray[np.uint8], segments: Segments, vocabulary: Vocabulary
-) -> Image.Image:
-    """An annotation over its picture; of overlapping segments the smaller lies on top."""
-    masks = segments.masks()
-    flat = np.zeros(segments.size, np.int32)
-    for index in np.argsort(-masks.sum((1, 2)), kind="stable").tolist():
-        flat[masks[index]] = index + 1
-    seen: dict[int, int] = {}
-    regions: list[Region] = []
-    for index, class_id in enumerate(segments.class_ids.tolist()):
-        entry = vocabulary.classes[class_id]
-        number = seen[class_id] = seen.get(class_id, -1) + 1
-        regions.append(Region(index + 1, shade(entry.color, number), entry.name))
-    return overlay(image, flat, regions)
-
-
 def _pictures(folder: Path, record: Record, segmenter: Segmenter) -> list[str]:
     """Write the pictures of one record; their names, relative to the page."""
     (head,) = segmenter.heads.values()
     image = record.image()
     pictures = {
         "image": Image.fromarray(image),
-        "annotation": draw_segments(image, record.segments(), head.config.vocabulary),
+        "annotation": paint_segments(
+            image, record.segments(), head.config.vocabulary, side=max(image.shape[:2])
+        ),
         "result": segmenter(image).draw(image),
     }
     names: list[str] = []

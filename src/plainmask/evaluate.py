@@ -170,9 +170,7 @@ def _summary(
     if writer is not None:
         writer.finish(config.task, total.rows)
     figures = total.measure.figures()
-    if figures[total.measure.main] is None or not any(
-        value is not None for value in total.per_image.values()
-    ):
+    if all(value is None for value in total.per_image.values()):
         what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
         raise InputError(f"in the {len(records)} images no {what}")
     per_class = figures.pop("per_class")

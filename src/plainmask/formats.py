@@ -31,7 +31,7 @@ def coco(result: Result, image_id: int | str) -> list[dict[str, Any]]:
             "image_id": image_id,
             "category_id": classes[segment.class_id].file_id,
             "segmentation": result.rle_of(segment).to_coco(),
-            "bbox": _xywh(segment.box),
+            "bbox": xywh(segment.box),
             "score": segment.score,
         }
         for segment in result.segments
@@ -50,7 +50,7 @@ def panoptic(result: Result) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
             "isthing": int(by_id[key].thing),
             "iscrowd": 0,
             "area": area,
-            "bbox": _xywh(box),
+            "bbox": xywh(box),
             "score": by_id[key].score,
         }
         for key, area, box in extents(flat)
@@ -113,5 +113,6 @@ def png_bytes(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _xywh(box: Box) -> list[float]:
+def xywh(box: Box) -> list[float]:
+    """x, y, width and height of a box, as COCO has it."""
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]

@@ -31,6 +31,8 @@ MAX_TOKENS = 32_768
 """Patches that one image may become with `stride`: beyond, a long strip would fill the memory."""
 LONGEST = 1333
 """Bound of the longer side in the published video protocol."""
+OVERLAP = 0.25
+"""Least share of a tile that its neighbour shows, where the protocol does not say."""
 MAX_WINDOWS = 32
 """Windows that one image may become with `windows`, for the same reason."""
 
@@ -76,6 +78,11 @@ class InputProtocol(BaseModel):
         tail = "" if self.shorter is None else f" of shorter side {self.shorter}"
         tail += "" if self.scale is None else f" of the image times {self.scale:g}"
         return f"{self.kind} {size}{tail}"
+
+    @property
+    def least_overlap(self) -> float:
+        """Least share of a tile that its neighbour shows, too."""
+        return OVERLAP if self.overlap is None else self.overlap
 
     @property
     def tile(self) -> Size:

@@ -31,8 +31,6 @@ Weights = str | Path | Mapping[str, Tensor]
 OnTile = Callable[[int, int], None]
 
 TILES_AT_A_TIME = 4
-OVERLAP = 0.25
-"""Least share of a tile that its neighbour shows, where the protocol does not say."""
 
 
 class Segmenter:
@@ -269,8 +267,7 @@ class Segmenter:
     ) -> dict[str, Result]:
         """Segment an image tile by tile, several at a time; only their results are kept."""
         size = (image.shape[0], image.shape[1])
-        overlap = OVERLAP if protocol.overlap is None else protocol.overlap
-        tiles = plan_tiles(size, protocol.tile, overlap)
+        tiles = plan_tiles(size, protocol.tile, protocol.least_overlap)
         geometry = Geometry.plan(tiles[0].size, protocol, self.encoder.config.patch_size)
         mosaics = {
             name: build_mosaic(head.config.task, size, head.config.vocabulary)

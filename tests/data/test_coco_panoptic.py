@@ -11,6 +11,7 @@ from plainmask.data.coco_panoptic import (
     read_coco_panoptic,
     read_color_ids,
 )
+from plainmask.data.record import with_classes
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 from shared_data import SHARED_DATA, needs_data
@@ -77,7 +78,7 @@ class TestReading:
 
     def test_things_only(self, tmp_path: Path):
         root = write(tmp_path, {"5": INFOS})
-        (record,) = read_coco_panoptic(root, "train", things_only=True)
+        (record,) = with_classes(read_coco_panoptic(root, "train"), {0: 0})
         segments = record.segments()
         assert segments.track_ids.tolist() == [300, 70000]
         assert segments.index_map.tolist() == [[0, 0, 1], [-1, -1, -1], [-1, -1, -1]]

@@ -109,13 +109,14 @@ class Progress:
 
 
 def stepper(what: str) -> Callable[[int, int], None]:
-    """A callback for work that says what is done, and what there is in all."""
-    progress: list[Progress] = []
+    """A callback for work that says what is done, and what there is in all; works may follow."""
+    progress: Progress | None = None
 
     def step(done: int, total: int) -> None:
-        if not progress:
-            progress.append(Progress(total, what))
-        progress[0].step(done)
+        nonlocal progress
+        if progress is None or done <= progress.done:
+            progress = Progress(total, what)
+        progress.step(done)
 
     return step
 

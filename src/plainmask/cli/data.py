@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from plainmask.cli.console import Progress
+from plainmask.cli.console import stepper
 from plainmask.cli.data_report import print_report
 from plainmask.cli.options import Json
 from plainmask.errors import PlainmaskError
@@ -76,7 +75,7 @@ def check(
         split,
         vocabulary=_vocabulary(vocabulary),
         workers=workers,
-        on_record=_progress(),
+        on_record=stepper("images"),
     )
     if out is not None and report.samples:
         content = io.BytesIO()
@@ -89,18 +88,6 @@ def check(
     if count := len(report.all_problems):
         what = "problem" if count == 1 else "problems"
         raise PlainmaskError(f"{count} {what} in {path}; correct the files that are named")
-
-
-def _progress() -> Callable[[int, int], None]:
-    """What shows the progress of one split after the other."""
-    bars: list[Progress] = []
-
-    def step(done: int, total: int) -> None:
-        if done == 1:
-            bars.append(Progress(total))
-        bars[-1].step()
-
-    return step
 
 
 def _vocabulary(name: str | None) -> Vocabulary | None:
@@ -130,7 +117,7 @@ def convert(
         format=None if format is None else check_format(format),
         split=split,
         vocabulary=_vocabulary(vocabulary),
-        on_record=_progress(),
+        on_record=stepper("images"),
     )
     if as_json:
         print(json.dumps(found.to_json()))

@@ -33,7 +33,7 @@ def segment(
         typer.Option(
             metavar="FACTOR",
             help="See pictures in overlapping tiles, after resizing them by this factor: 1 for all "
-            "the detail of a large picture, in constant memory.",
+            "the detail of a large picture, in memory that does not grow with it.",
             show_default="as the head says",
         ),
     ] = None,

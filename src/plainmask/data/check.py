@@ -234,13 +234,10 @@ def _look(job: tuple[Record, bool], vocabulary: Vocabulary) -> _Look:
     if segments.size != seen.size:
         problem = f"{record.id}: its annotation is {segments.size}, its picture {seen.size}"
         return replace(seen, problem=problem)
-    areas = np.zeros(len(segments), np.int64)
-    for layer in segments.layers:
-        areas += np.bincount(layer.ravel() + 1, minlength=len(segments) + 1)[1:]
     return replace(
         seen,
         class_ids=tuple(segments.class_ids.tolist()),
-        areas=tuple(areas.tolist()),
+        areas=tuple(segments.pixels().tolist()),
         crowds=int(segments.crowd.sum()),
         layers=len(segments.layers),
         ignored=int((segments.layers == NO_SEGMENT).all(0).sum()),

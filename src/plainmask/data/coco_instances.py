@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plainmask.data.coco_json import (
+    IMAGE_PLACES,
     Category,
     category_problems,
     category_vocabulary,
@@ -42,15 +43,7 @@ _JSON = (
     "annotations_trainval2017.zip/annotations/instances_{split}2017.json",
     "{split}.json",
 )
-_IMAGES = (
-    "{split}",
-    "{split}2017",
-    "{split}2017.zip/{split}2017",
-    "images/{split}",
-    "images/{split}2017",
-    "images",
-    ".",
-)
+_IMAGES = (*IMAGE_PLACES, ".")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,16 @@ from plainmask.data.files import refuse
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
+IMAGE_PLACES = (
+    "{split}",
+    "{split}2017",
+    "{split}2017.zip/{split}2017",
+    "images/{split}",
+    "images/{split}2017",
+    "images",
+)
+"""Where the pictures of COCO's splits lie, unpacked or not."""
+
 Form = TypeVar("Form")
 
 

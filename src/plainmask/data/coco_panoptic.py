@@ -4,8 +4,8 @@
     ROOT/annotations/panoptic_SPLIT/*.png    id = R + 256 G + 65536 B, 0 for none
     ROOT/SPLIT/*.jpg
 
-The places that COCO is unpacked to are looked through; see `_JSON`, `_MAPS` and `_IMAGES`. Its own
-archives need not be unpacked.
+The places that COCO is unpacked to are looked through; see `_JSON`, `_MAPS` and `IMAGE_PLACES`. Its
+own archives need not be unpacked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.data.coco_json import (
+    IMAGE_PLACES,
     Category,
     category_problems,
     category_vocabulary,
@@ -30,7 +31,7 @@ from plainmask.data.coco_json import (
     repeated,
 )
 from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
-from plainmask.data.images import image_size, read_image
+from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
@@ -48,14 +49,6 @@ _MAPS = (
     "annotations/{name}/{name}",
     "annotations/{name}.zip/{name}",
     "panoptic_annotations_trainval2017.zip/annotations/{name}.zip/{name}",
-)
-_IMAGES = (
-    "{split}",
-    "{split}2017",
-    "{split}2017.zip/{split}2017",
-    "images/{split}",
-    "images/{split}2017",
-    "images",
 )
 
 
@@ -107,7 +100,6 @@ def read_coco_panoptic(
     split: str | None,
     vocabulary: Vocabulary | None = None,
     *,
-    things_only: bool = False,
     problems: list[str] | None = None,
 ) -> list[Record]:
     """List the pictures in the order of the file; nothing is decoded yet.
@@ -117,7 +109,6 @@ def read_coco_panoptic(
         split: such as train or val; the folders may also be called train2017 and so on.
         vocabulary: the classes; names that the file states decide, not its numbers. None: those
             that the file states.
-        things_only: leave stuff out, as if it were background.
         problems: takes what is wrong instead of an error; see `read_dataset`.
 
     Raises:
@@ -127,7 +118,7 @@ def read_coco_panoptic(
     root = Path(root)
     path, content = _read(root, split)
     names = {str(image.id): file_path(image.file_name) for image in content.images}
-    places = [place.format(split=split) for place in _IMAGES]
+    places = [place.format(split=split) for place in IMAGE_PLACES]
     images = find_folder(root, places, list(names.values()), "pictures")
     places = [place.format(name=path.stem) for place in _MAPS]
     png_names = [annotation.file_name for annotation in content.annotations]
@@ -146,7 +137,6 @@ def read_coco_panoptic(
         maps,
         category_vocabulary(content.categories, path) if vocabulary is None else vocabulary,
         found,
-        things_only=things_only,
         problems=problems,
     )
 
@@ -159,7 +149,6 @@ def panoptic_records(
     vocabulary: Vocabulary,
     found: Sequence[str] = (),
     *,
-    things_only: bool = False,
     problems: list[str] | None = None,
 ) -> list[Record]:
     """List the annotated pictures of a JSON file whose files have been found.
@@ -171,7 +160,6 @@ def panoptic_records(
         maps: the folder of the PNGs.
         vocabulary: the classes.
         found: what is known to be wrong.
-        things_only: as in `read_coco_panoptic`.
         problems: as in `read_dataset`.
 
     Raises:
@@ -192,7 +180,6 @@ def panoptic_records(
     ]
     rule = "these entries are wrong; correct them, or get the files again"
     refuse(path, rule, found, into=problems)
-    stuff = vocabulary.stuff_ids if things_only else frozenset[int]()
     records: list[Record] = []
     for entry in content.annotations:
         name, picture = pictures.get(str(entry.image_id), ("", None))
@@ -204,14 +191,14 @@ def panoptic_records(
             for info in entry.segments_info
             if info.category_id in class_of
         ]
-        load = partial(read_panoptic_map, png, picture, rows, stuff, strict=problems is not None)
+        load = partial(read_panoptic_map, png, picture, rows, strict=problems is not None)
         records.append(
             Record(
                 id=name,
                 load_image=partial(read_image, picture),
                 load_segments=load,
                 image_id=entry.image_id,
-                classes=frozenset(row.class_id for row in rows if not row.crowd) - stuff,
+                classes=frozenset(row.class_id for row in rows if not row.crowd),
                 picture=picture,
             )
         )
@@ -237,7 +224,6 @@ def read_panoptic_map(
     png_path: Path,
     image_path: Path,
     rows: Sequence[PanopticRow],
-    left_out: frozenset[int] = frozenset(),
     *,
     strict: bool = False,
 ) -> Segments:
@@ -249,7 +235,6 @@ def read_panoptic_map(
         png_path: the PNG.
         image_path: its picture, which must be of the same size.
         rows: the segments that are listed for it.
-        left_out: classes to treat as void.
         strict: whether ids but 0 that are not listed, and listed ones without pixels, are errors.
 
     Raises:
@@ -273,11 +258,9 @@ def read_panoptic_map(
         )
     if strict:
         _refuse_strays(png_path, np.unique(ids[~found]), listed[~present])
-    wanted = np.array([row.class_id not in left_out for row in rows], np.bool_)
-    kept = present & wanted
-    numbers = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SEGMENT), NO_SEGMENT)
+    numbers = np.append(np.where(present, np.cumsum(present) - 1, NO_SEGMENT), NO_SEGMENT)
     index_map = numbers[np.where(found, place, -1)].astype(np.int32)
-    chosen = [row for row, keep in zip(rows, kept.tolist(), strict=True) if keep]
+    chosen = [row for row, keep in zip(rows, present.tolist(), strict=True) if keep]
     return Segments.of_map(
         index_map,
         [row.class_id for row in chosen],
@@ -301,8 +284,7 @@ def read_color_ids(path: Path) -> NDArray[np.int32]:
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: segment ids are kept in PNG files; others change colours")
-    red, green, blue = read_image(path).astype(np.int32).transpose(2, 0, 1)
-    return red + 256 * green + 65536 * blue
+    return read_label(path, colors=True)
 
 
 def repeated_segments(name: str, infos: Sequence[SegmentInfo]) -> list[str]:

@@ -135,6 +135,13 @@ class Segments:
             )
         return self.layers[0]
 
+    def pixels(self) -> NDArray[np.int64]:
+        """(N,): how many pixels each segment has."""
+        counts = np.zeros(len(self) + 1, np.int64)
+        for layer in self.layers:
+            counts += np.bincount(layer.ravel() + 1, minlength=len(counts))
+        return counts[1:]
+
     def masks(self) -> NDArray[np.bool_]:
         """(N, H, W): one mask per segment."""
         masks = np.zeros((len(self), *self.size), np.bool_)

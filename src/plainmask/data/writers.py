@@ -19,6 +19,7 @@ from PIL import Image
 
 from plainmask.data.record import NO_SEGMENT, Segments
 from plainmask.data.trace import trace_polygon
+from plainmask.formats import id_colors, xywh
 from plainmask.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
@@ -121,7 +122,7 @@ class CocoInstancesWriter:
                     "category_id": self.numbers[class_id],
                     "iscrowd": int(segments.crowd[index]),
                     "area": rle.area,
-                    "bbox": _bbox(rle),
+                    "bbox": xywh(rle.box),
                     "segmentation": rle.to_coco(),
                 }
             )
@@ -162,7 +163,7 @@ class CocoPanopticWriter:
         path = self.root / f"annotations/panoptic_{name}/{picture.stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         ids = index_map + 1
-        Image.fromarray(np.stack([ids, ids >> 8, ids >> 16], -1).astype(np.uint8)).save(path)
+        Image.fromarray(id_colors(ids)).save(path)
         infos: list[dict[str, Any]] = []
         for index in (np.unique(ids[ids > 0]) - 1).tolist():
             rle = Rle.encode(index_map == index)
@@ -172,7 +173,7 @@ class CocoPanopticWriter:
                     "category_id": self.numbers[int(segments.class_ids[index])],
                     "iscrowd": int(segments.crowd[index]),
                     "area": rle.area,
-                    "bbox": _bbox(rle),
+                    "bbox": xywh(rle.box),
                 }
             )
         entry = {"image_id": image_id, "file_name": path.name, "segments_info": infos}
@@ -268,12 +269,6 @@ def _categories(vocabulary: Vocabulary) -> tuple[dict[int, int], list[dict[str, 
 def _image(image_id: int, picture: Path, size: tuple[int, int]) -> dict[str, Any]:
     height, width = size
     return {"id": image_id, "file_name": picture.name, "width": width, "height": height}
-
-
-def _bbox(rle: Rle) -> list[float]:
-    """x, y, width, height."""
-    x0, y0, x1, y1 = rle.box
-    return [x0, y0, x1 - x0, y1 - y0]
 
 
 def _dump(path: Path, content: dict[str, Any]) -> None:

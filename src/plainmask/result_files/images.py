@@ -21,7 +21,7 @@ from PIL import Image
 
 from plainmask.atomic import write_atomically
 from plainmask.data.coco_json import read_json, repeated
-from plainmask.data.coco_panoptic import read_color_ids
+from plainmask.data.coco_panoptic import PanopticAnnotation, SegmentInfo, read_color_ids
 from plainmask.data.files import natural_key, refuse
 from plainmask.data.images import read_label
 from plainmask.data.record import Record
@@ -109,21 +109,8 @@ class _Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Info:
-    id: int
-    category_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Panoptic:
-    image_id: int | str
-    file_name: str
-    segments_info: tuple[_Info, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _PanopticFile:
-    annotations: tuple[_Panoptic, ...]
+    annotations: tuple[PanopticAnnotation, ...]
 
 
 def read_instance_results(
@@ -238,7 +225,7 @@ def read_label_picture(path: Path, size: Size, vocabulary: Vocabulary) -> NDArra
     return table[values]
 
 
-def _unknown_category(what: str, entry: _Detection | _Info, vocabulary: Vocabulary) -> str:
+def _unknown_category(what: str, entry: _Detection | SegmentInfo, vocabulary: Vocabulary) -> str:
     return (
         f"{what} is of category {entry.category_id}; there are "
         f"{', '.join(str(number) for number in vocabulary.by_file_id)}"

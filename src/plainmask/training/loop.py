@@ -43,7 +43,7 @@ from plainmask.training.setup import (
     write_recipe,
 )
 from plainmask.training.step import Carried, FeatureSource, Step
-from plainmask.training.together import SharedPass, check_shared
+from plainmask.training.together import SharedFeatures, check_shared
 
 PER_PROCESS = 2**24
 """Between the seeds of two processes in one step; no run has as many steps."""
@@ -135,7 +135,7 @@ def train_together(
     with fabric.rank_zero_first(local=True):  # who comes later finds what was downloaded
         encoder = load_encoder(recipes[0].encoder).to(fabric.device)
     source = feature_source(recipes[0], encoder)
-    shared = SharedPass(source) if len(recipes) > 1 else None
+    shared = SharedFeatures(source) if len(recipes) > 1 else None
     runs = [
         build_run(recipe, folder, fabric, encoder, shared or source, resume=again, wandb=wandb)
         for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)

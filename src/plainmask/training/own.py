@@ -267,7 +267,7 @@ def _look_over(task: Task, records: Sequence[Record], root: Path) -> _Survey:
             )
         sizes.append(segments.size)
         counts.append(len(segments))
-        areas += [area for mask in segments.masks() if (area := int(mask.sum()))]
+        areas += [area for area in segments.pixels().tolist() if area]
     if not areas:
         raise InputError(f"{root}: the {len(sizes)} training images that were looked at are empty")
     return _Survey(

@@ -57,7 +57,7 @@ def _value(recipe: Recipe, key: str) -> Any:
     return value
 
 
-class SharedPass:
+class SharedFeatures:
     """Gives the features that were made before in the same step; encodes what is new.
 
     Pixels are compared, so heads cannot get features of others' pixels.
