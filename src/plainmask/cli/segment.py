@@ -57,7 +57,9 @@ def segment(
     segmenter = load(head, device=device, encoder=encoder)
     if tiles is not None:
         if not 0 < tiles <= 16:
-            raise InputError(f"--tiles is a factor on the size, such as 1 or 0.5, not {tiles}")
+            raise InputError(
+                f"--tiles is a factor on the size, such as 1 or 0.5, at most 16, not {tiles:g}"
+            )
         for key, loaded in list(segmenter.heads.items()):
             segmenter.add(key, loaded.seeing("tiles", tiles))
     for name, reason in problems.items():

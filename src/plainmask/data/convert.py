@@ -147,7 +147,10 @@ def check_target(name: str) -> TargetFormat:
 def _check_target(root: Path, format: DataFormat, target: TargetFormat) -> _Content:
     content = _CONTENT.get(format)
     if content is None:
-        raise InputError(f"{root}: {format} holds videos, and only pictures can be converted")
+        raise InputError(
+            f"{root}: {format} holds videos, and only pictures can be converted; frames with label "
+            "files can be taken as pictures: --format label_folder"
+        )
     if content == "classes" and target in ("coco_instances", "yolo"):
         raise InputError(
             f"{root}: {format} says of which class a pixel is, not of which object, so objects of "
