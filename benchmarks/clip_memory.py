@@ -91,7 +91,9 @@ def in_a_process(frames: int, chunk: int | None, side: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--chunks", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--side", type=int, default=168, help="of the frames, in pixels")
     parser.add_argument("--measure", nargs=3, type=int, help=argparse.SUPPRESS)

@@ -22,7 +22,9 @@ FIGURES = ("AP", "AP50", "AR10", "J", "F", "IDF1", "ID_switches")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--head", default="moving-objects")

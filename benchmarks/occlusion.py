@@ -241,7 +241,7 @@ def follow(segmenter: Segmenter, scenes: Sequence[Scene]) -> tuple[dict[str, Any
     for number, scene in enumerate(scenes):
         results = list(segmenter.track(list(scene.images)))
         found = [track for track in result_tracks(results) if track.score >= CONFIDENT]
-        wanted = sorted(target_tracks(scene.segments), key=lambda track: track.id)
+        wanted = sorted(target_tracks(scene.segments), key=lambda track: track.id or 0)
         frames = [Sightings.of_tracks(found, wanted, time) for time in range(len(results))]
         for sightings in frames:
             identity.update(sightings, video=str(number))
@@ -327,7 +327,9 @@ def pixels_of(images: NDArray[np.uint8]) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--variants", nargs="+", default=["linear", "gru"], choices=VARIANTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=1000)

@@ -70,7 +70,7 @@ def theirs(device: torch.device) -> Loss:
     from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
     config = Mask2FormerConfig(
-        num_labels=CLASSES,
+        num_labels=CLASSES,  # pyright: ignore[reportCallIssue]: of its base class
         train_num_points=POINTS,
         class_weight=2.0,
         mask_weight=5.0,
@@ -105,7 +105,7 @@ def measure(way: str, num_queries: int, turns: int, device: torch.device) -> dic
     layers = [Predictions(*(x.requires_grad_() for x in layer)) for layer in layers]
     compute = WAYS[way](device)
     before = peak_mb()
-    wall, cpu, values = [], [], []
+    wall, cpu, values, gradient = [], [], [], 0.0
     for turn in range(turns):
         torch.manual_seed(turn)
         began, began_cpu = time.perf_counter(), time.process_time()
@@ -114,7 +114,8 @@ def measure(way: str, num_queries: int, turns: int, device: torch.device) -> dic
         values.append(float(loss.detach()))
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - began_cpu)
-        gradient = float(sum(layer.mask_logits.grad.norm() for layer in layers))
+        gradients = [layer.mask_logits.grad for layer in layers]
+        gradient = sum(float(g.norm()) for g in gradients if g is not None)
         for layer in layers:
             layer.mask_logits.grad = layer.class_logits.grad = None
     if device.type == "cuda":
@@ -130,7 +131,9 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--queries", nargs="+", type=int, default=[100, 200])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", default="cpu")

@@ -46,7 +46,9 @@ WAYS: dict[str, Follow] = {"in turn": in_turn, "side by side": overlapping}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--head", help="name or folder; without it one with random weights")
     parser.add_argument("--task", default="semantic", choices=["semantic", "instance", "panoptic"])
     parser.add_argument("--video", type=Path, help="without it one of moving blocks, 640 x 360")
@@ -59,7 +61,7 @@ def main() -> None:
 
     keep_freed_memory()
     segmenter = model(options.head, options.task, options.size, options.queries)
-    rows = list(product(options.ahead, WAYS))
+    rows: list[tuple[int, str]] = list(product(options.ahead, WAYS))
     times: dict[tuple[int, str], list[float]] = {row: [] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         path = options.video or Path(folder) / "blocks.mp4"

@@ -27,7 +27,9 @@ def resident() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--head", help="name or folder; without it one with random weights")
     parser.add_argument("--task", default="semantic", choices=["semantic", "instance", "panoptic"])
     parser.add_argument("--at", type=int, nargs="+", default=[100, 500, 1000, 2000])

@@ -17,18 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.augment import Targets
 from plainmask.data.label_folder import read_label_folder
 from plainmask.data.record import Record
+from plainmask.data.targets import Targets
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.encoder.weights import load_encoder
-from plainmask.evaluate import IGNORE, target_map
 from plainmask.geometry import Geometry
 from plainmask.head import Head, find_head
+from plainmask.measures import target_map
 from plainmask.metrics.miou import MeanIoU
-from plainmask.training.batches import training_batches
-from plainmask.training.loop import feature_source
+from plainmask.results import IGNORE, SemanticResult
+from plainmask.training.batches import ImageSampler, training_batches
 from plainmask.training.recipe import Recipe, load_recipe
+from plainmask.training.setup import feature_source
 from plainmask.vocabulary import Vocabulary
 
 
@@ -63,17 +64,16 @@ def train_probes(
     optimizer = torch.optim.AdamW([p for probe in probes for p in probe.parameters()], lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batches = training_batches(
-        records,
-        recipe.augment,
+        ImageSampler(records, recipe.augment),
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         first=0,
         last=steps,
         views=recipe.cache.views if recipe.cache else None,
     )
-    for pixels, targets in batches:
-        features = source(pixels)
-        wanted = torch.stack([label_map(target) for target in targets])
+    for batch in batches:
+        features = source(batch.pixels[:, 0])
+        wanted = torch.stack([label_map(clip.frame(0)) for clip in batch.targets])
         loss = torch.zeros(())
         for probe in probes:
             logits = F.interpolate(probe(features), wanted.shape[-2:], mode="bilinear")
@@ -100,7 +100,9 @@ def evaluate(
         for probe, metric in zip(probes, metrics, strict=False):
             scores = geometry.merge(geometry.upsample(probe(features)))
             metric.update(scores.argmax(0).numpy(), target)
-        metrics[-1].update(head.result(head.decoder(features), geometry).label_map, target)
+        result = head.result(head.decoder(features), geometry)
+        assert isinstance(result, SemanticResult)
+        metrics[-1].update(result.label_map, target)
         if count % 20 == 0:
             left = (time.monotonic() - began) / count * (len(records) - count)
             print(f"{count}/{len(records)} images, {left / 60:.0f} min left", flush=True)
@@ -108,7 +110,9 @@ def evaluate(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/camvid"))
     parser.add_argument("--split", default="test")
     parser.add_argument("--head", default="street-semantic", help="name or folder")

@@ -19,7 +19,9 @@ SPLITS = {"test": ("mIoU",), "val": ("mIoU", "mVC8", "mVC16")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--heads", nargs="+", default=["street-semantic", "street-video"])
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))

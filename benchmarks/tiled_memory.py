@@ -18,7 +18,9 @@ SIZES = ("1000x750", "2000x1500", "4000x3000", "8000x6000")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--head", default="street-semantic")
     parser.add_argument("--sizes", nargs="+", default=SIZES, help="WIDTHxHEIGHT")
     parser.add_argument("--only", help=argparse.SUPPRESS)

@@ -123,3 +123,14 @@ def test_every_format_is_described():
     text = (DOCS / "data.md").read_text("utf-8")
     assert [name for name in get_args(DataFormat) if f"`{name}`" not in text] == []
     assert [name for name in get_args(TargetFormat) if f"`{name}` |" not in text] == []
+
+
+def test_every_published_image_model_is_described():
+    text, described = (DOCS / "reproduce.md").read_text("utf-8"), 0
+    for recipe in sorted((DOCS.parent / "recipes").glob("*.yaml")):
+        found = re.search(r"figure: +published: (\S+ \S+) on .*tue-mps/(\S+)", recipe.read_text())
+        if found:
+            assert f"`{recipe.stem}`" in text
+            assert re.search(rf"^\| `{found[2]}` \|.*\| {re.escape(found[1])} \|$", text, re.M)
+            described += 1
+    assert described == 7

@@ -132,7 +132,9 @@ def run(command: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Segment a photograph and follow a video; only one of them where only one is given."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--image", type=Path, help="a picture of your own")
     parser.add_argument("--video", type=Path, help="a video of your own")
     options, others = parser.parse_known_args(arguments)

@@ -184,7 +184,7 @@ def build_run(
     config = recipe.decoder.build_config(encoder.config, len(vocabulary))
     torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
     decoder = PlainMaskDecoder(config)
-    if recipe.start_from:
+    if recipe.start_from and not resume:
         start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
     processes.join_norms(decoder, recipe)
     optimizer = torch.optim.AdamW(

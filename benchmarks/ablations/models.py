@@ -1,0 +1,145 @@
+"""The variants: Plain Mask Decoders with something less, and queries in the encoder itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from plainmask.decoder import DecoderConfig, MaskModule, PlainMaskDecoder, Predictions
+from plainmask.encoder.vit import Encoder, Features
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table."""
+
+    says: str
+    blocks: int = 6
+    laterals: bool = True
+    """False: the decoder reads the encoder's last layer only."""
+    rope: bool = True
+    norm: bool = True
+    """Batch norm of the laterals."""
+    injected: bool = False
+    """No decoder: the queries run through the encoder's last blocks, which stay frozen."""
+
+
+VARIANTS = {
+    "pmt": Variant("PMT: 6 blocks, laterals, RoPE, batch norm"),
+    "depth-4": Variant("4 blocks", blocks=4),
+    "depth-2": Variant("2 blocks", blocks=2),
+    "depth-1": Variant("1 block", blocks=1),
+    "no-laterals": Variant("without laterals (last layer only)", laterals=False),
+    "no-rope": Variant("without RoPE", rope=False),
+    "no-norm": Variant("without batch norm", norm=False),
+    "encoder-only": Variant("no decoder: queries in the frozen encoder", injected=True),
+}
+
+INJECTED_BLOCKS = 3
+"""How many of the encoder's blocks see the queries, as in EoMT with ViT-S and ViT-B."""
+
+
+class OpenEncoder(Encoder):
+    """A frozen encoder that also gives its stream before the blocks that queries may enter.
+
+    The stream is the last of the taps, and has not been through the encoder's final norm.
+    """
+
+    def __init__(self, encoder: Encoder):
+        nn.Module.__init__(self)
+        self.encoder = encoder
+        self.config = encoder.config
+        self.enter = encoder.config.depth - INJECTED_BLOCKS
+        self.name, self.fingerprint = "custom", f"{encoder.fingerprint}-{self.enter}"
+
+    @torch.no_grad()
+    def forward(
+        self,
+        pixels: Tensor,
+        *,
+        taps: Sequence[int] | None = None,
+        content: Sequence[tuple[int, int]] | None = None,
+        rope_scale: float = 1.0,
+    ) -> Features:
+        """The encoder's taps, and the stream; pixels must not be padded."""
+        assert taps is None
+        assert content is None
+        assert rope_scale == 1
+        encoder = self.encoder
+        stream, grid = encoder.embed(pixels)
+        read: list[Tensor] = []
+        entered = stream
+        for index, block in enumerate(encoder.blocks):
+            if index == self.enter:
+                entered = stream
+            stream = block(stream, None)
+            if index in self.config.taps:
+                read.append(encoder.norm(stream))
+        return Features((*read, entered), grid, self.config.prefix)
+
+
+class OnDecoder(nn.Module):
+    """PMT, or PMT without something."""
+
+    def __init__(self, variant: Variant, encoder: Encoder, num_queries: int, num_classes: int):
+        super().__init__()
+        config = encoder.config
+        num_taps = len(config.taps)
+        self.taps = slice(0 if variant.laterals else num_taps - 1, num_taps)
+        # Without stretch all patches have the same coordinates: the identity as rotation.
+        self.rope_scale = 1.0 if variant.rope else 0.0
+        self.decoder = PlainMaskDecoder(
+            DecoderConfig(
+                width=config.width,
+                heads=config.heads,
+                num_taps=len(range(num_taps)[self.taps]),
+                num_queries=num_queries,
+                num_classes=num_classes,
+                num_blocks=variant.blocks,
+                ffn_hidden=config.width,
+                upscale_stages=1,
+                lateral_norm=variant.norm,
+            )
+        )
+
+    def forward(self, features: Features) -> Predictions:
+        """Predictions of the last layer."""
+        chosen = features._replace(taps=features.taps[self.taps])
+        return self.decoder(chosen, rope_scale=self.rope_scale)
+
+
+class InEncoder(nn.Module):
+    """Encoder-only, frozen: learnt queries and a mask module around the encoder's last blocks."""
+
+    def __init__(self, encoder: Encoder, num_queries: int, num_classes: int):
+        super().__init__()
+        config = encoder.config
+        self.frozen = (list(encoder.blocks[-INJECTED_BLOCKS:]), encoder.norm)  # not trained
+        self.queries = nn.Parameter(torch.randn(num_queries, config.width))
+        self.predict = MaskModule(
+            DecoderConfig(
+                width=config.width,
+                heads=config.heads,
+                num_queries=num_queries,
+                num_classes=num_classes,
+                ffn_hidden=config.width,
+                upscale_stages=1,
+            )
+        )
+
+    def forward(self, features: Features) -> Predictions:
+        """Predictions after the last block."""
+        blocks, norm = self.frozen
+        stream = features.taps[-1]
+        x = torch.cat([self.queries.expand(len(stream), -1, -1), stream], dim=1)
+        for block in blocks:
+            x = block(x, None)
+        return self.predict(norm(x), len(self.queries), features.grid)
+
+
+def build(variant: Variant, encoder: Encoder, num_queries: int, num_classes: int) -> nn.Module:
+    """A fresh model of a variant: `OpenEncoder`'s features -> predictions."""
+    if variant.injected:
+        return InEncoder(encoder, num_queries, num_classes)
+    return OnDecoder(variant, encoder, num_queries, num_classes)
