@@ -12,9 +12,10 @@ from pycocotools.cocoeval import COCOeval
 
 from images import COUNT, VOCABULARY, labelled_images
 from plainmask.data.reader import read_dataset
+from plainmask.data.record import Segments
 from plainmask.errors import InputError
 from plainmask.evaluate_results import evaluate_results
-from plainmask.measures import Rules, check_rules
+from plainmask.measures import Rules, check_rules, leaves_out
 from plainmask.result_files.images import label_picture
 from plainmask.results import SemanticResult
 from plainmask.rle import Rle
@@ -78,6 +79,43 @@ def test_published_rules_take_the_areas_of_masks(tmp_path: Path):
     found = evaluate_results([tmp_path / "results.json"], data, "val", rules=Rules("pmt"))
     assert found.figures["APm"] is None
     assert "areas of the masks" in found.protocol
+
+
+def test_published_rules_do_not_see_images_without_annotation(tmp_path: Path):
+    data = labelled_images(tmp_path, "instance")
+    path = data / "annotations/instances_val.json"
+    content = json.loads(path.read_text())
+    empty = content["images"][0]["id"]
+    kept = [entry for entry in content["annotations"] if entry["image_id"] != empty]
+    path.write_text(json.dumps(content | {"annotations": kept}))
+    rows = some_detections(data)
+    (tmp_path / "fair.json").write_text(json.dumps(rows))
+    wrong = [rows[0] | {"image_id": empty, "score": 1.0}]  # where nothing is
+    (tmp_path / "wrong.json").write_text(json.dumps(rows + wrong))
+
+    def figures(name: str, rules: Rules) -> dict[str, float | None]:
+        return evaluate_results([tmp_path / name], data, "val", rules=rules).figures
+
+    assert figures("wrong.json", Rules())["AP"] < figures("fair.json", Rules())["AP"]
+    assert figures("wrong.json", Rules("pmt")) == figures("fair.json", Rules("pmt"))
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "out"),
+    [
+        ("semantic", [[0, 0], [0, 0]], True),  # one value
+        ("semantic", [[0, 0], [0, -1]], False),
+        ("semantic", [[-1, -1], [-1, -1]], True),
+        ("panoptic", [[0, 0], [0, 0]], False),
+        ("panoptic", [[-1, -1], [-1, -1]], True),
+        ("instance", [[-1, -1], [-1, -1]], True),
+    ],
+)
+def test_images_that_published_rules_leave_out(task: str, values: list[list[int]], out: bool):
+    places = np.array(values, np.int32)
+    segments = Segments.of_map(places, np.array([1] * (places.max() + 1), np.int64))
+    assert leaves_out(Rules("pmt"), task, segments) is out
+    assert not leaves_out(Rules(), task, segments)
 
 
 def test_rules_by_name():

@@ -20,6 +20,7 @@ from plainmask.measures import (
     PanopticMeasure,
     Rules,
     SemanticMeasure,
+    leaves_out,
     panoptic_target,
     target_map,
 )
@@ -100,7 +101,8 @@ def _instances(
         except InputError as cause:
             names = ", ".join(map(str, paths))
             raise InputError(f"{names}, image {image_name(record)}: {cause}") from cause
-        measure.count(found, segments)
+        if not leaves_out(rules, "instance", segments):
+            measure.count(found, segments)
         report(done, len(records))
     return measure
 
@@ -124,9 +126,10 @@ def _panoptic(
     measure = PanopticMeasure(vocabulary, rules)
     for done, record in enumerate(records, 1):
         png, regions = pictures[str(image_name(record))]
-        target = panoptic_target(record.segments())
-        found = read_panoptic_picture(png, regions, target.index_map.shape)
-        measure.metric.update(found, target)
+        segments = record.segments()
+        found = read_panoptic_picture(png, regions, segments.size)
+        if not leaves_out(rules, "panoptic", segments):
+            measure.metric.update(found, panoptic_target(segments))
         report(done, len(records))
     return measure
 
@@ -149,8 +152,9 @@ def _labels(
         )
     measure = SemanticMeasure(vocabulary, rules)
     for done, record in enumerate(records, 1):
-        target = target_map(record.segments())
-        path = folder / f"{record.id}.png"
-        measure.metric.update(read_label_picture(path, target.shape, vocabulary), target)
+        segments = record.segments()
+        found = read_label_picture(folder / f"{record.id}.png", segments.size, vocabulary)
+        if not leaves_out(rules, "semantic", segments):
+            measure.metric.update(found, target_map(segments))
         report(done, len(records))
     return measure

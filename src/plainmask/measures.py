@@ -34,6 +34,19 @@ class Rules:
     """Instances: how many of a class count in an image, ascending; AP counts the last number."""
 
 
+def leaves_out(rules: Rules, task: str, segments: Segments) -> bool:
+    """Whether an image does not count by these rules, whatever was found in it.
+
+    The published evaluation never sees images without annotation, nor, of label maps, those with
+    one value (SPEC 2.1); by the official rules all images count.
+    """
+    if rules.metrics == "official":
+        return False
+    if task == "semantic":
+        return bool((segments.index_map == segments.index_map[:1, :1]).all())
+    return not len(segments)
+
+
 def check_rules(metrics: str, max_detections: int = MAX_DETECTIONS[-1]) -> Rules:
     """Rules from what a person says.
 
@@ -111,9 +124,6 @@ class SemanticMeasure:
         )
 
 
-_KEPT = "; images without annotation count, which the published evaluation leaves out"
-
-
 class InstanceMeasure:
     """AP of masks."""
 
@@ -153,7 +163,7 @@ class InstanceMeasure:
         return (
             f"mask AP by COCO's rules, at most {limit} detections of a class in an image, sizes by "
             f"the areas {'of the masks' if self.rules.metrics == 'pmt' else 'that files state'}; "
-            "per class: AP" + _KEPT * (self.rules.metrics == "pmt")
+            "per class: AP"
         )
 
 
@@ -186,7 +196,7 @@ class PanopticMeasure:
             "pmt": "all classes, absent ones as 0, stuff a crowd where the first segment is one "
             "(pmt rule)",
         }
-        return f"PQ over {counted[rule]}; per class: PQ" + _KEPT * (rule == "pmt")
+        return f"PQ over {counted[rule]}; per class: PQ"
 
 
 def target_map(segments: Segments) -> NDArray[np.int64]:
