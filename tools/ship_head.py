@@ -7,15 +7,17 @@ float16 as src/plainmask/heads/NAME. For the last step of a release; never to ch
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.reader import DataFormat, guess_format, read_dataset
+from plainmask.data.reader import guess_format, image_format, read_dataset
 from plainmask.evaluate import evaluate, label_vocabulary
 from plainmask.evaluate_videos import evaluate_videos
 from plainmask.evaluation import Evaluation
 from plainmask.head import Head
 from plainmask.loading import load
+from plainmask.measures import check_rules
 from plainmask.segmenter import Segmenter
 
 HEADS = Path(__file__).parents[1] / "src" / "plainmask" / "heads"
@@ -34,7 +36,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", nargs="+", default=["test"])
-    parser.add_argument("--protocol", choices=("online", "offline"), default="offline")
+    parser.add_argument("--protocol", choices=("online", "offline"), help="of video heads")
+    parser.add_argument("--max-detections", type=int, nargs="+", help="of image instance heads")
     options = parser.parse_args()
 
     keep_freed_memory()
@@ -42,19 +45,21 @@ def main() -> None:
     name = trained.config.name
     folder = trained.save(HEADS / name)  # measured as shipped, in float16
     segmenter: Segmenter = load(folder)
-    is_video = trained.config.decoder.propagation != "none"
-    format: DataFormat = guess_format(options.data) if is_video else "label_folder"
+    ways = [f" --max-detections {count}" for count in options.max_detections or ()]
+    if options.protocol:
+        ways.append(f" --protocol {options.protocol}")
     figures: dict[str, float] = {}
     commands: list[str] = []
     found: Evaluation | None = None
-    for split in reversed(options.split):
-        found = measure(segmenter, options.data, split, format, options.protocol)
+    for split, way in product(reversed(options.split), reversed(ways or [""])):
+        found = measure(segmenter, options.data, split, way)
+        under = way.replace(" --", ", ").replace("-", " ")
         for metric in reversed(STATED[trained.config.task]):
             if (value := found.figures.get(metric)) is not None:
-                place = f"{metric} on {options.data.name} {split} ({found.count} {found.unit})"
+                counted = f"{found.count} {found.unit}{under}"
+                place = f"{metric} on {options.data.name} {split} ({counted})"
                 figures = {place: float(value)} | figures
-        tail = f" --protocol {options.protocol}" if is_video else ""
-        commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{tail}")
+        commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{way}")
     assert found is not None
     provenance = segmenter.heads[name].config.provenance.model_copy(
         update={
@@ -69,17 +74,17 @@ def main() -> None:
     print(found.per_class, folder, sep="\n")
 
 
-def measure(
-    segmenter: Segmenter, data: Path, split: str, format: DataFormat, protocol: str
-) -> Evaluation:
-    """Figures of the only head on one split."""
+def measure(segmenter: Segmenter, data: Path, split: str, way: str) -> Evaluation:
+    """Figures of the only head on one split; `way` are options of `plainmask eval`."""
     (head,) = segmenter.heads.values()
+    is_video = head.config.decoder.propagation != "none"
+    format = guess_format(data) if is_video else image_format(head.config.task, data)
     records = read_dataset(format, data, split, label_vocabulary(head.config.vocabulary, data))
-    if records[0].sequence is None:
-        return evaluate(segmenter, records)
-    return evaluate_videos(
-        segmenter, records, protocol="online" if protocol == "online" else "offline"
-    )
+    if is_video:
+        protocol = "online" if way.endswith("online") else "offline"
+        return evaluate_videos(segmenter, records, protocol=protocol)
+    count = int(way.split()[-1]) if way else 100
+    return evaluate(segmenter, records, rules=check_rules("official", count))
 
 
 if __name__ == "__main__":

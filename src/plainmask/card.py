@@ -46,7 +46,8 @@ def model_card(config: Mapping[str, Any]) -> str:
         lines += ["", "## Figures", "", "| figure | % |", "|---|---|"]
         lines += [f"| {name} | {value:.1f} |" for name, value in provenance["figures"].items()]
         measured = {k: v for k, v in provenance["per_class"].items() if v is not None}
-        lines += [f"| IoU {name} | {value:.1f} |" for name, value in measured.items()]
+        of_each = {"semantic": "IoU", "instance": "AP", "panoptic": "PQ"}[config["task"]]
+        lines += [f"| {of_each} {name} | {value:.1f} |" for name, value in measured.items()]
     if provenance["command"]:
         lines += ["", "Reproduce: `" + provenance["command"] + "`"]
     return "\n".join(lines) + "\n"

@@ -46,6 +46,16 @@ def test_official(case: str):
         assert figures["per_class"][category] == percent(values and values["AP"])
 
 
+def test_hundreds_of_objects_in_one_image():
+    """pycocotools' own area fails on more than 255 masks."""
+    masks = np.zeros((300, 20, 30), bool)
+    masks.reshape(300, -1)[range(300), range(300)] = True
+    objects = [Instance(0, Rle.encode(mask)) for mask in masks]
+    metric = InstanceAP(["dot"], max_detections=(1, 500))
+    metric.update(objects, objects)
+    assert metric.figures()["AP"] == 100
+
+
 def instance(entry: dict[str, Any], classes: Classes, size: tuple[int, int]) -> Instance:
     rle = rle_of(entry["segmentation"], size)
     assert rle is not None

@@ -21,7 +21,7 @@ def areas_of(masks: Sequence[Rle | None]) -> NDArray[np.int64]:
     areas = np.zeros(len(masks), np.int64)
     present = _present(masks)
     if present:
-        areas[present] = coco.area(_encoded(masks, present))
+        areas[present] = _areas(_encoded(masks, present))
     return areas
 
 
@@ -47,9 +47,14 @@ def intersections_of(
     encoded = _encoded(masks, rows)
     # With "crowd" the tool divides the intersection by the area of the first mask only.
     shares = coco.iou(encoded, _encoded(others, columns), [1] * len(columns))
-    areas = np.array(coco.area(encoded), np.float64)
-    shared[np.ix_(rows, columns)] = np.rint(np.asarray(shares) * areas[:, None])
+    shared[np.ix_(rows, columns)] = np.rint(np.asarray(shares) * _areas(encoded)[:, None])
     return shared
+
+
+def _areas(encoded: Any) -> NDArray[np.int64]:
+    """(N,) pixels of masks as the tool takes them; it fails on more than 255 (with NumPy 2)."""
+    parts = [coco.area(encoded[first : first + 255]) for first in range(0, len(encoded), 255)]
+    return np.concatenate(parts).astype(np.int64)
 
 
 def _present(masks: Sequence[Rle | None]) -> list[int]:
