@@ -42,7 +42,7 @@ def test_street_semantic_passes_its_floor():
 
 @pytest.mark.parametrize(
     ("name", "metrics"),
-    [("moving-objects", ("AP", "J"))],
+    [("moving-objects", ("AP", "J")), ("street-video", ("mIoU", "mVC8", "mVC16"))],
 )
 def test_video_heads_are_shipped_with_their_figures(name: str, metrics: tuple[str, ...]):
     config = read_config(HEADS[name])
