@@ -73,11 +73,3 @@ class Rle:
 
     def _pycoco(self) -> Any:
         return {"size": list(self.size), "counts": self.counts.encode("ascii")}
-
-
-def mask_box(mask: NDArray[np.bool_]) -> Box:
-    """Smallest box around a mask (H, W) of booleans; all zeros for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return 0.0, 0.0, 0.0, 0.0
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
