@@ -1,6 +1,6 @@
 """Who keeps identities through occlusions: PMT's linear link, or LVMT's gated one.
 
-    python benchmarks/occlusion.py --variants linear gru --seeds 0 1
+    python benchmarks/occlusion.py
 
 Trains one small decoder in each variant on made-up videos (tests/moving.py) in which a bar hides
 objects for up to 20 frames, and follows objects through held-out videos with the library's
@@ -9,7 +9,8 @@ clips of PMT come in larger batches.
 
 The encoder is a fixed projection of patches of 8 x 8 pixels: enough for coloured shapes, and the
 decoder, whose memory is the question, takes all the time. (DINOv2 sees 8 x 8 patches at this size;
-objects are then found so badly that it hides what memory does.) A run takes 40 minutes on one core.
+objects are then found so badly that it hides what memory does.) A run takes 40 minutes on one core;
+README.md says what was found.
 """
 
 import argparse
