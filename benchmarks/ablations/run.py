@@ -5,7 +5,7 @@
 Trains every variant with every seed on the same frozen features of DINOv2 ViT-S/14 (kept on disk),
 with the same data in the same order, and measures mean IoU on the test split. What was measured is
 kept in a file, so that an interrupted run goes on where it stopped; the table is printed at the
-end, and alone with `--table`.
+end, and alone with `--table`. README.md says what was found.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/camvid"))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--split", default="test")
     parser.add_argument("--features", type=Path, default=Path("runs/features-ablations"))
     parser.add_argument("--results", type=Path, default=Path("runs/ablations.json"))
