@@ -34,6 +34,9 @@ class Rules:
     """Instances: how many of a class count in an image, ascending; AP counts the last number."""
 
 
+_LEFT_OUT = "; images without annotation left out"
+
+
 def leaves_out(rules: Rules, task: str, segments: Segments) -> bool:
     """Whether an image does not count by these rules, whatever was found in it.
 
@@ -121,6 +124,8 @@ class SemanticMeasure:
         return (
             "labels at image resolution; mIoU over "
             f"{counted.get(self.metric.rule)}, void left out ({self.metric.rule} rule)"
+            + _LEFT_OUT
+            * (self.metric.rule == "pmt")
         )
 
 
@@ -163,7 +168,7 @@ class InstanceMeasure:
         return (
             f"mask AP by COCO's rules, at most {limit} detections of a class in an image, sizes by "
             f"the areas {'of the masks' if self.rules.metrics == 'pmt' else 'that files state'}; "
-            "per class: AP"
+            "per class: AP" + _LEFT_OUT * (self.rules.metrics == "pmt")
         )
 
 
@@ -196,7 +201,7 @@ class PanopticMeasure:
             "pmt": "all classes, absent ones as 0, stuff a crowd where the first segment is one "
             "(pmt rule)",
         }
-        return f"PQ over {counted[rule]}; per class: PQ"
+        return f"PQ over {counted[rule]}; per class: PQ" + _LEFT_OUT * (rule == "pmt")
 
 
 def target_map(segments: Segments) -> NDArray[np.int64]:
