@@ -45,21 +45,22 @@ def main() -> None:
     name = trained.config.name
     folder = trained.save(HEADS / name)  # measured as shipped, in float16
     segmenter: Segmenter = load(folder)
-    ways = [f" --max-detections {count}" for count in options.max_detections or ()]
+    ways = [{"max-detections": str(count)} for count in options.max_detections or ()]
     if options.protocol:
-        ways.append(f" --protocol {options.protocol}")
+        ways.append({"protocol": options.protocol})
     figures: dict[str, float] = {}
     commands: list[str] = []
     found: Evaluation | None = None
-    for split, way in product(reversed(options.split), reversed(ways or [""])):
+    for split, way in product(reversed(options.split), reversed(ways or [{}])):
         found = measure(segmenter, options.data, split, way)
-        under = way.replace(" --", ", ").replace("-", " ")
+        under = "".join(f", {key.replace('-', ' ')} {value}" for key, value in way.items())
         for metric in reversed(STATED[trained.config.task]):
             if (value := found.figures.get(metric)) is not None:
                 counted = f"{found.count} {found.unit}{under}"
                 place = f"{metric} on {options.data.name} {split} ({counted})"
                 figures = {place: float(value)} | figures
-        commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{way}")
+        asked = "".join(f" --{key} {value}" for key, value in way.items())
+        commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{asked}")
     assert found is not None
     provenance = segmenter.heads[name].config.provenance.model_copy(
         update={
@@ -74,17 +75,17 @@ def main() -> None:
     print(found.per_class, folder, sep="\n")
 
 
-def measure(segmenter: Segmenter, data: Path, split: str, way: str) -> Evaluation:
+def measure(segmenter: Segmenter, data: Path, split: str, way: dict[str, str]) -> Evaluation:
     """Figures of the only head on one split; `way` are options of `plainmask eval`."""
     (head,) = segmenter.heads.values()
     is_video = head.config.decoder.propagation != "none"
     format = guess_format(data) if is_video else image_format(head.config.task, data)
     records = read_dataset(format, data, split, label_vocabulary(head.config.vocabulary, data))
     if is_video:
-        protocol = "online" if way.endswith("online") else "offline"
+        protocol = "online" if way.get("protocol") == "online" else "offline"
         return evaluate_videos(segmenter, records, protocol=protocol)
-    count = int(way.split()[-1]) if way else 100
-    return evaluate(segmenter, records, rules=check_rules("official", count))
+    rules = check_rules("official", int(way.get("max-detections", 100)))
+    return evaluate(segmenter, records, rules=rules)
 
 
 if __name__ == "__main__":

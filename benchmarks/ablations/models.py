@@ -1,7 +1,7 @@
 """The variants: Plain Mask Decoders with something less, and queries in the encoder itself."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,18 +54,9 @@ class OpenEncoder(Encoder):
         self.name, self.fingerprint = "custom", f"{encoder.fingerprint}-{self.enter}"
 
     @torch.no_grad()
-    def forward(
-        self,
-        pixels: Tensor,
-        *,
-        taps: Sequence[int] | None = None,
-        content: Sequence[tuple[int, int]] | None = None,
-        rope_scale: float = 1.0,
-    ) -> Features:
-        """The encoder's taps, and the stream; pixels must not be padded."""
-        assert taps is None
-        assert content is None
-        assert rope_scale == 1
+    def forward(self, pixels: Tensor, **options: Any) -> Features:
+        """The encoder's taps, and the stream; there must be no options."""
+        assert not options
         encoder = self.encoder
         stream, grid = encoder.embed(pixels)
         read: list[Tensor] = []

@@ -16,7 +16,7 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.evaluation import Evaluation
 from plainmask.head import HeadConfig
-from plainmask.measures import Measure, Rules, build_measure, leaves_out
+from plainmask.measures import Measure, Rules, build_measure
 from plainmask.result_files.images import ResultWriter, in_official_order
 from plainmask.segmenter import Segmenter
 from plainmask.vocabulary import Vocabulary
@@ -109,8 +109,7 @@ def _look_at(
     part = _Part(build_measure(config.task, config.vocabulary, rules))
     for record in records:
         result, segments = segmenter(record.image()), record.segments()
-        if not leaves_out(rules, config.task, segments):
-            part.measure.update(result, segments)
+        part.measure.update(result, segments)
         # By the official rules always: the others are about absent classes of a whole data set.
         alone = build_measure(config.task, config.vocabulary, replace(rules, metrics="official"))
         alone.update(result, segments)

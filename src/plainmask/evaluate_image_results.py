@@ -20,9 +20,6 @@ from plainmask.measures import (
     PanopticMeasure,
     Rules,
     SemanticMeasure,
-    leaves_out,
-    panoptic_target,
-    target_map,
 )
 from plainmask.result_files.images import (
     image_name,
@@ -101,8 +98,7 @@ def _instances(
         except InputError as cause:
             names = ", ".join(map(str, paths))
             raise InputError(f"{names}, image {image_name(record)}: {cause}") from cause
-        if not leaves_out(rules, "instance", segments):
-            measure.count(found, segments)
+        measure.count(found, segments)
         report(done, len(records))
     return measure
 
@@ -127,9 +123,7 @@ def _panoptic(
     for done, record in enumerate(records, 1):
         png, regions = pictures[str(image_name(record))]
         segments = record.segments()
-        found = read_panoptic_picture(png, regions, segments.size)
-        if not leaves_out(rules, "panoptic", segments):
-            measure.metric.update(found, panoptic_target(segments))
+        measure.count(read_panoptic_picture(png, regions, segments.size), segments)
         report(done, len(records))
     return measure
 
@@ -153,8 +147,7 @@ def _labels(
     measure = SemanticMeasure(vocabulary, rules)
     for done, record in enumerate(records, 1):
         segments = record.segments()
-        found = read_label_picture(folder / f"{record.id}.png", segments.size, vocabulary)
-        if not leaves_out(rules, "semantic", segments):
-            measure.metric.update(found, target_map(segments))
+        path = folder / f"{record.id}.png"
+        measure.count(read_label_picture(path, segments.size, vocabulary), segments)
         report(done, len(records))
     return measure

@@ -103,11 +103,17 @@ class SemanticMeasure:
     main = "mIoU"
 
     def __init__(self, vocabulary: Vocabulary, rules: Rules):
+        self.rules = rules
         self.metric = MeanIoU(vocabulary.names, ignore=IGNORE, rule=rules.metrics)
 
     def update(self, result: SemanticResult, segments: Segments) -> None:
         """Count the pixels of one image."""
-        self.metric.update(result.label_map, target_map(segments))
+        self.count(result.label_map, segments)
+
+    def count(self, labels: NDArray[np.integer[Any]], segments: Segments) -> None:
+        """Count one image, whose result is a map (H, W) of class ids, `IGNORE` for none."""
+        if not leaves_out(self.rules, "semantic", segments):
+            self.metric.update(labels, target_map(segments))
 
     def merge(self, other: SemanticMeasure) -> None:
         """See `Measure`."""
@@ -150,6 +156,8 @@ class InstanceMeasure:
 
     def count(self, found: Sequence[Instance], segments: Segments) -> None:
         """Count one image, whose objects are given as the metric takes them."""
+        if leaves_out(self.rules, "instance", segments):
+            return
         stated = segments.areas if self.rules.metrics == "official" else None
         self.metric.update(found, target_instances(replace(segments, areas=stated)))
 
@@ -178,11 +186,17 @@ class PanopticMeasure:
     main = "PQ"
 
     def __init__(self, vocabulary: Vocabulary, rules: Rules):
+        self.rules = rules
         self.metric = PanopticQuality(vocabulary, rule=rules.metrics)
 
     def update(self, result: PanopticResult, segments: Segments) -> None:
         """Count the segments of one image."""
-        self.metric.update(panoptic_map(result), panoptic_target(segments))
+        self.count(panoptic_map(result), segments)
+
+    def count(self, found: PanopticMap, segments: Segments) -> None:
+        """Count one image, whose segments are given as the metric takes them."""
+        if not leaves_out(self.rules, "panoptic", segments):
+            self.metric.update(found, panoptic_target(segments))
 
     def merge(self, other: PanopticMeasure) -> None:
         """See `Measure`."""
