@@ -163,6 +163,18 @@ def test_doubtful_doubles_neither_swallow_nor_fuse_what_is_sure():
     assert np.array_equal(result.masks[1], second)
 
 
+def test_of_doubles_of_one_tile_the_surest_stays():
+    whole, most, beside = box(10, 6, 18, 16), box(10, 6, 18, 14), box(10, 14, 18, 22)
+    mosaic = build_mosaic("instance", SIZE, CLASSES)
+    for tile in tiles():
+        mosaic.add(tile, scored(tile, [(most, 0.4), (whole, 0.9), (beside, 0.3)]))
+    result = mosaic.result()
+    assert isinstance(result, InstanceResult)
+    assert result.scores.tolist() == pytest.approx([0.9, 0.3])
+    assert np.array_equal(result.masks[0], whole)
+    assert np.array_equal(result.masks[1], beside)
+
+
 @given(st.integers(0, 10_000), st.integers(0, 20), st.integers(0, 30))
 def test_the_mask_of_a_part_is_that_of_the_whole(seed: int, top: int, left: int):
     rng = np.random.default_rng(seed)
