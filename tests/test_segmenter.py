@@ -195,9 +195,10 @@ def test_tiles_are_images_of_their_own(task: Task):
     result = segmenter(image, on_tile=lambda *call: calls.append(call))
     assert result.image_size == (40, 70)
     assert calls[-1] == (8, 8)
+    one = Segmenter(encoder, {"one": head.seeing("stride")}, device="cpu")
     mosaic = build_mosaic(task, (40, 70), head.config.vocabulary)
     for tile in plan_tiles((40, 70), (24, 24), 0.25):
-        mosaic.add(tile, segmenter(np.ascontiguousarray(tile.cut(image))))
+        mosaic.add(tile, one(np.ascontiguousarray(tile.cut(image))))
     alone = mosaic.result()
     assert np.array_equal(result.flat_map(), alone.flat_map())
     assert [s.class_id for s in result.segments] == [s.class_id for s in alone.segments]

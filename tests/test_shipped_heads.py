@@ -40,6 +40,17 @@ def test_street_semantic_passes_its_floor():
     assert len(config.provenance.per_class) == 11
 
 
+def test_nuclei_instance_passes_its_goal():
+    figures = read_config(HEADS["nuclei-instance"]).provenance.figures
+    at = {
+        place.rsplit("max detections ", 1)[1].rstrip(")"): value
+        for place, value in figures.items()
+        if place.startswith("AP50 ")
+    }
+    assert at["500"] >= 70
+    assert at["500"] > at["100"] > 60
+
+
 @pytest.mark.parametrize(
     ("name", "metrics"),
     [("moving-objects", ("AP", "J")), ("street-video", ("mIoU", "mVC8", "mVC16"))],

@@ -23,7 +23,7 @@ from plainmask.segmenter import Segmenter
 HEADS = Path(__file__).parents[1] / "src" / "plainmask" / "heads"
 STATED = {
     "semantic": ("mIoU", "mVC8", "mVC16"),
-    "instance": ("AP", "AP50", "AR10", "J", "IDF1"),
+    "instance": ("AP", "AP50", "J", "IDF1"),
     "panoptic": ("VPQ", "STQ"),
 }
 """Figures that a head's card states, those of its task that were measured."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+ARTICLES = {"semantic": "A", "instance": "An", "panoptic": "A"}
+
 
 def model_card(config: Mapping[str, Any]) -> str:
     """Markdown with the hub's metadata header; `config` is a dumped HeadConfig."""
@@ -20,7 +22,7 @@ def model_card(config: Mapping[str, Any]) -> str:
         "---",
         f"# {config['name']}",
         "",
-        f"A {config['task']} segmentation head for plainmask: "
+        f"{ARTICLES[config['task']]} {config['task']} segmentation head for plainmask: "
         f"a Plain Mask Decoder on the frozen encoder **{encoder['name']}** "
         f"(fingerprint `{encoder['fingerprint']}`).",
         "",

@@ -278,14 +278,14 @@ def _without_doubles(objects: Sequence[_Object]) -> list[_Object]:
     """
     boxes = np.array([found.rle.box for found in objects]).reshape(-1, 4)
     classes = np.array([found.class_id for found in objects])
-    kept: list[int] = []
+    kept = np.zeros(len(objects), np.bool_)
     for k, found in enumerate(objects):
-        surer = np.array(kept, np.int64)
-        apart = (boxes[surer, :2] >= boxes[k, 2:]) | (boxes[surer, 2:] <= boxes[k, :2])
-        near = surer[(classes[surer] == found.class_id) & ~apart.any(axis=1)]
-        if all(iou <= AGREE for iou in found.rle.ious([objects[i].rle for i in near])):
-            kept.append(k)
-    return [objects[k] for k in kept]
+        meets = (boxes[:k, :2] < boxes[k, 2:]) & (boxes[:k, 2:] > boxes[k, :2])
+        near = np.flatnonzero(kept[:k] & (classes[:k] == found.class_id) & meets.all(axis=1))
+        kept[k] = all(
+            iou <= AGREE for iou in found.rle.ious([objects[i].rle for i in near.tolist()])
+        )
+    return [objects[k] for k in np.flatnonzero(kept).tolist()]
 
 
 class PanopticMosaic:
