@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ARTICLES = {"semantic": "A", "instance": "An", "panoptic": "A"}
-
 
 def model_card(config: Mapping[str, Any]) -> str:
     """Markdown with the hub's metadata header; `config` is a dumped HeadConfig."""
@@ -22,7 +20,7 @@ def model_card(config: Mapping[str, Any]) -> str:
         "---",
         f"# {config['name']}",
         "",
-        f"{ARTICLES[config['task']]} {config['task']} segmentation head for plainmask: "
+        f"A plainmask head for {config['task']} segmentation: "
         f"a Plain Mask Decoder on the frozen encoder **{encoder['name']}** "
         f"(fingerprint `{encoder['fingerprint']}`).",
         "",

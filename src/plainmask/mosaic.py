@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from plainmask.metrics.masks import areas_of, intersections_of
 from plainmask.results import IGNORE, InstanceResult, PanopticResult, SemanticResult
 from plainmask.rle import Rle
 from plainmask.segments import segments_of
@@ -276,15 +277,15 @@ def _without_doubles(objects: Sequence[_Object]) -> list[_Object]:
     A query's doubtful double finds no partner in other tiles, so it is an object of its own; over
     many tiles such doubles are most of what is wrong in the result.
     """
-    boxes = np.array([found.rle.box for found in objects]).reshape(-1, 4)
+    rles = [found.rle for found in objects]
+    boxes, areas = np.array([rle.box for rle in rles]).reshape(-1, 4), areas_of(rles)
     classes = np.array([found.class_id for found in objects])
     kept = np.zeros(len(objects), np.bool_)
     for k, found in enumerate(objects):
         meets = (boxes[:k, :2] < boxes[k, 2:]) & (boxes[:k, 2:] > boxes[k, :2])
         near = np.flatnonzero(kept[:k] & (classes[:k] == found.class_id) & meets.all(axis=1))
-        kept[k] = all(
-            iou <= AGREE for iou in found.rle.ious([objects[i].rle for i in near.tolist()])
-        )
+        (shared,) = intersections_of([found.rle], [rles[i] for i in near.tolist()])
+        kept[k] = bool((shared <= AGREE * (areas[k] + areas[near] - shared)).all())
     return [objects[k] for k in np.flatnonzero(kept).tolist()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -67,15 +66,6 @@ class Rle:
         """Smallest box around the mask; all zeros for an empty one."""
         x, y, width, height = (float(value) for value in coco.toBbox(self._pycoco()))
         return (x, y, x + width, y + height) if width and height else (0.0, 0.0, 0.0, 0.0)
-
-    def ious(self, others: Sequence[Rle]) -> list[float]:
-        """The intersection over union with each of other masks of the same picture."""
-        if not others:
-            return []
-        found: Any = coco.iou(
-            [self._pycoco()], [other._pycoco() for other in others], [0] * len(others)
-        )
-        return cast(list[list[float]], found.tolist())[0]
 
     def to_coco(self) -> dict[str, Any]:
         """As in COCO's JSON files: `{"size": [H, W], "counts": str}`."""
