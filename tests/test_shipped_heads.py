@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import plainmask
+from plainmask.card import model_card
 from plainmask.encoder.presets import find_preset
 from plainmask.errors import WeightsError
 from plainmask.head import Head, read_config, shipped_heads
@@ -31,6 +32,7 @@ def test_small_and_documented(name: str):
     assert provenance.command.startswith("plainmask eval")
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert provenance.licence.split(";")[0] in card
+    assert card == model_card(config.model_dump(mode="json"))
 
 
 def test_street_semantic_passes_its_floor():

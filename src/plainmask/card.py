@@ -26,6 +26,7 @@ def model_card(config: Mapping[str, Any]) -> str:
         "",
         "```python",
         "import plainmask",
+        "",
         "# a shipped head by its name, others by their folder or hub repository",
         _example(config),
         "```",
