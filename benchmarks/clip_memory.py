@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from plainmask.data.targets import ClipTargets
-from plainmask.decoder import PlainMaskDecoder
+from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
-from plainmask.training.batches import Batch
 from plainmask.training.loss import total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
+from plainmask.training.samples.batches import Batch
+from plainmask.training.samples.targets import ClipTargets
 from plainmask.training.step import Step
 
 CHUNK = 5

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.reader import guess_format, read_dataset
-from plainmask.evaluate_videos import evaluate_videos
-from plainmask.head import Head, find_head
-from plainmask.loading import load
-from plainmask.propagation import NoLink
-from plainmask.segmenter import Segmenter
+from plainmask.decoder.propagation import NoLink
+from plainmask.evaluation.videos import evaluate_videos
+from plainmask.heads.head import Head, find_head
+from plainmask.inference.loading import load
+from plainmask.inference.segmenter import Segmenter
 
 FIGURES = ("AP", "AP50", "AR10", "J", "F", "IDF1", "ID_switches")
 

@@ -33,20 +33,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from moving import MovingConfig, Scene, make_scene, records_of
 from plainmask.data.record import Record, group_videos
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.propagation import GruLink
 from plainmask.encoder.vit import Encoder, EncoderConfig, Features
-from plainmask.evaluate_results import CONFIDENT
-from plainmask.evaluate_videos import result_tracks, target_tracks
-from plainmask.geometry import InputProtocol
-from plainmask.head import EncoderRef, Head, HeadConfig
+from plainmask.evaluation.result_files import CONFIDENT
+from plainmask.evaluation.videos import result_tracks, target_tracks
+from plainmask.heads.head import EncoderRef, Head, HeadConfig
+from plainmask.inference.segmenter import Segmenter
 from plainmask.metrics.identity import THRESHOLD, Sightings, TrackIdentity
-from plainmask.propagation import GruLink
-from plainmask.segmenter import Segmenter
+from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Thresholds
-from plainmask.training.batches import ClipSampler, training_batches
 from plainmask.training.loss import total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
+from plainmask.training.samples.batches import ClipSampler, training_batches
 from plainmask.training.schedule import polynomial_rate
 from plainmask.training.step import Step
 from plainmask.vocabulary import Vocabulary

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.targets import Targets
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.training.loss import LossConfig, set_loss, total_loss
 from plainmask.training.points import uniform_points
+from plainmask.training.samples.targets import Targets
 
 LAYERS, BATCH, CLASSES, FEWEST, MOST = 7, 4, 133, 20, 60
 GRID, CROP = 160, 640

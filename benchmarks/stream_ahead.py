@@ -22,7 +22,7 @@ from stream_model import model, write_video
 
 import plainmask
 from plainmask.allocator import keep_freed_memory
-from plainmask.tracking import batches, online
+from plainmask.inference.tracking import batches, online
 from plainmask.video.sources import open_video
 
 Follow = Callable[[plainmask.Stream, Iterable[Any], int], int]

@@ -15,7 +15,7 @@ from pathlib import Path
 from stream_model import model, write_video
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.video.follow import follow
+from plainmask.inference.follow import follow
 from plainmask.video.sinks import open_sinks
 from plainmask.video.sources import open_video
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 import plainmask
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
-from plainmask.geometry import InputProtocol
-from plainmask.head import EncoderRef, Head, HeadConfig
+from plainmask.heads.head import EncoderRef, Head, HeadConfig
+from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Task
 from plainmask.vocabulary import Vocabulary
 

@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.label_folder import read_label_folder
 from plainmask.data.record import Record
-from plainmask.data.targets import Targets
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.encoder.weights import load_encoder
-from plainmask.geometry import Geometry
-from plainmask.head import Head, find_head
-from plainmask.measures import target_map
+from plainmask.evaluation.measures import target_map
+from plainmask.heads.head import Head, find_head
 from plainmask.metrics.miou import MeanIoU
+from plainmask.pictures.geometry import Geometry
 from plainmask.results import IGNORE, SemanticResult
-from plainmask.training.batches import ImageSampler, training_batches
 from plainmask.training.recipe import Recipe, load_recipe
+from plainmask.training.samples.batches import ImageSampler, training_batches
+from plainmask.training.samples.targets import Targets
 from plainmask.training.setup import feature_source
 from plainmask.vocabulary import Vocabulary
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.reader import read_dataset
-from plainmask.evaluate_videos import evaluate_videos
-from plainmask.loading import load
+from plainmask.evaluation.videos import evaluate_videos
+from plainmask.inference.loading import load
 
 SPLITS = {"test": ("mIoU",), "val": ("mIoU", "mVC8", "mVC16")}
 

@@ -37,7 +37,7 @@ def main() -> None:
 def run(name: str, size: str) -> None:
     """Segment one made-up image and print a row."""
     from plainmask.allocator import keep_freed_memory
-    from plainmask.loading import load
+    from plainmask.inference.loading import load
 
     keep_freed_memory()
     width, height = map(int, size.split("x"))

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from metric_cases import video_metrics
-from plainmask.formats import id_colors
-from plainmask.rle import Rle
+from plainmask.results.formats import id_colors
+from plainmask.results.rle import Rle
 
 
 class Benchmark(NamedTuple):

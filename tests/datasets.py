@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 MASK = np.array([[0, 1, 1], [0, 1, 0]], bool)
 RLE = Rle.encode(MASK).to_coco()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from plainmask.formats import id_colors
-from plainmask.rle import Rle
+from plainmask.results.formats import id_colors
+from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
 COUNT = 4

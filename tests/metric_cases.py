@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 
 from goldens import GOLDEN
 from plainmask.metrics.panoptic_map import PanopticMap, Region
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
 REFERENCE = Path(__file__).parent / "metrics_reference"

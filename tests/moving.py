@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.data.record import NO_SEGMENT, Record, Segments
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 SHAPES = ("disc", "square", "diamond", "triangle")
 TEXTURES = ("plain", "stripes", "checks")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plainmask.data.images import image_size
+from plainmask.pictures.images import image_size
 from plainmask.video.sources import open_video
 from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures, write_video

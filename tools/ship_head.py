@@ -12,13 +12,13 @@ from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.reader import guess_format, image_format, read_dataset
-from plainmask.evaluate import evaluate, label_vocabulary
-from plainmask.evaluate_videos import evaluate_videos
-from plainmask.evaluation import Evaluation
-from plainmask.head import Head
-from plainmask.loading import load
-from plainmask.measures import check_rules
-from plainmask.segmenter import Segmenter
+from plainmask.evaluation.images import evaluate, label_vocabulary
+from plainmask.evaluation.measures import check_rules
+from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.videos import evaluate_videos
+from plainmask.heads.head import Head
+from plainmask.inference.loading import load
+from plainmask.inference.segmenter import Segmenter
 
 HEADS = Path(__file__).parents[1] / "src" / "plainmask" / "heads"
 STATED = {

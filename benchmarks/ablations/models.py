@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plainmask.decoder import DecoderConfig, MaskModule, PlainMaskDecoder, Predictions
+from plainmask.decoder.decoder import DecoderConfig, MaskModule, PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Encoder, Features
 
 

@@ -22,19 +22,19 @@ from torch import nn
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.atomic import write_atomically
-from plainmask.data.augment import AugmentConfig
 from plainmask.data.label_folder import read_label_folder
 from plainmask.data.record import Record
 from plainmask.encoder.weights import load_encoder
-from plainmask.geometry import Geometry, InputProtocol
-from plainmask.measures import target_map
+from plainmask.evaluation.measures import target_map
 from plainmask.metrics.miou import MeanIoU
+from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import IGNORE
 from plainmask.tasks.semantic import semantic
-from plainmask.training.batches import ImageSampler, training_batches
 from plainmask.training.feature_cache import FeatureCache
 from plainmask.training.loss import LossConfig, set_loss, total_loss
 from plainmask.training.points import uniform_points
+from plainmask.training.samples.augment import AugmentConfig
+from plainmask.training.samples.batches import ImageSampler, training_batches
 from plainmask.training.schedule import learning_rate
 from plainmask.vocabulary import Vocabulary
 

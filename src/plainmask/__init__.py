@@ -12,39 +12,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plainmask.decoder import Predictions
+    from plainmask.decoder.decoder import Predictions
+    from plainmask.decoder.propagation import State
     from plainmask.encoder.vit import Encoder
     from plainmask.encoder.weights import load_encoder
     from plainmask.errors import HeadError, InputError, PlainmaskError, WeightsError
-    from plainmask.head import Head
-    from plainmask.loading import load, load_official
-    from plainmask.propagation import State
+    from plainmask.heads.head import Head
+    from plainmask.inference.loading import load, load_official
+    from plainmask.inference.segmenter import Segmenter
+    from plainmask.inference.stream import Stream
     from plainmask.results import InstanceResult, PanopticResult, Segment, SemanticResult
-    from plainmask.segmenter import Segmenter
-    from plainmask.stream import Stream
     from plainmask.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Encoder": "encoder.vit",
-    "Head": "head",
+    "Head": "heads.head",
     "HeadError": "errors",
     "InputError": "errors",
     "InstanceResult": "results",
     "PanopticResult": "results",
     "PlainmaskError": "errors",
-    "Predictions": "decoder",
+    "Predictions": "decoder.decoder",
     "Segment": "results",
-    "Segmenter": "segmenter",
+    "Segmenter": "inference.segmenter",
     "SemanticResult": "results",
-    "State": "propagation",
-    "Stream": "stream",
+    "State": "decoder.propagation",
+    "Stream": "inference.stream",
     "Vocabulary": "vocabulary",
     "WeightsError": "errors",
-    "load": "loading",
+    "load": "inference.loading",
     "load_encoder": "encoder.weights",
-    "load_official": "loading",
+    "load_official": "inference.loading",
 }
 
 __all__ = [

@@ -8,8 +8,8 @@ import huggingface_hub
 import pytest
 
 from commands import Run, Workspace
-from plainmask import head as head_room
 from plainmask.encoder.presets import PRESETS
+from plainmask.heads import head as head_room
 
 
 @pytest.fixture

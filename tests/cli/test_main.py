@@ -78,7 +78,7 @@ def test_warnings_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch):
             warnings.warn("mind the gap", stacklevel=1)
         return {}
 
-    monkeypatch.setattr("plainmask.head.shipped_heads", warning_heads)
+    monkeypatch.setattr("plainmask.heads.head.shipped_heads", warning_heads)
     code, _, err = run("heads")
     assert (code, err) == (0, "warning: mind the gap\n")
 

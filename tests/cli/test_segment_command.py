@@ -10,8 +10,8 @@ import pytest
 from commands import Run, Workspace
 from plainmask.cli import segment as command
 from plainmask.cli.files import find_images, output_places
-from plainmask.data.images import image_size, read_label
 from plainmask.errors import InputError
+from plainmask.pictures.images import image_size, read_label
 from tiny import tiny_encoder, tiny_head
 
 

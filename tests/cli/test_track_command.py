@@ -216,7 +216,7 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("plainmask.video.follow.follow", interrupted)
+    monkeypatch.setattr("plainmask.inference.follow.follow", interrupted)
     code, _, err = run("track", clip(work), *head(work))
     assert code == 130
     assert "street.mp4 after 0 of 12 frames" in err

@@ -11,7 +11,7 @@ from plainmask.data.coco_instances import coco_instances_vocabulary, read_coco_i
 from plainmask.data.coco_panoptic import read_coco_panoptic
 from plainmask.data.record import with_classes
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary, from_coco
 from shared_data import SHARED_DATA, needs_data
 

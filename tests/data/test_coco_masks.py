@@ -5,7 +5,7 @@ from pycocotools import mask as coco
 
 from plainmask.data.coco_masks import Outline, decode_mask, is_absent, read_outlines
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 SQUARE = [1.0, 1.0, 4.0, 1.0, 4.0, 3.0, 1.0, 3.0]
 

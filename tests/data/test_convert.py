@@ -9,7 +9,7 @@ from datasets import WRITERS, picture, text
 from plainmask.data.convert import check_target, convert_dataset
 from plainmask.data.reader import DataFormat, dataset_vocabulary, guess_format, read_dataset
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 CATEGORIES = [
     {"id": 3, "name": "cat", "isthing": 1, "color": [9, 8, 7]},

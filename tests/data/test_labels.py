@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainmask.data.images import has_colors
 from plainmask.data.label_folder import read_label_folder
 from plainmask.data.labels import LabelTable, ignored_colors, pack, read_semantic_label
 from plainmask.errors import InputError
+from plainmask.pictures.images import has_colors
 from plainmask.vocabulary import Vocabulary
 
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 250), (9, 9, 9)

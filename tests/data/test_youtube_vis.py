@@ -13,7 +13,7 @@ from plainmask.data.youtube_vis import (
     youtube_vis_vocabulary,
 )
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 from shared_data import SHARED_DATA, needs_data
 

@@ -13,7 +13,7 @@ from metric_cases import Classes, percent, reference, rle_of
 from plainmask.errors import InputError
 from plainmask.metrics.ap import THRESHOLDS, Outcome, PrecisionRecall, SizeRanges, match
 from plainmask.metrics.instance_ap import Instance, InstanceAP
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 SIZES = SizeRanges(small=100, medium=1000)
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]

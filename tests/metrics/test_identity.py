@@ -9,8 +9,8 @@ from metric_cases import percent, video_metrics
 from plainmask.errors import InputError
 from plainmask.metrics.identity import Sightings, TrackIdentity
 from plainmask.metrics.panoptic_map import Overlap, PanopticMap, Region
-from plainmask.rle import Rle
-from plainmask.tracks import Track
+from plainmask.results.rle import Rle
+from plainmask.results.track import Track
 
 THING = np.ones(1, bool)
 

@@ -8,8 +8,8 @@ import pytest
 from metric_cases import Classes, percent, reference, rle_of, video_metrics
 from plainmask.errors import InputError
 from plainmask.metrics.track_ap import TrackAP, mean_of_lists, track_ious
-from plainmask.rle import Rle
-from plainmask.tracks import Track
+from plainmask.results.rle import Rle
+from plainmask.results.track import Track
 
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 GOLDEN_NAMES = ["AP_small", "AP_medium", "AP_large", "AR_small", "AR_medium", "AR_large"]

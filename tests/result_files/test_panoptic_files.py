@@ -10,7 +10,6 @@ import pytest
 
 from benchmark_files import Benchmark, write_json, write_png, write_vipseg
 from plainmask.errors import InputError
-from plainmask.formats import id_colors
 from plainmask.result_files.vipseg import (
     find_panoptic_results,
     read_panoptic_results,
@@ -18,6 +17,7 @@ from plainmask.result_files.vipseg import (
     read_result_map,
     read_target_map,
 )
+from plainmask.results.formats import id_colors
 
 SIZE = (24, 36)
 

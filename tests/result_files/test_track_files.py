@@ -13,7 +13,7 @@ from benchmark_files import uncompressed, write_json, write_youtube_vis
 from plainmask.errors import InputError
 from plainmask.result_files.rles import read_rle
 from plainmask.result_files.youtube_vis import read_track_results, read_track_targets
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 
 def masks(most: int) -> st.SearchStrategy[np.ndarray]:

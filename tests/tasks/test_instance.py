@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from goldens import golden
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.errors import InputError
-from plainmask.geometry import Geometry, InputProtocol
+from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.tasks import instance
 from plainmask.vocabulary import Vocabulary
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import ValidationError
 
 from goldens import golden
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.errors import InputError
-from plainmask.geometry import Geometry, InputProtocol
+from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import PanopticResult
 from plainmask.tasks import Task, Thresholds, panoptic, postprocess
 from plainmask.vocabulary import Vocabulary

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from goldens import below, golden, relative_error
-from plainmask.decoder import Predictions
-from plainmask.geometry import Geometry, InputProtocol
+from plainmask.decoder.decoder import Predictions
+from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
 from plainmask.tasks import Result, Task, Thresholds, Tracks, postprocess_frame, postprocess_video
 from plainmask.vocabulary import Vocabulary

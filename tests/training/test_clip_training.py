@@ -15,18 +15,18 @@ from torch import Tensor
 
 import plainmask
 from moving import MovingConfig, make_scene, save_video_folder, save_youtube_vis
-from plainmask.data.targets import ClipTargets
-from plainmask.decoder import PlainMaskDecoder, Predictions
+from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
 from plainmask.errors import InputError
-from plainmask.head import Head
+from plainmask.heads.head import Head
 from plainmask.training import loop
-from plainmask.training.batches import Batch, ClipSampler, training_batches
 from plainmask.training.loop import train
 from plainmask.training.loss import set_loss, total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import build_sampler, read_records, read_stills, read_vocabulary
+from plainmask.training.samples.batches import Batch, ClipSampler, training_batches
+from plainmask.training.samples.targets import ClipTargets
 from plainmask.training.step import Step
 from plainmask.training.tracks import TrackMatcher, frames_of
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from goldens import golden, relative_error
-from plainmask.data.augment import Targets
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.training.loss import LossConfig, match_costs, semantic_loss, set_loss, total_loss
 from plainmask.training.matching import Wanted, assign, assign_all, matching_cost
 from plainmask.training.points import corners, sample, sample_masks, sample_pixels, uniform_points
+from plainmask.training.samples.augment import Targets
 
 CONFIG = LossConfig(num_points=192)
 LOSS = 1e-5

@@ -22,13 +22,13 @@ from moving import (
 from plainmask.data.record import Record, group_videos
 from plainmask.data.video_folder import read_video_folder
 from plainmask.data.youtube_vis import read_youtube_vis
-from plainmask.decoder import PlainMaskDecoder
-from plainmask.evaluate_videos import target_tracks
+from plainmask.decoder.decoder import PlainMaskDecoder
+from plainmask.evaluation.videos import target_tracks
 from plainmask.metrics.identity import Sightings
-from plainmask.training.batches import ClipSampler, training_batches
 from plainmask.training.loss import total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
+from plainmask.training.samples.batches import ClipSampler, training_batches
 from plainmask.training.step import Step
 from tiny import tiny_encoder
 

@@ -17,11 +17,11 @@ from PIL import Image
 from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError
 from plainmask.training import loop, processes
-from plainmask.training.batches import training_batches
 from plainmask.training.loop import train
 from plainmask.training.processes import Machines
 from plainmask.training.recipe import Recipe, save_recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
+from plainmask.training.samples.batches import training_batches
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
 
 

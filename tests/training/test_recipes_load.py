@@ -6,12 +6,12 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from plainmask.data.augment import AugmentConfig, CropConfig, VideoAugmentConfig
-from plainmask.decoder import PlainMaskDecoder
+from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
-from plainmask.geometry import InputProtocol
+from plainmask.pictures.geometry import InputProtocol
 from plainmask.training.loss import LossConfig
 from plainmask.training.recipe import OptimizerConfig, Recipe, load_recipe
+from plainmask.training.samples.augment import AugmentConfig, CropConfig, VideoAugmentConfig
 from plainmask.training.schedule import annealing_windows
 from plainmask.vocabulary import Vocabulary, from_coco
 

@@ -11,7 +11,7 @@ import torch
 from bricks import a_recipe, data_folder, weights
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
-from plainmask.head import read_config
+from plainmask.heads.head import read_config
 from plainmask.training import loop, outcome
 from plainmask.training.loop import train, train_together
 from plainmask.training.processes import Machines

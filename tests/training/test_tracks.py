@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from goldens import below, golden, relative_error
-from plainmask.data.targets import ClipTargets
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder, Predictions
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, Predictions
+from plainmask.decoder.official import IGNORED, RENAMED, read_checkpoint
 from plainmask.encoder.layouts import read_state, stack_qkv, translate
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.encoder.weights import build_encoder, load_strictly
-from plainmask.official import IGNORED, RENAMED, read_checkpoint
 from plainmask.training.loss import LossConfig, set_loss, total_loss
 from plainmask.training.points import Draw, uniform_points
+from plainmask.training.samples.targets import ClipTargets
 from plainmask.training.tracks import TAKEN, TrackMatcher, frames_of
 
 MODEL = 2e-5

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainmask.data.images import read_label
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_label
 from plainmask.results import SemanticResult
 from plainmask.video.pictures import LabelPictures, VipsegPictures, VspwPictures
 from video_results import made, vocabulary

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from plainmask.errors import InputError
-from plainmask.evaluate_results import evaluate_results
-from plainmask.head import HeadConfig
+from plainmask.evaluation.result_files import evaluate_results
+from plainmask.heads.head import HeadConfig
 from plainmask.tasks import Task
 from plainmask.video.sinks import Sinks, check_kinds, known_kinds, open_sinks
 from plainmask.video.sources import open_video

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 from plainmask.video.growing import GrowingFile
 from plainmask.video.tables import JsonLines, YoutubeVis
 from video_results import made

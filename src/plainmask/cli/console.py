@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plainmask.evaluation import Evaluation
+    from plainmask.evaluation.report import Evaluation
 
 NOTE_EVERY = 30.0
 """Seconds between progress lines where no terminal shows a moving one."""

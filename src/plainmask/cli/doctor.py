@@ -161,7 +161,7 @@ def encoder(preset: Preset) -> Finding:
 
 def heads() -> Iterator[Finding]:
     """The heads in the package."""
-    from plainmask.head import read_config, shipped_heads
+    from plainmask.heads.head import read_config, shipped_heads
 
     found = shipped_heads()
     for name, folder in found.items():

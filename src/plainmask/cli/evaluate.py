@@ -88,8 +88,8 @@ def evaluate(
     in the label files, and which numbers do not count.
     """
     from plainmask.data.reader import check_format
-    from plainmask.evaluate_results import evaluate_results
-    from plainmask.measures import check_rules
+    from plainmask.evaluation.measures import check_rules
+    from plainmask.evaluation.result_files import evaluate_results
 
     if len(names) < 2 or (len(names) > 2 and not results):
         what = "the files of a result" if results else "one head"

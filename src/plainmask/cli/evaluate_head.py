@@ -11,9 +11,9 @@ from plainmask.errors import InputError
 
 if TYPE_CHECKING:
     from plainmask.data.reader import DataFormat
-    from plainmask.evaluation import Evaluation
-    from plainmask.measures import Rules
-    from plainmask.segmenter import Segmenter
+    from plainmask.evaluation.measures import Rules
+    from plainmask.evaluation.report import Evaluation
+    from plainmask.inference.segmenter import Segmenter
 
 
 def evaluate_head(
@@ -30,14 +30,14 @@ def evaluate_head(
     encoder: str | None,
 ) -> Evaluation:
     """The figures of a head, on pictures or on videos; result files and a page if asked for."""
-    from plainmask.cases import write_page
     from plainmask.cli.files import check_writable
     from plainmask.data.reader import guess_format, image_format, read_dataset
-    from plainmask.evaluate import evaluate, evaluate_in_processes, label_vocabulary
-    from plainmask.evaluate_videos import evaluate_videos
-    from plainmask.measures import Rules
+    from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
+    from plainmask.evaluation.measures import Rules
+    from plainmask.evaluation.page import write_page
+    from plainmask.evaluation.videos import evaluate_videos
+    from plainmask.inference.tracking import check_protocol
     from plainmask.result_files.images import ResultWriter
-    from plainmask.tracking import check_protocol
 
     if out is not None:
         check_writable(out)
@@ -93,7 +93,7 @@ def open_segmenter(
     import torch
 
     from plainmask.allocator import keep_freed_memory
-    from plainmask.loading import load
+    from plainmask.inference.loading import load
 
     keep_freed_memory()
     if device in ("auto", "cuda") and torch.cuda.device_count() > 1:

@@ -44,7 +44,7 @@ def find_images(inputs: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
 
 def _is_source(path: Path) -> bool:
     """Whether a file is a picture, and not a result of an earlier run in the same folder."""
-    from plainmask.data.images import IMAGE_SUFFIXES
+    from plainmask.pictures.images import IMAGE_SUFFIXES
 
     is_result = path.name.endswith((".overlay.png", ".labels.png"))
     is_hidden = path.name.startswith(".")

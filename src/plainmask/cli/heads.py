@@ -11,7 +11,7 @@ from plainmask.cli.console import print_table
 from plainmask.cli.options import HeadName, Json
 
 if TYPE_CHECKING:
-    from plainmask.head import HeadConfig
+    from plainmask.heads.head import HeadConfig
 
 LIST_EXAMPLE = "Example:  plainmask heads list --json"
 SHOW_EXAMPLE = "Example:  plainmask heads show street-semantic"
@@ -35,7 +35,7 @@ def heads(context: typer.Context, as_json: Json = False) -> None:
 @app.command("list", epilog=LIST_EXAMPLE)
 def list_heads(as_json: Json = False) -> None:
     """List the heads that come with plainmask."""
-    from plainmask.head import read_config, shipped_heads
+    from plainmask.heads.head import read_config, shipped_heads
 
     configs = [read_config(folder) for folder in shipped_heads().values()]
     if as_json:
@@ -50,7 +50,7 @@ def list_heads(as_json: Json = False) -> None:
 @app.command("show", epilog=SHOW_EXAMPLE)
 def show(head: HeadName, as_json: Json = False) -> None:
     """Show one head: classes, encoder, figures, training data and its terms."""
-    from plainmask.head import find_head, read_config
+    from plainmask.heads.head import find_head, read_config
 
     folder = find_head(head)
     config = read_config(folder)

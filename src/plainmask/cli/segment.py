@@ -16,8 +16,8 @@ from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
+    from plainmask.inference.segmenter import Segmenter
     from plainmask.results import Result
-    from plainmask.segmenter import Segmenter
 
 EXAMPLE = 'Example:  plainmask segment street.jpg holiday/ "more/*.png" --out out'
 
@@ -47,7 +47,7 @@ def segment(
     --json there is one object a line for each picture, as soon as it is done.
     """
     from plainmask.allocator import keep_freed_memory
-    from plainmask.loading import load
+    from plainmask.inference.loading import load
 
     paths, problems = find_images(images)
     if not paths:
@@ -95,7 +95,7 @@ def segment_file(
     Raises:
         PlainmaskError: the picture cannot be used, or the results cannot be written; names both.
     """
-    from plainmask.data.images import read_image
+    from plainmask.pictures.images import read_image
 
     image = read_image(path)
     try:

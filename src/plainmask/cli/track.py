@@ -14,7 +14,7 @@ from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
-    from plainmask.segmenter import Segmenter
+    from plainmask.inference.segmenter import Segmenter
     from plainmask.video.frames import Video
     from plainmask.video.sinks import Sinks
 
@@ -59,7 +59,7 @@ def track(
     each video.
     """
     from plainmask.allocator import keep_freed_memory
-    from plainmask.loading import load
+    from plainmask.inference.loading import load
     from plainmask.video.sinks import check_kinds, known_kinds, open_sinks
 
     kinds = known_kinds([kind.strip() for kind in save.split(",") if kind.strip()])
@@ -100,7 +100,7 @@ def track(
 
 def run(segmenter: Segmenter, video: Video, sinks: Sinks, progress: Progress, protocol: Any) -> str:
     """Follow a video to its end; what went wrong, if anything did."""
-    from plainmask.video.follow import follow
+    from plainmask.inference.follow import follow
 
     on_read = Progress(video.count, "frames seen").step if protocol == "offline" else None
     frames = follow(segmenter.stream(), video, protocol=protocol, on_read=on_read)

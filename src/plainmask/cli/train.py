@@ -109,7 +109,7 @@ def train(
 
 def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
     """Read a recipe, or choose one for someone's own data and say why it is as it is."""
-    from plainmask.shared_pass import pick_device
+    from plainmask.inference.shared_pass import pick_device
     from plainmask.training.own import OWN, own_recipe_by_name
     from plainmask.training.processes import say
     from plainmask.training.recipe import load_recipe
@@ -124,7 +124,7 @@ def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
 
 def announce(folder: Path, encoder: str) -> None:
     """Say where a head is, and how to use it."""
-    from plainmask.head import read_config
+    from plainmask.heads.head import read_config
 
     needed = f" --encoder {encoder}" if read_config(folder).encoder.name == "custom" else ""
     print(f"wrote {folder}; try it: plainmask segment IMAGE --head {folder}{needed}")

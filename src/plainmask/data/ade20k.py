@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from plainmask.data.archive import is_folder
 from plainmask.data.files import file_problem, pictures_by_stem, refuse
-from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.labels import LabelTable, class_map, read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.archive import is_folder
+from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary, ade20k_instance_ids
 
 _PLACES = (".", "ADEChallengeData2016", "ADEChallengeData2016.zip/ADEChallengeData2016")

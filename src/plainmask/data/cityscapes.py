@@ -13,7 +13,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from plainmask.data.archive import is_folder
 from plainmask.data.coco_json import category_vocabulary
 from plainmask.data.coco_panoptic import panoptic_records, read_panoptic_json
 from plainmask.data.files import (
@@ -24,10 +23,11 @@ from plainmask.data.files import (
     refuse,
     subfolders,
 )
-from plainmask.data.images import read_image
 from plainmask.data.labels import read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record
 from plainmask.errors import InputError
+from plainmask.pictures.archive import is_folder
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 _IMAGES = ("leftImg8bit", "leftImg8bit_trainvaltest.zip/leftImg8bit")

@@ -28,9 +28,9 @@ from plainmask.data.coco_json import (
 )
 from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines
 from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
-from plainmask.data.images import read_image
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 _JSON = (

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from plainmask.data.archive import open_file
 from plainmask.data.files import refuse
 from plainmask.errors import InputError
+from plainmask.pictures.archive import open_file
 from plainmask.vocabulary import Vocabulary
 
 IMAGE_PLACES = (

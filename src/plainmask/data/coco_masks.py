@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from plainmask.data.images import image_size
 from plainmask.data.record import Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import image_size
 
 Size = tuple[int, int]
 

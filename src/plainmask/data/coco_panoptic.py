@@ -31,9 +31,9 @@ from plainmask.data.coco_json import (
     repeated,
 )
 from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
-from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary
 
 _JSON = (

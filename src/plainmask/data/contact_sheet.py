@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from plainmask.data.record import NO_SEGMENT, Segments
-from plainmask.draw import Region, overlay, shade
+from plainmask.results.draw import Region, overlay, shade
 from plainmask.vocabulary import Vocabulary
 
 SIDE = 420

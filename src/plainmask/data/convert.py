@@ -12,8 +12,6 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
-from plainmask.data.archive import open_file
-from plainmask.data.images import is_turned
 from plainmask.data.reader import (
     DataFormat,
     dataset_splits,
@@ -30,6 +28,8 @@ from plainmask.data.writers import (
     YoloWriter,
 )
 from plainmask.errors import InputError
+from plainmask.pictures.archive import open_file
+from plainmask.pictures.images import is_turned
 from plainmask.vocabulary import Vocabulary
 
 TargetFormat = Literal["label_folder", "coco_instances", "coco_panoptic", "yolo"]

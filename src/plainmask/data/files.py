@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from plainmask.data.archive import entries, file_size, is_file, is_folder
-from plainmask.data.images import IMAGE_SUFFIXES
 from plainmask.errors import InputError
+from plainmask.pictures.archive import entries, file_size, is_file, is_folder
+from plainmask.pictures.images import IMAGE_SUFFIXES
 
 NaturalKey = tuple[tuple[int, int, str], ...]
 """Numbers in a name count as numbers."""

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from plainmask.data.archive import entries, is_file, is_folder, open_file
 from plainmask.data.files import file_problem, pictures_by_stem, refuse, subfolders
-from plainmask.data.images import read_image
 from plainmask.data.labels import LabelTable, ignored_colors, read_semantic_label
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.archive import entries, is_file, is_folder, open_file
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 _LABEL_FOLDERS = ("labels", "masks", "annotations")

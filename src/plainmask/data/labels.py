@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.data.files import shortened
-from plainmask.data.images import has_colors, image_size, read_label
 from plainmask.data.record import NO_SEGMENT, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import has_colors, image_size, read_label
 from plainmask.vocabulary import Vocabulary
 
 Color = tuple[int, int, int]

@@ -25,10 +25,10 @@ from plainmask.data.files import (
     shortened,
     subfolders,
 )
-from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.labels import read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary
 
 LabelValues = Literal["objects", "classes", "mask"]

@@ -27,9 +27,9 @@ from plainmask.data.coco_panoptic import (
     repeated_segments,
 )
 from plainmask.data.files import file_problem, find_file, refuse
-from plainmask.data.images import read_image
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 _JSON = ("panoptic_gt_VIPSeg_{split}.json", "panoptic_gt_{split}.json")

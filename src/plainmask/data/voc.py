@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from plainmask.data.files import file_problem, find_file, find_splits, refuse
-from plainmask.data.images import image_size, read_image, read_label
 from plainmask.data.labels import LabelTable, class_map, read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary
 
 _PLACES = (".", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from plainmask.data.files import file_problem, find_file, natural_key, pictures_by_stem, refuse
-from plainmask.data.images import read_image
 from plainmask.data.labels import read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 from plainmask.data.record import NO_SEGMENT, Segments
 from plainmask.data.trace import trace_polygon
-from plainmask.formats import id_colors, xywh
-from plainmask.rle import Rle
+from plainmask.results.formats import id_colors, xywh
+from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
 _STUFF = "segments of stuff"

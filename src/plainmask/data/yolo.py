@@ -19,9 +19,9 @@ import yaml
 
 from plainmask.data.coco_masks import Outline, read_outlines
 from plainmask.data.files import file_problem, pictures_by_stem, refuse
-from plainmask.data.images import IMAGE_SUFFIXES, image_size, read_image
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
+from plainmask.pictures.images import IMAGE_SUFFIXES, image_size, read_image
 from plainmask.vocabulary import Vocabulary
 
 _SLACK = 0.05

@@ -33,9 +33,9 @@ from plainmask.data.files import (
     natural_key,
     refuse,
 )
-from plainmask.data.images import read_image
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
 ANNOTATION_FILES = (

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from plainmask.errors import InputError
-from plainmask.metrics.masks import areas_of, intersections_of
 from plainmask.metrics.panoptic_map import Overlap
 from plainmask.metrics.videos import VideoOrder
-from plainmask.tracks import Track
+from plainmask.results.masks import areas_of, intersections_of
+from plainmask.results.track import Track
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 """(19,): the similarities from which on HOTA takes a pair for a detection."""

@@ -19,8 +19,8 @@ from plainmask.metrics.ap import (
     group_by_class,
     match,
 )
-from plainmask.metrics.masks import areas_of, intersections_of
-from plainmask.rle import Rle
+from plainmask.results.masks import areas_of, intersections_of
+from plainmask.results.rle import Rle
 
 SIZES = SizeRanges(small=32**2, medium=96**2)
 

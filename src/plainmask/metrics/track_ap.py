@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from plainmask.errors import InputError
 from plainmask.metrics.ap import Outcome, PrecisionRecall, SizeRanges, group_by_class, match
-from plainmask.metrics.masks import areas_of, intersections_of
-from plainmask.tracks import Track
+from plainmask.results.masks import areas_of, intersections_of
+from plainmask.results.track import Track
 
 SIZES = SizeRanges(small=128**2, medium=256**2)
 """By the mean area in the frames where the object is seen."""

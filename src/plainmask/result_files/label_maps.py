@@ -23,8 +23,8 @@ from plainmask.data.files import (
     shortened,
     subfolders,
 )
-from plainmask.data.images import read_label
 from plainmask.errors import InputError
+from plainmask.pictures.images import read_label
 from plainmask.vocabulary import Vocabulary
 
 NO_CLASS = -1

@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 
 from plainmask.data.coco_masks import Size, decode_mask, is_absent, rle_size
 from plainmask.errors import InputError
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 
 
 def read_rle(form: Any, size: Size) -> Rle | None:

@@ -18,8 +18,8 @@ from plainmask.data.files import find_file, natural_key, refuse
 from plainmask.data.youtube_vis import ANNOTATION_FILES
 from plainmask.errors import InputError
 from plainmask.result_files.rles import read_rle
-from plainmask.rle import Rle
-from plainmask.tracks import Track
+from plainmask.results.rle import Rle
+from plainmask.results.track import Track
 from plainmask.vocabulary import Vocabulary
 
 _LISTS = {"short": "gt_short.json", "long": "gt_long.json"}

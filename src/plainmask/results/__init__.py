@@ -7,8 +7,8 @@ put into these classes, drawn, saved and scored.
 from plainmask.results.base import Moment, Result
 from plainmask.results.instance import InstanceResult
 from plainmask.results.panoptic import PanopticResult
+from plainmask.results.segments import Segment
 from plainmask.results.semantic import IGNORE, SemanticResult
-from plainmask.segments import Segment
 
 __all__ = [
     "IGNORE",

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask import formats
 from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
-from plainmask.rle import Rle
-from plainmask.segments import Segment
+from plainmask.results import formats
+from plainmask.results.rle import Rle
+from plainmask.results.segments import Segment
 from plainmask.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Result(ABC):
         Raises:
             InputError: the image has another size.
         """
-        from plainmask.draw import Region, overlay, shade
+        from plainmask.results.draw import Region, overlay, shade
 
         regions: list[Region] = []
         seen: Counter[int] = Counter()

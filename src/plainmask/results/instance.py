@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask import formats
 from plainmask.errors import InputError
+from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_range
-from plainmask.rle import Rle
-from plainmask.segments import Segment, segment_of
+from plainmask.results.rle import Rle
+from plainmask.results.segments import Segment, segment_of
 from plainmask.vocabulary import Vocabulary
 
 

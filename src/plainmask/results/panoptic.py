@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask import formats
 from plainmask.errors import InputError
+from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_map
-from plainmask.segments import Segment
+from plainmask.results.segments import Segment
 from plainmask.vocabulary import Vocabulary
 
 

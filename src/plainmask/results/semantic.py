@@ -14,7 +14,7 @@ from PIL import Image
 
 from plainmask.errors import InputError
 from plainmask.results.base import Moment, Result, check_map, check_range
-from plainmask.segments import Segment, segments_of
+from plainmask.results.segments import Segment, segments_of
 from plainmask.vocabulary import Vocabulary
 
 IGNORE = -1

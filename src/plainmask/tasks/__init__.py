@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plainmask.decoder import Predictions
-from plainmask.geometry import Geometry
+from plainmask.decoder.decoder import Predictions
+from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
 from plainmask.tasks.instance import instance, instance_frame
 from plainmask.tasks.panoptic import Frames, panoptic, panoptic_frame, panoptic_video

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plainmask.decoder import Predictions
-from plainmask.geometry import Geometry
+from plainmask.decoder.decoder import Predictions
+from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult, Moment
-from plainmask.rle import Rle
+from plainmask.results.rle import Rle
 from plainmask.tasks.queries import class_probs, image_masks, require_one_window
 from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary

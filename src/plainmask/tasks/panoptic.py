@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plainmask.decoder import Predictions
-from plainmask.geometry import Geometry
+from plainmask.decoder.decoder import Predictions
+from plainmask.pictures.geometry import Geometry
 from plainmask.results import PanopticResult
-from plainmask.segments import segments_of
+from plainmask.results.segments import segments_of
 from plainmask.tasks.queries import class_probs, image_probs, new_best, require_one_window
 from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary

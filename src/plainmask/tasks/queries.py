@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.geometry import Geometry
+from plainmask.pictures.geometry import Geometry
 from plainmask.vocabulary import Vocabulary
 
 CHUNK = 16

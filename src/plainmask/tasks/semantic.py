@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plainmask.decoder import Predictions
-from plainmask.geometry import Geometry
+from plainmask.decoder.decoder import Predictions
+from plainmask.pictures.geometry import Geometry
 from plainmask.results import SemanticResult
 from plainmask.tasks.queries import CHUNK, class_probs, new_best
 from plainmask.tasks.tracks import Tracks

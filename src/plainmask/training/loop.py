@@ -14,13 +14,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from plainmask.data.record import Record
-from plainmask.decoder import PlainMaskDecoder
+from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import PlainmaskError
-from plainmask.head import Head, find_head
+from plainmask.heads.head import Head, find_head
 from plainmask.training import processes
-from plainmask.training.batches import Batch, training_batches
 from plainmask.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from plainmask.training.loss import total_loss
 from plainmask.training.outcome import look, with_figures
@@ -29,6 +28,7 @@ from plainmask.training.processes import Machines
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
 from plainmask.training.report import RunLog, interruptible
+from plainmask.training.samples.batches import Batch, training_batches
 from plainmask.training.schedule import (
     annealing_windows,
     learning_rate,

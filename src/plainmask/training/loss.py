@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from plainmask.data.targets import Targets
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.training.matching import Match, Wanted, assign_all, matching_cost
 from plainmask.training.points import Draw, sample, sample_masks
+from plainmask.training.samples.targets import Targets
 
 CPU_PAIRS = 8
 """Pairs whose candidates are looked at together on a CPU."""

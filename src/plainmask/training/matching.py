@@ -14,8 +14,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from plainmask.data.targets import Targets
 from plainmask.training.points import corners, sample_masks, sample_pixels
+from plainmask.training.samples.targets import Targets
 
 Match = tuple[Tensor, Tensor]
 """Query indices (ascending) and target indices, each (M,) int64 with M = min(Q, N)."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from plainmask.data.record import Record
 from plainmask.encoder.vit import Encoder
-from plainmask.evaluate import evaluate
-from plainmask.evaluate_videos import evaluate_videos
-from plainmask.head import Head, read_config
-from plainmask.segmenter import Segmenter
+from plainmask.evaluation.images import evaluate
+from plainmask.evaluation.videos import evaluate_videos
+from plainmask.heads.head import Head, read_config
+from plainmask.inference.segmenter import Segmenter
 
 NUM_OVERLAYS = 4
 WATCHED = ("PQ", "VPQ", "AP", "mIoU", "mVC8", "J", "STQ", "IDF1")

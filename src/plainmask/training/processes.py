@@ -17,10 +17,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
-from plainmask.decoder import PlainMaskDecoder
+from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
-from plainmask.shared_pass import pick_device
+from plainmask.inference.shared_pass import pick_device
 from plainmask.training.recipe import Recipe
 
 PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {

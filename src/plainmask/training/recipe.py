@@ -22,15 +22,15 @@ from pydantic import (
 )
 
 from plainmask.atomic import write_atomically
-from plainmask.data.augment import AugmentConfig, Probability, VideoAugmentConfig
-from plainmask.data.clips import ClipConfig
 from plainmask.data.reader import DataFormat
-from plainmask.decoder import DecoderConfig, published_stages
+from plainmask.decoder.decoder import DecoderConfig, published_stages
+from plainmask.decoder.propagation import Propagation
 from plainmask.encoder.vit import EncoderConfig
 from plainmask.errors import InputError
-from plainmask.geometry import InputProtocol
-from plainmask.propagation import Propagation
+from plainmask.pictures.geometry import InputProtocol
 from plainmask.training.loss import LossConfig
+from plainmask.training.samples.augment import AugmentConfig, Probability, VideoAugmentConfig
+from plainmask.training.samples.clips import ClipConfig
 
 
 class _Part(BaseModel):

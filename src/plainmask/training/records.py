@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plainmask.data.augment import AugmentConfig, VideoAugmentConfig
 from plainmask.data.coco_json import Category, class_of_category
 from plainmask.data.reader import dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, group_videos, with_classes
 from plainmask.errors import InputError
-from plainmask.training.batches import ClipSampler, ImageSampler
 from plainmask.training.recipe import Recipe, StillsConfig
+from plainmask.training.samples.augment import AugmentConfig, VideoAugmentConfig
+from plainmask.training.samples.batches import ClipSampler, ImageSampler
 from plainmask.vocabulary import Vocabulary, from_coco
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plainmask.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.propagation import GruLink
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
-from plainmask.head import EncoderRef, Head, HeadConfig, Provenance
-from plainmask.propagation import GruLink
+from plainmask.heads.head import EncoderRef, Head, HeadConfig, Provenance
 from plainmask.training.feature_cache import FeatureCache
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe, load_recipe, save_recipe

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from plainmask.data.targets import ClipTargets, Targets
-from plainmask.decoder import PlainMaskDecoder, Predictions
+from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
-from plainmask.training.batches import Batch
 from plainmask.training.loss import set_loss
 from plainmask.training.points import Draw
 from plainmask.training.recipe import Recipe
+from plainmask.training.samples.batches import Batch
+from plainmask.training.samples.targets import ClipTargets, Targets
 from plainmask.training.tracks import TrackMatcher, frames_of
 
 Losses = dict[str, Tensor]

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from plainmask.data.targets import ClipTargets, Targets
-from plainmask.decoder import Predictions
+from plainmask.decoder.decoder import Predictions
 from plainmask.training.loss import LossConfig, match_cost
 from plainmask.training.matching import Match, assign
 from plainmask.training.points import Draw, corners
+from plainmask.training.samples.targets import ClipTargets, Targets
 
 TAKEN = 1e6
 """Cost of a query that answers for another object already."""

@@ -11,8 +11,8 @@ from PIL import Image
 
 from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
-from plainmask.formats import png_bytes
 from plainmask.results import Result, SemanticResult
+from plainmask.results.formats import png_bytes
 from plainmask.video.frames import Frame
 from plainmask.video.growing import GrowingFile
 

@@ -20,7 +20,7 @@ from plainmask.video.summary import Summary
 from plainmask.video.tables import JsonLines, YoutubeVis
 
 if TYPE_CHECKING:
-    from plainmask.head import HeadConfig
+    from plainmask.heads.head import HeadConfig
 
 Kind: TypeAlias = Literal["mp4", "png", "jsonl", "ytvis", "vipseg", "vspw"]
 """What results can be saved as."""

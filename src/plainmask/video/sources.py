@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from plainmask.data.files import natural_key, pictures_by_stem
-from plainmask.data.images import IMAGE_SUFFIXES, ImageSource, read_image
 from plainmask.errors import InputError
+from plainmask.pictures.images import IMAGE_SUFFIXES, ImageSource, read_image
 from plainmask.video.extra import need_pyav
 from plainmask.video.frames import RATE, Damaged, Frame, Video, frame_name
 

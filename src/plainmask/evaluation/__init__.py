@@ -1,0 +1,1 @@
+"""Results against annotations: figures, and a page to look at."""

@@ -1,0 +1,229 @@
+"""A data set x a Segmenter -> figures. Metrics never see a tensor that the user would not get."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from plainmask.data.record import Record
+from plainmask.errors import InputError
+from plainmask.evaluation.measures import Measure, Rules, build_measure
+from plainmask.evaluation.report import Evaluation
+from plainmask.heads.head import HeadConfig
+from plainmask.inference.segmenter import Segmenter
+from plainmask.result_files.images import ResultWriter, in_official_order
+from plainmask.vocabulary import Vocabulary
+
+BLOCK = 8
+"""Images that go to a process at a time."""
+
+OnRecord = Callable[[int, int], None]
+"""Called with (records done, records in all)."""
+
+
+@dataclass
+class _Part:
+    """What was found out about some images."""
+
+    measure: Measure
+    per_image: dict[str, float | None] = field(default_factory=dict)
+    rows: list[Any] = field(default_factory=list)
+    """Of the JSON file among the result files."""
+
+    def add(self, other: _Part) -> None:
+        self.measure.merge(other.measure)
+        self.per_image |= other.per_image
+        self.rows += other.rows
+
+
+def evaluate(
+    segmenter: Segmenter,
+    records: Sequence[Record],
+    *,
+    rules: Rules | None = None,
+    writer: ResultWriter | None = None,
+    on_record: OnRecord | None = None,
+) -> Evaluation:
+    """Segment every record with the only head of `segmenter` and compare.
+
+    Args:
+        segmenter: with one head.
+        records: labelled images; read one at a time, and nothing of their pixels is kept.
+        rules: of the figures; None: the official ones.
+        writer: also writes result files.
+        on_record: called after each record.
+
+    Raises:
+        InputError: no records, several heads, a record that cannot be read, or nothing is labelled.
+    """
+    config = _only_head(segmenter)
+    records = in_official_order(records)
+    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in records)
+    return _summary(parts, records, config, rules or Rules(), writer, on_record)
+
+
+def evaluate_in_processes(
+    open_segmenter: Callable[[int], Segmenter],
+    records: Sequence[Record],
+    config: HeadConfig,
+    *,
+    processes: int,
+    rules: Rules | None = None,
+    writer: ResultWriter | None = None,
+    on_record: OnRecord | None = None,
+) -> Evaluation:
+    """As `evaluate`, with the records shared out among processes; the figures are the same.
+
+    Args:
+        open_segmenter: called in each process with its number, from 0; can be pickled.
+        records, rules, writer, on_record: as in `evaluate`.
+        config: of the head that it opens.
+        processes: how many.
+    """
+    records = in_official_order(records)
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    numbers = context.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    threads = max(1, available // processes)
+    setup = (open_segmenter, numbers, threads, rules or Rules(), writer)
+    blocks = [records[first : first + BLOCK] for first in range(0, len(records), BLOCK)]
+    with ProcessPoolExecutor(processes, context, _set_up, setup) as pool:
+        parts = pool.map(_look_at_block, blocks)  # in the order of the records
+        return _summary(parts, records, config, rules or Rules(), writer, on_record)
+
+
+def _look_at(
+    segmenter: Segmenter, records: Iterable[Record], rules: Rules, writer: ResultWriter | None
+) -> _Part:
+    """Segment, compare and write some records."""
+    config = _only_head(segmenter)
+    part = _Part(build_measure(config.task, config.vocabulary, rules))
+    for record in records:
+        result, segments = segmenter(record.image()), record.segments()
+        part.measure.update(result, segments)
+        # By the official rules always: the others are about absent classes of a whole data set.
+        alone = build_measure(config.task, config.vocabulary, replace(rules, metrics="official"))
+        alone.update(result, segments)
+        part.per_image[record.id] = alone.figures()[alone.main]
+        if writer is not None:
+            part.rows += writer.write(record, result)
+    return part
+
+
+_look: Callable[[Sequence[Record]], _Part]
+"""In a process of `evaluate_in_processes`: what it does with a block."""
+
+
+def _set_up(
+    open_segmenter: Callable[[int], Segmenter],
+    numbers: Any,
+    threads: int,
+    rules: Rules,
+    writer: ResultWriter | None,
+) -> None:
+    """Once in each process."""
+    import torch
+
+    global _look  # the pool gives its processes no other place to keep things
+    torch.set_num_threads(threads)
+    segmenter = open_segmenter(numbers.get())
+
+    def look(records: Sequence[Record]) -> _Part:
+        return _look_at(segmenter, records, rules, writer)
+
+    _look = look
+
+
+def _look_at_block(records: Sequence[Record]) -> _Part:
+    return _look(records)
+
+
+def _summary(
+    parts: Iterable[_Part],
+    records: Sequence[Record],
+    config: HeadConfig,
+    rules: Rules,
+    writer: ResultWriter | None,
+    on_record: OnRecord | None,
+) -> Evaluation:
+    """Add up the parts as they come."""
+    if not records:
+        raise InputError("there are no images to evaluate on")
+    names = Counter(record.id for record in records)
+    if len(names) < len(records):
+        raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
+    total = _Part(build_measure(config.task, config.vocabulary, rules))
+    for part in parts:
+        for done in range(len(total.per_image), len(total.per_image) + len(part.per_image)):
+            if on_record:
+                on_record(done + 1, len(records))
+        total.add(part)
+    if writer is not None:
+        writer.finish(config.task, total.rows)
+    figures = total.measure.figures()
+    if all(value is None for value in total.per_image.values()):
+        what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
+        raise InputError(f"in the {len(records)} images no {what}")
+    per_class = figures.pop("per_class")
+    return Evaluation(
+        figures=figures,
+        per_class=per_class,
+        count=len(records),
+        unit="images",
+        protocol=f"input {config.input}, single scale; {total.measure.says}",
+        per_image=total.per_image,
+    )
+
+
+def _only_head(segmenter: Segmenter) -> HeadConfig:
+    if len(segmenter.heads) != 1:
+        raise InputError(f"one head is evaluated at a time, not {len(segmenter.heads)}")
+    (head,) = segmenter.heads.values()
+    return head.config
+
+
+def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
+    """The classes of a head with the numbers and colours that they have in a data set's labels.
+
+    A data set without `classes.json` is read with the numbers that the head was trained with.
+
+    Args:
+        own: the head's vocabulary; it decides on classes and their order.
+        root: the folder of the data set.
+
+    Raises:
+        InputError: the data set's class table has other names; names the first difference.
+    """
+    path = root / "classes.json"
+    if not path.is_file():
+        return own
+    table = Vocabulary.load(path)
+    by_name = {entry.name: entry for entry in table.classes}
+    for name in own.names:
+        if name not in by_name:
+            raise InputError(
+                f"{path} has no class {name!r}, which the head has; its classes are "
+                f"{', '.join(own.names)}"
+            )
+    for name in table.names:
+        if name not in own.names:
+            raise InputError(
+                f"{path} has the class {name!r}, which the head does not know; its classes are "
+                f"{', '.join(own.names)}. Values that should not count belong under ignore_values"
+            )
+    # The colours, too: label files may be coloured.
+    classes = tuple(
+        entry.model_copy(update={"file_id": there.file_id, "color": there.color})
+        for entry in own.classes
+        for there in (by_name[entry.name],)
+    )
+    return own.model_copy(update={"classes": classes, "ignore_values": table.ignore_values})

@@ -1,0 +1,322 @@
+"""A head: decoder + task + vocabulary + input protocol + thresholds, and its folder (DESIGN 6).
+
+FOLDER/config.json          everything but the weights; `HeadConfig`
+FOLDER/model.safetensors    the decoder's tensors in our names, float16 or float32
+FOLDER/README.md            the model card, made from the config
+FOLDER/encoder.safetensors  only where training changed the encoder: the head's own
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, Predictions
+from plainmask.encoder.vit import Encoder, EncoderConfig
+from plainmask.encoder.weights import build_encoder, load_strictly, read_weights_file
+from plainmask.errors import HeadError, InputError, WeightsError
+from plainmask.heads.card import model_card
+from plainmask.heads.hub import pull_folder, push_folder
+from plainmask.pictures.geometry import Geometry, InputProtocol
+from plainmask.results import Moment
+from plainmask.tasks import Result, Task, Thresholds, Tracks, postprocess, postprocess_frame
+from plainmask.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+FILES = ("config.json", "model.safetensors")
+"""What `Head.load` reads of a head folder."""
+
+
+class EncoderRef(BaseModel):
+    """Which encoder a head reads, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Preset that its weights come from, or "custom"."""
+    fingerprint: str
+    patch_size: int
+    taps: tuple[int, ...]
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Self:
+        """The reference to this encoder, with its configured taps."""
+        config = encoder.config
+        return cls(
+            name=encoder.name,
+            fingerprint=encoder.fingerprint,
+            patch_size=config.patch_size,
+            taps=config.taps,
+        )
+
+    def check(self, encoder: Encoder, head: str) -> None:
+        """Raise HeadError unless this is the encoder meant."""
+        if self.fingerprint != encoder.fingerprint:
+            raise HeadError(
+                f"the head {head!r} was trained on {self.name} (fingerprint {self.fingerprint}), "
+                f"but this encoder is {encoder.name} (fingerprint {encoder.fingerprint}); its "
+                f"features mean something else. Give the weights that it was trained on: "
+                f"plainmask.load({head!r}, encoder=PATH)"
+            )
+
+
+class Provenance(BaseModel):
+    """Where a head comes from, for its model card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = ""
+    """Training data and its terms."""
+    licence: str = ""
+    """Of the head's weights."""
+    figures: dict[str, float] = {}
+    """Measured figures by name, in percent."""
+    per_class: dict[str, float | None] = {}
+    """IoU by class name, in percent."""
+    command: str = ""
+    """What reproduces the figures."""
+    recipe: dict[str, Any] = {}
+    """The resolved training recipe."""
+
+
+class HeadConfig(BaseModel):
+    """config.json of a head folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    task: Task
+    vocabulary: Vocabulary
+    decoder: DecoderConfig
+    encoder: EncoderRef
+    own_encoder: EncoderConfig | None = None
+    """Shape of the encoder that lies in the folder; None: the encoder is a released one."""
+    input: InputProtocol
+    thresholds: Thresholds = Thresholds()
+    provenance: Provenance = Provenance()
+
+
+@dataclass(frozen=True)
+class Head:
+    """One trained head, mostly without the encoder that it reads."""
+
+    config: HeadConfig
+    decoder: PlainMaskDecoder
+    encoder: Encoder | None = None
+    """Its own, where training or a published file changed the encoder."""
+
+    def check(self, encoder: Encoder) -> None:
+        """Raise HeadError unless the decoder reads this encoder's features."""
+        name, decoder, reference = self.config.name, self.config.decoder, self.config.encoder
+        reference.check(encoder, name)
+        if decoder.width != encoder.config.width:
+            raise HeadError(
+                f"the head {name!r} reads features {decoder.width} wide, the encoder "
+                f"{encoder.name} gives {encoder.config.width}"
+            )
+        if decoder.num_taps != len(reference.taps) or max(reference.taps) >= encoder.config.depth:
+            raise HeadError(
+                f"the head {name!r} has {decoder.num_taps} laterals for the taps {reference.taps} "
+                f"of an encoder with {encoder.config.depth} blocks"
+            )
+
+    def seeing(self, kind: Literal["stride", "tiles"], scale: float | None = None) -> Self:
+        """The head with another way for images to reach it, at the size that it was trained at.
+
+        Args:
+            kind: `stride`, one pass at native aspect, or `tiles`, for larger images.
+            scale: `tiles`: factor on the image's size; None: 1.
+        """
+        size = self.config.input.size
+        if kind == "stride" and not isinstance(size, int):
+            size = min(size)
+        protocol = InputProtocol(kind=kind, size=size, scale=scale)
+        return replace(self, config=self.config.model_copy(update={"input": protocol}))
+
+    def result(self, predictions: Predictions, geometry: Geometry) -> Result:
+        """Predictions for the windows of one image -> what people get for that image.
+
+        For a head that propagates, an image is a video of one frame.
+        """
+        config = self.config
+        if config.decoder.propagation != "none":
+            tracks = Tracks.none(config.decoder.num_queries, config.decoder.num_classes)
+            frame, _ = self.frame_result(predictions, predictions.class_logits, geometry, tracks)
+            return replace(frame, moment=None)
+        return postprocess(config.task, predictions, geometry, config.vocabulary, config.thresholds)
+
+    def frame_result(
+        self, predictions: Predictions, mean_logits: Tensor, geometry: Geometry, tracks: Tracks
+    ) -> tuple[Result, Tracks]:
+        """Predictions for the windows of one frame of a video -> its result, and the tracks.
+
+        A head without propagation sees each frame as an image: its queries are not the same
+        objects in the next frame, so their class logits are not averaged and nothing is tracked.
+
+        Args:
+            predictions: of this frame.
+            mean_logits: (N, Q, C+1), mean of the class logits of the frames so far.
+            geometry: how the frame came into the model.
+            tracks: of the frames before.
+        """
+        config = self.config
+        if config.decoder.propagation == "none" and config.task != "semantic":
+            moment = Moment(tracks.frame_index, (), ())
+            tracks = replace(tracks, frame_index=tracks.frame_index + 1)
+            return replace(self.result(predictions, geometry), moment=moment), tracks
+        if config.decoder.propagation != "none":
+            predictions = Predictions(predictions.mask_logits, mean_logits)
+        return postprocess_frame(
+            config.task, predictions, geometry, config.vocabulary, config.thresholds, tracks
+        )
+
+    def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
+        """Write the head folder; after an error it is as it was before.
+
+        Raises:
+            InputError: the folder exists and is no head, or cannot be written.
+        """
+        target = Path(folder)
+        is_head = (target / "config.json").is_file()
+        if target.exists() and not is_head and (target.is_file() or any(target.iterdir())):
+            raise InputError(f"{target} exists and is no head folder; choose another")
+        state = {k: v.detach().cpu().contiguous() for k, v in self.decoder.state_dict().items()}
+        # Statistics and counters keep their dtype: float16 could not hold large variances.
+        narrowed = {
+            k: v.to(dtype) if v.is_floating_point() and "running_" not in k else v
+            for k, v in state.items()
+        }
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".head-") as scratch:
+                new = Path(scratch) / "head"
+                new.mkdir()
+                texts = {
+                    "config.json": self.config.model_dump_json(indent=1) + "\n",
+                    "README.md": model_card(self.config.model_dump(mode="json")),
+                }
+                for name, text in texts.items():
+                    (new / name).write_text(text, encoding="utf-8")
+                # Not `save_file`: its files are private (0600), and its errors are no OSErrors.
+                (new / "model.safetensors").write_bytes(save(narrowed))
+                if self.encoder is not None:
+                    whole = {
+                        k: v.detach().cpu().contiguous()
+                        for k, v in self.encoder.state_dict().items()
+                    }
+                    (new / "encoder.safetensors").write_bytes(save(whole))
+                if target.exists():  # moved aside, and gone with the scratch folder
+                    target.replace(Path(scratch) / "old")
+                new.replace(target)
+        except OSError as error:
+            raise InputError(f"the head folder {target} cannot be written: {error}") from error
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a head folder; the decoder is float32, in eval mode, on the CPU.
+
+        Raises:
+            InputError: no such folder, or no head in it.
+            HeadError: written by a newer plainmask, or the config is damaged.
+            WeightsError: the tensors do not fit the config.
+        """
+        place = Path(folder)
+        config = read_config(place)
+        with torch.device("meta"):
+            decoder = PlainMaskDecoder(config.decoder)
+        try:
+            stored = load_file(place / "model.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                f"{place / 'model.safetensors'} cannot be read: {error}; fetch the head again"
+            ) from error
+        state = {k: v.float() if v.is_floating_point() else v for k, v in stored.items()}
+        load_strictly(decoder, state, f"head {config.name!r}")
+        if config.own_encoder is None:
+            return cls(config, decoder.eval())
+        own = read_weights_file(place / "encoder.safetensors")
+        return cls(config, decoder.eval(), build_encoder(own, config.own_encoder))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """A head folder on disk, or the head in a hub repository ("user/name")."""
+        return cls.load(name if Path(name).is_dir() else pull_folder(str(name), FILES))
+
+    def push_to_hub(self, repository: str, *, private: bool = False) -> str:
+        """Upload the head folder to a hub repository, made if missing; returns its address.
+
+        Raises:
+            WeightsError: not logged in, refused or offline; says what to do.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save(Path(scratch) / "head")
+            return push_folder(folder, repository, private=private)
+
+
+def read_config(folder: Path) -> HeadConfig:
+    """The checked config.json of a head folder.
+
+    Raises:
+        InputError: there is none.
+        HeadError: it is of a newer format, or not valid.
+    """
+    path = folder / "config.json"
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{folder} is no head folder: {path.name} is missing") from error
+    except ValueError as error:
+        raise HeadError(f"{path} is not valid JSON: {error}") from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise HeadError(
+            f"{folder} is a head of format {version}, this plainmask reads up to {FORMAT_VERSION}; "
+            "upgrade with pip install -U plainmask"
+        )
+    try:
+        return HeadConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise HeadError(f"{path}: {where}: {first['msg']}") from error
+
+
+def find_head(name: str | Path) -> Path:
+    """The folder of a shipped head, a folder on disk, or a hub repository ("user/name").
+
+    Raises:
+        InputError: none of these; lists the shipped heads.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    shipped = shipped_heads()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/")):
+        return pull_folder(name, FILES)
+    near = difflib.get_close_matches(str(name), shipped, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(
+        f"there is no head {str(name)!r}; {guess}shipped: {', '.join(shipped) or 'none'}. "
+        "A head folder or a hub repository (user/name) works, too"
+    )
+
+
+def shipped_heads() -> dict[str, Path]:
+    """The heads that come with the package: name -> folder."""
+    root = Path(str(resources.files("plainmask"))) / "heads"
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return {folder.name: folder for folder in folders if (folder / "config.json").is_file()}

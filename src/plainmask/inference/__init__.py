@@ -1,0 +1,1 @@
+"""Encoder and heads at work: images, streams, whole videos, tiles."""

@@ -1,0 +1,1 @@
+"""From a record to a training sample: augmentation, clips, targets, batches."""

@@ -1,0 +1,239 @@
+"""Records in, figures out: by hand, streamed, and refused where there is nothing to measure."""
+
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from images import labelled_images
+from plainmask.data.reader import image_format, read_dataset
+from plainmask.data.record import Record, Segments
+from plainmask.errors import InputError
+from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
+from plainmask.evaluation.measures import Rules, target_map
+from plainmask.evaluation.page import write_page
+from plainmask.evaluation.result_files import evaluate_results
+from plainmask.inference.loading import load
+from plainmask.inference.segmenter import Segmenter
+from plainmask.result_files.images import ResultWriter
+from plainmask.results import IGNORE, InstanceResult, PanopticResult
+from plainmask.tasks import Task
+from plainmask.vocabulary import Vocabulary
+from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
+
+VOID = -1
+
+
+def picture(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def record(seed: int, classes: np.ndarray) -> Record:
+    """A record whose annotation is a map of class ids, VOID where there is none."""
+    ids = np.unique(classes[classes != VOID])
+    index_map = np.where(classes == VOID, VOID, np.searchsorted(ids, classes)).astype(np.int32)
+    segments = Segments.of_map(index_map, ids)
+    return Record(str(seed), lambda: picture(seed), lambda: segments)
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    encoder = tiny_encoder()
+    return Segmenter(encoder, {"tiny": tiny_head("semantic", encoder)}, device="cpu")
+
+
+def test_own_results_are_perfect_and_void_does_not_count(segmenter: Segmenter):
+    records = []
+    for seed in range(2):
+        classes = segmenter(picture(seed)).label_map.copy()
+        classes[:7] = VOID
+        records.append(record(seed, classes))
+    calls: list[tuple[int, int]] = []
+    found = evaluate(segmenter, records, on_record=lambda *call: calls.append(call))
+    assert found.figures == {"mIoU": 100.0}
+    assert found.count == 2
+    assert calls == [(1, 2), (2, 2)]
+    assert found.protocol.startswith("input stride 48")
+    assert "official" in found.protocol
+    assert json.loads(json.dumps(found.to_json()))["images"] == 2
+
+
+def test_figures_by_hand(segmenter: Segmenter):
+    predicted = segmenter(picture(0)).label_map
+    truth = np.full_like(predicted, 1)
+    truth[:20] = 2
+    expected = {}
+    for index, name in enumerate(["class_0", "class_1", "class_2"]):
+        union = ((predicted == index) | (truth == index)).sum()
+        hits = ((predicted == index) & (truth == index)).sum()
+        expected[name] = 100 * hits / union if union else None
+    found = evaluate(segmenter, [record(0, truth)])
+    assert found.per_class == pytest.approx(expected)
+    present = [value for value in expected.values() if value is not None]
+    assert found.figures["mIoU"] == pytest.approx(np.mean(present))
+
+
+def test_records_are_read_one_at_a_time(segmenter: Segmenter):
+    order: list[str] = []
+    records = []
+    for seed in range(3):
+        plain = record(seed, np.zeros((40, 60), np.int32))
+        records.append(
+            Record(
+                plain.id,
+                lambda plain=plain: order.append(f"image {plain.id}") or plain.image(),
+                lambda plain=plain: order.append(f"label {plain.id}") or plain.segments(),
+            )
+        )
+    evaluate(segmenter, records, on_record=lambda done, total: order.append(f"done {done}"))
+    assert order[:6] == ["image 0", "label 0", "done 1", "image 1", "label 1", "done 2"]
+
+
+def test_target_map():
+    segments = Segments.of_map(np.array([[0, 1, VOID]], np.int32), [2, 0])
+    assert target_map(segments).tolist() == [[2, 0, IGNORE]]
+
+
+def test_what_cannot_be_evaluated(segmenter: Segmenter):
+    encoder = segmenter.encoder
+    one = record(0, np.zeros((40, 60), np.int32))
+    with pytest.raises(InputError, match="no images"):
+        evaluate(segmenter, [])
+    with pytest.raises(InputError, match="no pixel is labelled"):
+        evaluate(segmenter, [record(0, np.full((40, 60), VOID))])
+    with pytest.raises(InputError, match="the image 0 is there more than once"):
+        evaluate(segmenter, [one, one])
+    segmenter.add("second", tiny_head("semantic", encoder))
+    with pytest.raises(InputError, match="one head is evaluated at a time, not 2"):
+        evaluate(segmenter, [one])
+
+
+def sure_segmenter(task: Task) -> Segmenter:
+    """One whose head is sure enough to find something."""
+    encoder = tiny_encoder()
+    return Segmenter(encoder, {"sure": tiny_video_head(task, encoder, "none")}, device="cpu")
+
+
+def record_of(result: InstanceResult | PanopticResult, seed: int) -> Record:
+    """A record whose annotation is a result."""
+    if isinstance(result, InstanceResult):
+        segments = Segments.of_masks(list(result.masks), result.image_size, result.class_ids)
+    else:
+        ids = np.array([segment.id for segment in result.segments])
+        classes = [segment.class_id for segment in result.segments]
+        place = np.searchsorted(ids, result.segment_map).astype(np.int32)
+        segments = Segments.of_map(np.where(result.segment_map == 0, VOID, place), classes)
+    return Record(f"{seed}.x", lambda: picture(seed), lambda: segments, image_id=seed)
+
+
+@pytest.mark.parametrize(("task", "main"), [("instance", "AP"), ("panoptic", "PQ")])
+def test_own_segments_are_perfect(task: Task, main: str):
+    segmenter = sure_segmenter(task)
+    results = [segmenter(picture(seed)) for seed in range(2)]
+    assert all(len(result.segments) > 1 for result in results)
+    records = [record_of(result, seed) for seed, result in enumerate(results)]
+    found = evaluate(segmenter, records)
+    assert found.figures[main] == pytest.approx(100)
+    assert found.per_image == pytest.approx({"0.x": 100.0, "1.x": 100.0})
+    # The annotation of one is no good for the other.
+    swapped = [replace(records[0], load_segments=records[1].load_segments), records[1]]
+    found = evaluate(segmenter, swapped)
+    assert found.figures[main] < 100
+    assert found.worst_and_best(3)[0][0][0] == "0.x"
+
+
+def test_detections_beyond_the_limit_do_not_count():
+    segmenter = sure_segmenter("instance")
+    result = segmenter(picture(0))
+    one = record_of(result.above(float(np.sort(result.scores)[-1])), 0)
+    assert evaluate(segmenter, [one], rules=Rules(max_detections=(1,))).figures["AP"] > 99.99
+    found = evaluate(segmenter, [one], rules=Rules(max_detections=(1, 500)))
+    assert "at most 500 detections" in found.protocol
+    assert set(found.figures) > {"AR1", "AR500"}
+
+
+def test_published_rules_count_absent_classes(segmenter: Segmenter):
+    classes = segmenter(picture(0)).label_map.copy()
+    classes[1:] = classes[0, 0]
+    classes[0] = -1
+    found = evaluate(segmenter, [record(0, classes)], rules=Rules("pmt"))
+    assert found.figures["mIoU"] == pytest.approx(
+        sum(value or 0 for value in found.per_class.values()) / 3
+    )
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: Task):
+    data = labelled_images(tmp_path / "data", task)
+    head, encoder = tmp_path / "head", save_tiny_encoder(tmp_path)
+    (made,) = sure_segmenter(task).heads.values()
+    made.save(head)
+    segmenter = load(head, encoder=encoder, device="cpu")
+    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    form = image_format(config.task, data)
+    records = read_dataset(form, data, "val", label_vocabulary(config.vocabulary, data))
+    alone = evaluate(segmenter, records, writer=ResultWriter(tmp_path / "out"))
+    shared = evaluate_in_processes(
+        partial(open_it, head, encoder),
+        records,
+        config,
+        processes=2,
+        writer=ResultWriter(tmp_path / "again"),
+    )
+    assert shared == alone
+    names = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*"))
+    assert names
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    place = {"semantic": "labels", "instance": "instances.json", "panoptic": "panoptic.json"}[task]
+    read = evaluate_results([tmp_path / "out" / place], data, "val")
+    assert read.figures == pytest.approx(alone.figures, abs=1e-4, nan_ok=True)
+    page = write_page(tmp_path / "out", alone, records, segmenter, title="<tiny>")
+    text = page.read_text()
+    assert "&lt;tiny&gt;" in text
+    shown = re.findall('src="([^"]+)"', text)
+    assert len(shown) == 3 * 4  # two worst, two best
+    assert all((page.parent / name).is_file() for name in shown)
+
+
+def open_it(head: Path, encoder: Path, number: int) -> Segmenter:
+    return load(head, encoder=encoder, device="cpu")
+
+
+OWN = Vocabulary.load(
+    {
+        "name": "own",
+        "ignore_value": 255,
+        "classes": [{"id": 0, "name": "a"}, {"id": 1, "name": "b"}],
+    }
+)
+
+
+def test_without_a_class_table_the_head_decides(tmp_path: Path):
+    assert label_vocabulary(OWN, tmp_path) == OWN
+
+
+def test_a_class_table_brings_its_numbers_in_any_order(tmp_path: Path):
+    (tmp_path / "classes.json").write_text(
+        '{"ignore_values": [0, 9], "classes": [{"id": 0, "name": "b", "file_id": 3},'
+        ' {"id": 1, "name": "a", "file_id": 5}]}'
+    )
+    found = label_vocabulary(OWN, tmp_path)
+    assert found.names == OWN.names
+    assert found.by_file_id == {5: 0, 3: 1}
+    assert found.ignore_values == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["a"], "has no class 'b'"), (["a", "b", "c"], "has the class 'c', which the head does not")],
+)
+def test_a_class_table_of_other_names_is_refused(tmp_path: Path, names: list[str], message: str):
+    classes = [{"id": index, "name": name} for index, name in enumerate(names)]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": classes}))
+    with pytest.raises(InputError, match=message):
+        label_vocabulary(OWN, tmp_path)

@@ -1,0 +1,126 @@
+"""Videos through a head to figures: what the head itself says is always right."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+
+import plainmask
+from plainmask.data.record import Record, Segments
+from plainmask.errors import InputError
+from plainmask.evaluation.videos import evaluate_videos, object_map, result_tracks, target_tracks
+from plainmask.results import InstanceResult, Moment, PanopticResult, SemanticResult
+from plainmask.results.rle import Rle
+from plainmask.tasks import Task
+from plainmask.vocabulary import Vocabulary
+from streams import segmenter, video
+
+VIDEOS = {"a": video(1, 4), "b": video(2, 3, (40, 60))}
+
+
+def own_results(model: plainmask.Segmenter) -> dict[str, list]:
+    return {name: list(model.track(frames, protocol="offline")) for name, frames in VIDEOS.items()}
+
+
+def segments_of(result: SemanticResult | InstanceResult | PanopticResult) -> Segments:
+    if isinstance(result, SemanticResult):
+        return Segments.of_map(result.label_map.astype(np.int32), range(3))
+    if isinstance(result, PanopticResult):
+        ids = [segment.id for segment in result.segments]
+        numbers = np.full(max([0, *ids]) + 1, -1, np.int32)
+        numbers[ids] = range(len(ids))
+        classes = [segment.class_id for segment in result.segments]
+        return Segments.of_map(numbers[result.segment_map], classes, track_ids=ids)
+    best = {track: place for place, track in reversed(list(enumerate(result.track_ids)))}
+    places = [place for place in best.values() if result.scores[place] >= 0.5]
+    return Segments.of_masks(
+        [result.masks[place] for place in places],
+        result.image_size,
+        result.class_ids[places],
+        track_ids=[result.track_ids[place] for place in places],
+    )
+
+
+def records_of(results: dict[str, list]) -> list[Record]:
+    return [
+        Record(
+            id=f"{name}/{time}",
+            load_image=partial(np.copy, VIDEOS[name][time]),
+            load_segments=partial(segments_of, result),
+            sequence=name,
+            frame=time,
+        )
+        for name, frames in results.items()
+        for time, result in enumerate(frames)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("semantic", ("mIoU",)),
+        ("panoptic", ("VPQ_1", "VPQ_2", "STQ", "IDF1")),
+        ("instance", ("IDF1", "HOTA")),  # its masks overlap, so J is less
+    ],
+)
+def test_a_heads_own_results_are_perfect(task: Task, names: Sequence[str]):
+    model = segmenter(task)
+    seen: list[int] = []
+    found = evaluate_videos(
+        model, records_of(own_results(model)), on_record=lambda done, total: seen.append(done)
+    )
+    assert {name: found.figures[name] for name in names} == dict.fromkeys(names, pytest.approx(100))
+    assert (found.count, found.unit) == (2, "videos")
+    assert seen == list(range(1, 8))
+    assert "offline protocol" in found.protocol
+    assert "propagation gru" in found.protocol
+
+
+def test_online_may_differ_but_is_measured():
+    model = segmenter("panoptic")
+    found = evaluate_videos(model, records_of(own_results(model)), protocol="online")
+    assert 0 <= found.figures["VPQ_1"] <= 100
+    assert "online protocol" in found.protocol
+
+
+def test_tracks_are_queries_with_a_class():
+    vocabulary = Vocabulary.numbered(2)
+    mask = np.eye(4, dtype=bool)
+
+    def frame(time: int, ids: tuple[int, ...], classes: list[int], scores: list[float]):
+        return InstanceResult(
+            (4, 4),
+            tuple(Rle.encode(mask) for _ in ids),
+            np.array(classes),
+            np.array(scores, np.float32),
+            vocabulary,
+            moment=Moment(time, ids, ids),
+        )
+
+    frames = [frame(0, (3, 5), [0, 1], [0.5, 0.75]), frame(1, (3, 3), [0, 1], [0.25, 0.125])]
+    tracks = result_tracks(frames)
+    assert [(track.id, track.class_id, track.score) for track in tracks] == [
+        (5, 1, 0.75), (3, 0, 0.25), (3, 1, 0.125),
+    ]  # fmt: skip
+    assert [rle is not None for rle in tracks[0].rles] == [True, False]
+    assert [rle is not None for rle in tracks[1].rles] == [True, True]
+
+
+def test_targets_are_followed_through_their_frames():
+    mask = np.zeros((2, 3, 3), bool)
+    mask[0, 0], mask[1, 1] = True, True
+    first = Segments.of_masks(list(mask), (3, 3), [1, 0], track_ids=[7, 9])
+    second = Segments.of_masks([mask[1]], (3, 3), [0], crowd=[True], track_ids=[9])
+    tracks = {track.id: track for track in target_tracks([first, second])}
+    assert tracks[7].class_id == 1
+    assert tracks[7].rles[1] is None
+    assert np.array_equal(tracks[9].rles[1].decode(), mask[1])
+    assert object_map([tracks[7], tracks[9]], 0, (3, 3))[:2, 0].tolist() == [1, 2]
+
+
+def test_wrong_use_is_refused():
+    with pytest.raises(InputError, match="one head is evaluated at a time"):
+        evaluate_videos(segmenter("panoptic", "semantic"), [])
+    with pytest.raises(InputError, match="no videos"):
+        evaluate_videos(segmenter("panoptic"), [])

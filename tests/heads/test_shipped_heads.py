@@ -1,0 +1,78 @@
+"""Every head in the package: small, documented, and working on the encoder that it names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plainmask
+from plainmask.encoder.presets import find_preset
+from plainmask.errors import WeightsError
+from plainmask.heads.card import model_card
+from plainmask.heads.head import Head, read_config, shipped_heads
+
+HEADS = shipped_heads()
+
+
+def test_the_default_head_is_shipped():
+    assert "street-semantic" in HEADS
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_small_and_documented(name: str):
+    folder = HEADS[name]
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000_000
+    config = read_config(folder)
+    assert config.name == name
+    assert config.encoder.fingerprint == find_preset(config.encoder.name).fingerprint
+    provenance = config.provenance
+    assert provenance.data
+    assert provenance.licence
+    assert provenance.figures
+    assert provenance.command.startswith("plainmask eval")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert provenance.licence.split(";")[0] in card
+    assert card == model_card(config.model_dump(mode="json"))
+
+
+def test_street_semantic_passes_its_floor():
+    config = read_config(HEADS["street-semantic"])
+    (figure,) = (v for k, v in config.provenance.figures.items() if "camvid test" in k)
+    assert figure > 58
+    assert len(config.provenance.per_class) == 11
+
+
+def test_nuclei_instance_passes_its_goal():
+    figures = read_config(HEADS["nuclei-instance"]).provenance.figures
+    at = {
+        place.rsplit("max detections ", 1)[1].rstrip(")"): value
+        for place, value in figures.items()
+        if place.startswith("AP50 ")
+    }
+    assert at["500"] >= 70
+    assert at["500"] > at["100"] > 60
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [("moving-objects", ("AP", "J")), ("street-video", ("mIoU", "mVC8", "mVC16"))],
+)
+def test_video_heads_are_shipped_with_their_figures(name: str, metrics: tuple[str, ...]):
+    config = read_config(HEADS[name])
+    assert config.decoder.propagation == "gru"
+    for metric in metrics:
+        assert any(place.split(" ")[0] == metric for place in config.provenance.figures)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_runs_on_a_picture(name: str, tmp_path: Path):
+    try:
+        segmenter = plainmask.load(name, device="cpu")
+    except WeightsError as error:
+        pytest.skip(f"no encoder weights here: {error}")
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    result = segmenter(image)
+    assert result.image_size == (90, 120)
+    assert len(result.save(tmp_path, image=image)) == 3
+    again = Head.load(HEADS[name])
+    assert again.config == segmenter.heads[name].config

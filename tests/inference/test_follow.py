@@ -1,0 +1,136 @@
+"""Frame and result side by side: online, offline, from sources of every kind."""
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plainmask
+from plainmask.errors import InputError
+from plainmask.inference.follow import follow
+from plainmask.tasks import Task
+from plainmask.video.frames import BreakOffError, Frame, Video
+from plainmask.video.sinks import open_sinks
+from plainmask.video.sources import open_video
+from plainmask.video.summary import Summary
+from tiny import tiny_encoder, tiny_video_head
+from video_results import made
+from videos import pictures, until_error, write_video
+
+
+def segmenter(task: Task) -> plainmask.Segmenter:
+    encoder = tiny_encoder()
+    return plainmask.Segmenter(encoder, {task: tiny_video_head(task, encoder)}, device="cpu")
+
+
+@pytest.mark.parametrize("protocol", ["online", "offline"])
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_each_frame_with_its_own_result(tmp_path: Path, task: Task, protocol):
+    model = segmenter(task)
+    path = write_video(tmp_path / "a.mp4", pictures(20))
+    pairs = list(follow(model.stream(), open_video(path), protocol=protocol))
+    expected = list(model.track(path, protocol=protocol))
+    assert [frame.name for frame, _ in pairs] == [f"{place:05d}" for place in range(20)]
+    for (frame, result), wanted in zip(pairs, expected, strict=True):
+        assert frame.image.shape[:2] == result.image_size
+        assert int(frame.name) == result.frame_index
+        assert np.array_equal(result.flat_map(), wanted.flat_map())
+
+
+def breaking_off(count: int) -> Video:
+    def read() -> Iterator[Frame]:
+        for place, image in enumerate(pictures(count)):
+            yield Frame(image, place / 25, f"{place:05d}")
+        raise BreakOffError("the cable is out")
+
+    return Video("camera 3", read)
+
+
+@pytest.mark.parametrize("protocol", ["online", "offline"])
+def test_results_up_to_where_the_source_breaks_off(protocol):
+    pairs, error = until_error(
+        follow(segmenter("semantic").stream(), breaking_off(13), protocol=protocol)
+    )
+    assert len(pairs) == 13
+    assert isinstance(error, InputError)
+    assert str(error) == "camera 3 breaks off after 13 frames: the cable is out"
+
+
+def test_a_source_without_a_frame():
+    pairs, error = until_error(follow(segmenter("semantic").stream(), open_video([])))
+    assert not pairs
+    assert "holds no frame" in str(error)
+
+
+def test_offline_needs_a_source_that_can_be_read_twice():
+    video = open_video(iter(pictures(2)))
+    with pytest.raises(InputError, match="can be read only once"):
+        next(follow(segmenter("semantic").stream(), video, protocol="offline"))
+    assert len(list(follow(segmenter("semantic").stream(), video))) == 2
+
+
+def test_what_is_read_is_reported():
+    seen: list[int] = []
+    video = open_video(pictures(9))
+    list(follow(segmenter("semantic").stream(), video, on_read=lambda: seen.append(1)))
+    assert len(seen) == 9
+
+
+def test_a_live_source_is_not_read_ahead():
+    """The first result is there before the second frame is."""
+    model = segmenter("semantic")
+    given: list[int] = []
+
+    def read() -> Iterator[Frame]:
+        for place, image in enumerate(pictures(6)):
+            given.append(place)
+            yield Frame(image, float(place), str(place))
+
+    found = follow(model.stream(), Video("camera", read, live=True))
+    next(found)
+    assert len(given) <= 5  # one in work, two waiting, one being handed over
+
+
+def test_summary_counts_what_is_surely_seen():
+    summary = Summary()
+    for _, result in made("instance", 4):
+        summary.update(result)
+    rows = {row.id: row for row in summary.rows()}
+    assert {key: row.label for key, row in rows.items()} == {4: "car", 7: "person"}
+    assert rows[4].frames == 4
+    assert rows[4].score == pytest.approx(0.6)
+    assert [row["id"] for row in summary.to_json()] == [4, 7]
+    summary = Summary()
+    for _, result in made("panoptic", 4):
+        summary.update(result)
+    assert [(row.id, row.label, row.frames) for row in summary.rows()] == [
+        (1, "road", 4),
+        (300, "car", 3),
+    ]
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path: Path):
+    """A few hundred frames from source to files; what is held after 60 is held after 240."""
+    model = segmenter("instance")
+    first = pictures(1, (48, 64))[0]
+    held: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for place in range(240):
+            yield np.roll(first, 2 * place, axis=1)
+
+    (head,) = model.heads.values()
+    tracemalloc.start()
+    try:
+        with open_sinks(["jsonl", "mp4", "ytvis"], tmp_path, "a", head.config) as sinks:
+            video = open_video(images())
+            for place, (frame, result) in enumerate(follow(model.stream(), video)):
+                sinks.write(frame, result)
+                if place in (60, 239):
+                    held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sinks.frames == 240
+    assert held[1] - held[0] < 200_000, held  # one frame kept each time would be 1.6 MB
