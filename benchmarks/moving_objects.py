@@ -43,7 +43,7 @@ def main() -> None:
         (f"propagation {head.config.decoder.propagation}", head),
         ("without propagation", Head(head.config, forgetful)),
     ):
-        segmenter = Segmenter(encoder, {"head": one})
+        segmenter = Segmenter(encoder, {"head": one})["head"]
         found = evaluate_videos(segmenter, records, protocol=options.protocol)
         row = [found.figures.get(figure) for figure in FIGURES]
         print(f"{name:24}" + "".join(f"{value or 0:12.1f}" for value in row), flush=True)

@@ -39,7 +39,7 @@ from plainmask.encoder.vit import Encoder, EncoderConfig, Features
 from plainmask.evaluation.result_files import CONFIDENT
 from plainmask.evaluation.videos import result_tracks, target_tracks
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter, Segmenter
 from plainmask.metrics.identity import THRESHOLD, Sightings, TrackIdentity
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Thresholds
@@ -238,7 +238,9 @@ class Outcomes:
         )
 
 
-def follow(segmenter: Segmenter, scenes: Sequence[Scene]) -> tuple[dict[str, Any], Outcomes]:
+def follow(
+    segmenter: HeadSegmenter[Any], scenes: Sequence[Scene]
+) -> tuple[dict[str, Any], Outcomes]:
     """Follow every scene online; identity figures, and what became of hidden objects."""
     identity, outcomes = TrackIdentity(), Outcomes.none()
     for number, scene in enumerate(scenes):
@@ -336,7 +338,7 @@ def main() -> None:
             recipe = recipe_of(VARIANTS[name], options, seed)
             decoder = start if name == "none" else train(recipe, records, encoder, start)
             segmenter = Segmenter(encoder, {"head": head_of(decoder, encoder)}, device="cpu")
-            rows.setdefault(name, []).append(follow(segmenter, held_out))
+            rows.setdefault(name, []).append(follow(segmenter["head"], held_out))
             print(table({name: rows[name][-1:]}), flush=True)
     frames = options.steps * FRAMES_PER_STEP
     print(f"\n{options.steps} steps and {frames} frames for each; held out: {options.held_out} "

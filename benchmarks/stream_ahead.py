@@ -15,29 +15,31 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 from stream_model import model, write_video
 
 import plainmask
 from plainmask.allocator import keep_freed_memory
+from plainmask.inference.stream import follow, states_after, tell
 from plainmask.inference.tracking import batches, online
+from plainmask.video.frames import Frame
 from plainmask.video.sources import open_video
 
-Follow = Callable[[plainmask.Stream, Iterable[Any], int], int]
+Follow = Callable[[plainmask.Stream, Iterable[Frame], int], int]
 
 
-def overlapping(stream: plainmask.Stream, frames: Iterable[Any], ahead: int) -> int:
+def overlapping(stream: plainmask.Stream, frames: Iterable[Frame], ahead: int) -> int:
     return sum(1 for _ in online(stream, frames, ahead=ahead))
 
 
-def in_turn(stream: plainmask.Stream, frames: Iterable[Any], ahead: int) -> int:
+def in_turn(stream: plainmask.Stream, frames: Iterable[Frame], ahead: int) -> int:
     """Decode a batch, encode it, make its results; then the next."""
-    count = 0
-    for batch in batches(frames, ahead):
-        for seen in stream.follow(batch):
-            stream.results(seen)
+    count, states = 0, dict(stream.state or {})
+    for batch in batches(frames, ahead, lambda frame: frame.image.shape):
+        images = [frame.image for frame in batch]
+        for seen in follow(stream.shared, stream.heads, states, images):
+            states = states_after(seen, tell(stream.heads, seen, states))
             count += 1
     return count
 
@@ -70,7 +72,7 @@ def main() -> None:
         for turn in range(options.turns + 1):
             for ahead, way in rows:
                 began = time.perf_counter()
-                count = WAYS[way](segmenter.stream(), open_video(path), ahead)
+                count = WAYS[way](segmenter.stream().inner, open_video(path).frames(), ahead)
                 if turn:  # the first warms up
                     times[ahead, way].append((time.perf_counter() - began) / count)
     print(f"{segmenter}, {torch.get_num_threads()} threads, median of {options.turns}\n")

@@ -40,7 +40,7 @@ def main() -> None:
 
     keep_freed_memory()
     segmenter = model(options.head, options.task, options.size, options.queries)
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     found: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"

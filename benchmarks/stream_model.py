@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from plainmask.tasks import Task
 from plainmask.vocabulary import Vocabulary
 
 
-def model(head: str | None, task: Task, size: int, queries: int) -> plainmask.Segmenter:
+def model(head: str | None, task: Task, size: int, queries: int) -> plainmask.HeadSegmenter[Any]:
     """A head by name or folder; or one of three blocks and random weights on DINOv2 ViT-S/14.
 
     Time and memory do not depend on what the weights are, only results do.
@@ -46,7 +47,7 @@ def model(head: str | None, task: Task, size: int, queries: int) -> plainmask.Se
         encoder=EncoderRef.of(encoder),
         input=InputProtocol(kind="video", size=size),
     )
-    return plainmask.Segmenter(encoder, {"random": Head(own, decoder)})
+    return plainmask.Segmenter(encoder, {"random": Head(own, decoder)})["random"]
 
 
 def write_video(path: Path, count: int, height: int, width: int) -> None:

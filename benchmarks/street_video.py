@@ -32,7 +32,7 @@ def main() -> None:
     print(f"{'':24}" + "".join(f"{name:>12}" for name in columns))
     for name in options.heads:
         segmenter = load(name)
-        (head,) = segmenter.heads.values()
+        head = segmenter.head
         row: list[float] = []
         for split in options.splits:
             records = read_dataset("camvid_clips", options.data, split, head.config.vocabulary)

@@ -44,8 +44,7 @@ def run(name: str, size: str) -> None:
     pattern = np.random.default_rng(0).integers(0, 256, (height // 20, width // 20, 3), np.uint8)
     image = np.repeat(np.repeat(pattern, 20, 0), 20, 1)
     segmenter = load(name)
-    (key,) = segmenter.heads
-    segmenter.add(key, segmenter.heads[key].seeing("tiles"))
+    segmenter = segmenter.seeing("tiles")
     tiles: list[int] = []
     began = time.monotonic()
     result = segmenter(image, on_tile=lambda done, total: tiles.append(total))

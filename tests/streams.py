@@ -9,10 +9,14 @@ from plainmask.tasks import Task
 from tiny import tiny_encoder, tiny_video_head
 
 
-def segmenter(*tasks: Task, **updates: Any) -> plainmask.Segmenter:
+def segmenters(*tasks: Task, **updates: Any) -> plainmask.Segmenter:
     encoder = tiny_encoder()
-    heads = {task: tiny_video_head(task, encoder, **updates) for task in tasks or ("panoptic",)}
+    heads = {task: tiny_video_head(task, encoder, **updates) for task in tasks}
     return plainmask.Segmenter(encoder, heads, device="cpu")
+
+
+def segmenter(task: Task = "panoptic", **updates: Any) -> plainmask.HeadSegmenter[Any]:
+    return segmenters(task, **updates)[task]
 
 
 def video(seed: int, count: int = 5, size: tuple[int, int] = (50, 70)) -> list[np.ndarray]:

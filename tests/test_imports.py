@@ -75,6 +75,8 @@ PUBLIC = [
     "Encoder",
     "Head",
     "HeadError",
+    "HeadSegmenter",
+    "HeadStream",
     "InputError",
     "InstanceResult",
     "PanopticResult",

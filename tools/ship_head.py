@@ -9,6 +9,7 @@ float16 as src/plainmask/heads/NAME. For the last step of a release; never to ch
 import argparse
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.reader import guess_format, image_format, read_dataset
@@ -18,7 +19,7 @@ from plainmask.evaluation.report import Evaluation
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.heads.head import Head
 from plainmask.inference.loading import load
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter
 
 HEADS = Path(__file__).parents[1] / "src" / "plainmask" / "heads"
 STATED = {
@@ -44,7 +45,7 @@ def main() -> None:
     trained = Head.load(options.run / "head")
     name = trained.config.name
     folder = trained.save(HEADS / name)  # measured as shipped, in float16
-    segmenter: Segmenter = load(folder)
+    segmenter = load(folder)
     ways = [{"max-detections": str(count)} for count in options.max_detections or ()]
     if options.protocol:
         ways.append({"protocol": options.protocol})
@@ -62,22 +63,24 @@ def main() -> None:
         asked = "".join(f" --{key} {value}" for key, value in way.items())
         commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{asked}")
     assert found is not None
-    provenance = segmenter.heads[name].config.provenance.model_copy(
+    provenance = segmenter.head.config.provenance.model_copy(
         update={
             "figures": figures,
             "per_class": found.per_class,
             "command": "; ".join(commands),
         }
     )
-    shipped = segmenter.heads[name].config.model_copy(update={"provenance": provenance})
-    Head(shipped, segmenter.heads[name].decoder).save(folder)
+    shipped = segmenter.head.config.model_copy(update={"provenance": provenance})
+    Head(shipped, segmenter.head.decoder).save(folder)
     print("\n".join(f"{place}: {value:.2f}" for place, value in figures.items()))
     print(found.per_class, folder, sep="\n")
 
 
-def measure(segmenter: Segmenter, data: Path, split: str, way: dict[str, str]) -> Evaluation:
-    """Figures of the only head on one split; `way` are options of `plainmask eval`."""
-    (head,) = segmenter.heads.values()
+def measure(
+    segmenter: HeadSegmenter[Any], data: Path, split: str, way: dict[str, str]
+) -> Evaluation:
+    """Figures of a head on one split; `way` are options of `plainmask eval`."""
+    head = segmenter.head
     is_video = head.config.decoder.propagation != "none"
     format = guess_format(data) if is_video else image_format(head.config.task, data)
     records = read_dataset(format, data, split, label_vocabulary(head.config.vocabulary, data))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plainmask.errors import HeadError, InputError, PlainmaskError, WeightsError
     from plainmask.heads.head import Head
     from plainmask.inference.loading import load, load_official
-    from plainmask.inference.segmenter import Segmenter
+    from plainmask.inference.segmenter import HeadSegmenter, HeadStream, Segmenter
     from plainmask.inference.stream import Stream
     from plainmask.results import InstanceResult, PanopticResult, Segment, SemanticResult
     from plainmask.vocabulary import Vocabulary
@@ -30,6 +30,8 @@ _HOMES = {
     "Encoder": "encoder.vit",
     "Head": "heads.head",
     "HeadError": "errors",
+    "HeadSegmenter": "inference.segmenter",
+    "HeadStream": "inference.segmenter",
     "InputError": "errors",
     "InstanceResult": "results",
     "PanopticResult": "results",
@@ -51,6 +53,8 @@ __all__ = [
     "Encoder",
     "Head",
     "HeadError",
+    "HeadSegmenter",
+    "HeadStream",
     "InputError",
     "InstanceResult",
     "PanopticResult",

@@ -103,7 +103,7 @@ def test_a_fused_decoder_reads_the_same():
 @pytest.mark.parametrize("size", [(31, 77), (120, 90), (1, 1)])
 def test_any_image_size_with_the_task_s_protocol(task: Any, kind: type, size: tuple[int, int]):
     segmenter = official(task=task)
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     assert head.config.input.kind == ("windows" if task == "semantic" else "fit")
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     result = segmenter(image)
@@ -174,7 +174,7 @@ def test_vocabulary_and_thresholds_are_checked():
         official(thresholds={"scor": 0.5})
     named = {"name": "mine", "classes": [{"id": i, "name": f"c{i}"} for i in range(7)]}
     segmenter = official(vocabulary=named, thresholds={"score": 0.3})
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     assert head.config.vocabulary.names[2] == "c2"
     assert (head.config.thresholds.score, head.config.thresholds.overlap) == (0.3, 0.8)
 
@@ -183,12 +183,12 @@ def test_the_callers_tensors_stay_the_callers():
     decoder, encoder = published()
     half = {k: v.half() if v.is_floating_point() else v for k, v in decoder.items()}
     segmenter = load_official(half, encoder, input_size=96, taps=(1, 2, 4, 5), num_heads=3)
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     assert head.decoder.queries.dtype == torch.float32
     before = decoder["network.decoder.q.weight"].clone()
     segmenter = official()
     with torch.no_grad():
-        next(iter(segmenter.heads.values())).decoder.queries.zero_()
+        segmenter.head.decoder.queries.zero_()
     assert torch.equal(decoder["network.decoder.q.weight"], before)
 
 

@@ -58,14 +58,15 @@ def whole_video(case: str, task: Task, thresholds: Thresholds):
     """Results at the size of the original frames, which are not recorded: 75 x 112."""
     stream = official(case, task=task).stream()
     masks = [
-        stream.logits(frame[None]).mask_logits for frame in golden(case)["input/frames_rgb_0_255"]
+        (stream.logits(frame[None]).mask_logits, stream.state)
+        for frame in golden(case)["input/frames_rgb_0_255"]
     ]
     mean = stream.state.class_logits
     geometry = Geometry((75, 112), (64, 96), (60, 90), ((0, 0),), zero_padding=True)
 
-    def frames() -> Iterator[tuple[Predictions, Geometry]]:
-        for logits in masks:
-            yield Predictions(logits, mean), geometry
+    def frames() -> Iterator[tuple[Predictions, Geometry, plainmask.State]]:
+        for logits, state in masks:
+            yield Predictions(logits, mean), geometry, state
 
     return list(postprocess_video(task, frames, Vocabulary.load(VOCABULARY), thresholds))
 
@@ -118,14 +119,14 @@ def test_semantic_equals_published_end_to_end(case: str):
 
 
 def test_what_is_read_from_a_video_checkpoint():
-    (head,) = official("video_pmt_dinov3", task="instance").heads.values()
+    head = official("video_pmt_dinov3", task="instance").head
     config = head.config
     assert config.decoder.propagation == "linear"
     assert config.decoder.ffn_hidden == 96
     assert config.input == InputProtocol(kind="video", size=60)
     assert config.thresholds.top_k == 10
     with_more = official("video_pmt_dinov3", task="instance", thresholds={"top_k": 20})
-    assert next(iter(with_more.heads.values())).config.thresholds.top_k == 20
+    assert with_more.head.config.thresholds.top_k == 20
 
 
 def test_files_with_an_optimiser_beside_the_weights(tmp_path: Path):
@@ -151,9 +152,9 @@ def test_an_unchanged_encoder_is_shared_and_not_kept(tmp_path: Path):
         weights, encoder, input_size=60, num_heads=4, device="cpu", name="shared"
     )
     assert segmenter.encoder is encoder
-    folder = segmenter.heads["shared"].save(tmp_path / "head")
+    folder = segmenter.head.save(tmp_path / "head")
     assert not (folder / "encoder.safetensors").exists()
-    again = plainmask.Segmenter(encoder, {"shared": folder}, device="cpu")
+    again = plainmask.Segmenter(encoder, {"shared": folder}, device="cpu")["shared"]
     pixels = golden("video_pmt_dinov3")["input/frames_rgb_0_255"][:1]
     one, other = segmenter.stream().logits(pixels), again.stream().logits(pixels)
     assert relative_error(other.class_logits, one.class_logits) < 1e-2  # float16 on disk
@@ -169,12 +170,30 @@ def test_a_changed_encoder_is_said_so_and_kept_with_the_head(tmp_path: Path):
             changed, encoder, input_size=60, num_heads=4, taps=None, device="cpu", name="own"
         )
     assert segmenter.encoder is not encoder
-    folder = segmenter.heads["own"].save(tmp_path / "head", dtype=torch.float32)
+    folder = segmenter.head.save(tmp_path / "head", dtype=torch.float32)
     assert (folder / "encoder.safetensors").exists()
     again = plainmask.load(folder, device="cpu")
     pixels = golden("video_pmt_dinov3")["input/frames_rgb_0_255"][:1]
     one, other = segmenter.stream().logits(pixels), again.stream().logits(pixels)
     assert torch.equal(other.class_logits, one.class_logits)
+
+
+def test_a_head_keeps_the_encoder_that_it_is_used_with(tmp_path: Path):
+    """A video head on another encoder than its own, saved and loaded, is still on that one."""
+    weights = below(golden("video_pmt_dinov3"), "weights/")
+    first = load_official(weights, input_size=60, num_heads=4, device="cpu", name="own")
+    folder = first.head.save(tmp_path / "head", dtype=torch.float32)
+    key = "backbone.encoder.backbone.blocks.1.mlp.up_proj.weight"
+    other = load_official(
+        weights | {key: weights[key] * 1.01}, input_size=60, num_heads=4, device="cpu"
+    ).encoder
+    with pytest.warns(UserWarning, match="results may differ"):
+        moved = plainmask.load(folder, encoder=other, device="cpu")
+    again = plainmask.load(moved.head.save(tmp_path / "moved", dtype=torch.float32), device="cpu")
+    assert again.encoder.fingerprint == other.fingerprint != first.encoder.fingerprint
+    pixels = golden("video_pmt_dinov3")["input/frames_rgb_0_255"][:1]
+    one, two = moved.stream().logits(pixels), again.stream().logits(pixels)
+    assert torch.equal(one.class_logits, two.class_logits)
 
 
 def test_encoders_are_compared_after_resampling():

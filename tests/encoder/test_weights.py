@@ -481,6 +481,43 @@ def test_the_position_rule_counts():
     assert not torch.equal(one(wide).taps[0], other(wide).taps[0])
 
 
+SATELLITE = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
+
+
+def test_what_pixels_are_normalised_by_counts():
+    state = meta_dinov3(small_state(small_config(3)))
+    photographs, satellite = load(state), load(state, statistics="satellite")
+    assert (satellite.config.mean, satellite.config.std) == SATELLITE
+    assert satellite.fingerprint != photographs.fingerprint
+    assert satellite.older_fingerprint == photographs.fingerprint == photographs.older_fingerprint
+    assert not torch.equal(satellite(pixels()).taps[0], photographs(pixels()).taps[0])
+
+
+@pytest.mark.parametrize(
+    ("place", "stated", "expected"),
+    [
+        ("dinov3_vitl16_pretrain_sat493m-eadcf0ff.pth", None, SATELLITE),
+        ("dinov3-vitl16-pretrain-sat493m/model.safetensors", None, SATELLITE),
+        ("mine/model.safetensors", SATELLITE, SATELLITE),
+        ("sat493m/model.safetensors", ((0.5,) * 3, (0.25,) * 3), ((0.5,) * 3, (0.25,) * 3)),
+        ("dinov3_vitl16_pretrain_lvd1689m.pth", None, None),
+    ],
+)
+def test_a_file_is_normalised_as_its_place_says(
+    tmp_path: Path, place: str, stated: Any, expected: Any
+):
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    state = meta_dinov3(small_state(small_config(3)))
+    (save_file if place.endswith("safetensors") else torch.save)(state, path)
+    if stated:
+        content = {"image_mean": stated[0], "image_std": stated[1]}
+        (path.parent / "preprocessor_config.json").write_text(json.dumps(content))
+    found = load_encoder(path, num_heads=2).config
+    usual = EncoderConfig.model_fields["mean"].default, EncoderConfig.model_fields["std"].default
+    assert (found.mean, found.std) == (expected or usual)
+
+
 def test_the_patch_size_in_use_counts():
     state = timm_dinov2(small_state(small_config(2)))
     native, resampled = load(state), load(state, patch_size=16)

@@ -18,7 +18,7 @@ from plainmask.evaluation.measures import Rules, target_map
 from plainmask.evaluation.page import write_page
 from plainmask.evaluation.result_files import evaluate_results
 from plainmask.inference.loading import load
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter, Segmenter
 from plainmask.result_files.images import ResultWriter
 from plainmask.results import IGNORE, InstanceResult, PanopticResult
 from plainmask.tasks import Task
@@ -41,12 +41,12 @@ def record(seed: int, classes: np.ndarray) -> Record:
 
 
 @pytest.fixture
-def segmenter() -> Segmenter:
+def segmenter() -> HeadSegmenter:
     encoder = tiny_encoder()
-    return Segmenter(encoder, {"tiny": tiny_head("semantic", encoder)}, device="cpu")
+    return Segmenter(encoder, {"tiny": tiny_head("semantic", encoder)}, device="cpu")["tiny"]
 
 
-def test_own_results_are_perfect_and_void_does_not_count(segmenter: Segmenter):
+def test_own_results_are_perfect_and_void_does_not_count(segmenter: HeadSegmenter):
     records = []
     for seed in range(2):
         classes = segmenter(picture(seed)).label_map.copy()
@@ -62,7 +62,7 @@ def test_own_results_are_perfect_and_void_does_not_count(segmenter: Segmenter):
     assert json.loads(json.dumps(found.to_json()))["images"] == 2
 
 
-def test_figures_by_hand(segmenter: Segmenter):
+def test_figures_by_hand(segmenter: HeadSegmenter):
     predicted = segmenter(picture(0)).label_map
     truth = np.full_like(predicted, 1)
     truth[:20] = 2
@@ -77,7 +77,7 @@ def test_figures_by_hand(segmenter: Segmenter):
     assert found.figures["mIoU"] == pytest.approx(np.mean(present))
 
 
-def test_records_are_read_one_at_a_time(segmenter: Segmenter):
+def test_records_are_read_one_at_a_time(segmenter: HeadSegmenter):
     order: list[str] = []
     records = []
     for seed in range(3):
@@ -98,8 +98,7 @@ def test_target_map():
     assert target_map(segments).tolist() == [[2, 0, IGNORE]]
 
 
-def test_what_cannot_be_evaluated(segmenter: Segmenter):
-    encoder = segmenter.encoder
+def test_what_cannot_be_evaluated(segmenter: HeadSegmenter):
     one = record(0, np.zeros((40, 60), np.int32))
     with pytest.raises(InputError, match="no images"):
         evaluate(segmenter, [])
@@ -107,15 +106,13 @@ def test_what_cannot_be_evaluated(segmenter: Segmenter):
         evaluate(segmenter, [record(0, np.full((40, 60), VOID))])
     with pytest.raises(InputError, match="the image 0 is there more than once"):
         evaluate(segmenter, [one, one])
-    segmenter.add("second", tiny_head("semantic", encoder))
-    with pytest.raises(InputError, match="one head is evaluated at a time, not 2"):
-        evaluate(segmenter, [one])
 
 
-def sure_segmenter(task: Task) -> Segmenter:
+def sure_segmenter(task: Task) -> HeadSegmenter:
     """One whose head is sure enough to find something."""
     encoder = tiny_encoder()
-    return Segmenter(encoder, {"sure": tiny_video_head(task, encoder, "none")}, device="cpu")
+    head = tiny_video_head(task, encoder, "none")
+    return Segmenter(encoder, {"sure": head}, device="cpu")["sure"]
 
 
 def record_of(result: InstanceResult | PanopticResult, seed: int) -> Record:
@@ -156,7 +153,7 @@ def test_detections_beyond_the_limit_do_not_count():
     assert set(found.figures) > {"AR1", "AR500"}
 
 
-def test_published_rules_count_absent_classes(segmenter: Segmenter):
+def test_published_rules_count_absent_classes(segmenter: HeadSegmenter):
     classes = segmenter(picture(0)).label_map.copy()
     classes[1:] = classes[0, 0]
     classes[0] = -1
@@ -170,10 +167,9 @@ def test_published_rules_count_absent_classes(segmenter: Segmenter):
 def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: Task):
     data = labelled_images(tmp_path / "data", task)
     head, encoder = tmp_path / "head", save_tiny_encoder(tmp_path)
-    (made,) = sure_segmenter(task).heads.values()
-    made.save(head)
+    sure_segmenter(task).head.save(head)
     segmenter = load(head, encoder=encoder, device="cpu")
-    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    config = segmenter.head.config
     form = image_format(config.task, data)
     records = read_dataset(form, data, "val", label_vocabulary(config.vocabulary, data))
     alone = evaluate(segmenter, records, writer=ResultWriter(tmp_path / "out"))
@@ -200,7 +196,7 @@ def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: 
     assert all((page.parent / name).is_file() for name in shown)
 
 
-def open_it(head: Path, encoder: Path, number: int) -> Segmenter:
+def open_it(head: Path, encoder: Path, number: int) -> HeadSegmenter:
     return load(head, encoder=encoder, device="cpu")
 
 

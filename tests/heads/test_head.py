@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from goldens import relative_error
 from plainmask.encoder.vit import Features
-from plainmask.errors import InputError
+from plainmask.errors import HeadError, InputError
 from plainmask.heads import head as head_room
 from plainmask.heads.card import model_card
 from plainmask.heads.head import FORMAT_VERSION, Head, Provenance
@@ -74,3 +74,13 @@ def test_the_card_names_data_figures_and_command():
         assert text in card
     assert "brick" not in card
     assert head.config.encoder.fingerprint in card
+
+
+def test_an_older_head_of_a_satellite_encoder_is_still_understood():
+    encoder = tiny_encoder()
+    head = tiny_head("semantic", encoder)
+    encoder.fingerprint = "with its statistics"  # as of an encoder that is not ImageNet's
+    head.check(encoder)
+    encoder.name = "dinov3-large-sat"  # an older head that names another encoder of these weights
+    with pytest.raises(HeadError, match="its features mean something else"):
+        head.check(encoder)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -279,9 +280,8 @@ def test_a_published_name_is_all_that_is_needed(
     hub.repositories[PMT_SMALL] = {"pytorch_model.bin": pickled(content, tmp_path)}
     segmenter = plainmask.load(PMT_SMALL, encoder=encoder, device="cpu")
 
-    (name,) = segmenter.heads
-    config = segmenter.heads[name].config
-    assert name == config.name == PMT_SMALL
+    config = segmenter.head.config
+    assert segmenter.name == config.name == PMT_SMALL
     assert config.task == "panoptic"
     assert config.vocabulary.name == Vocabulary.load("coco_panoptic").name
     assert config.vocabulary.names[0] == "person"
@@ -318,7 +318,7 @@ def test_published_video_files_hold_all_that_is_needed(
     repository, file = "/".join(name.split("/")[:2]), "/".join(name.split("/")[2:])
     hub.repositories[repository] = {file: pickled({"model": state, "iteration": 3}, tmp_path)}
     segmenter = plainmask.load(name, device="cpu")
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     config = head.config
     assert (config.name, config.task, config.thresholds.top_k) == (name, task, top_k)
     assert config.input == InputProtocol(kind="video", size=size)
@@ -333,7 +333,7 @@ def test_safetensors_are_preferred_to_a_pickle(
     hub: Hub, encoder: Encoder, pmt_small: dict[str, Tensor]
 ):
     hub.repositories[PMT_SMALL] = {"model.safetensors": save(pmt_small), "pytorch_model.bin": b"!"}
-    assert plainmask.load(PMT_SMALL, encoder=encoder, device="cpu").heads
+    assert plainmask.load(PMT_SMALL, encoder=encoder, device="cpu").head
     assert not any("pytorch_model.bin" in line for line in hub.requests)
 
 
@@ -507,7 +507,7 @@ def test_offline_with_a_prepared_cache(
         use_endpoint(monkeypatch, "http://127.0.0.1:9")
     hub.requests.clear()
     for before in online:
-        (name,) = before.heads
+        name = before.name
         offline = plainmask.load(
             PMT_SMALL if name == PMT_SMALL else HEAD, encoder=encoder, device="cpu"
         )
@@ -519,12 +519,31 @@ def test_offline_with_a_prepared_cache(
 # Heads
 
 
+def test_a_head_from_the_hub_brings_its_own_encoder(
+    hub: Hub, encoder: Encoder, head: Head, tmp_path: Path
+):
+    own = replace(
+        head, config=head.config.model_copy(update={"own_encoder": encoder.config}), encoder=encoder
+    )
+    serve_head(hub, own, tmp_path)
+    segmenter = plainmask.load(HEAD, device="cpu")
+    assert segmenter.encoder.fingerprint == encoder.fingerprint
+    found, expected = (
+        segmenter.logits(pixels()),
+        plainmask.Segmenter(encoder, {"a": tmp_path / "served"}, device="cpu").logits(pixels())[
+            "a"
+        ],
+    )
+    assert torch.equal(found.mask_logits, expected.mask_logits)
+    assert Head.from_pretrained(HEAD).encoder is not None
+
+
 def test_a_head_from_the_hub(hub: Hub, encoder: Encoder, head: Head, tmp_path: Path):
     serve_head(hub, head, tmp_path)
     pulled = Head.from_pretrained(HEAD)
     assert pulled.config == head.config
     segmenter = plainmask.load(HEAD, encoder=encoder, device="cpu")
-    assert list(segmenter.heads) == ["a-head"]
+    assert segmenter.name == "a-head"
     several = plainmask.Segmenter(encoder, {"mine": HEAD}, device="cpu")
     assert several.heads["mine"].config == head.config
     assert len(hub.downloads()) == 2  # config and weights, once

@@ -75,4 +75,4 @@ def test_runs_on_a_picture(name: str, tmp_path: Path):
     assert result.image_size == (90, 120)
     assert len(result.save(tmp_path, image=image)) == 3
     again = Head.load(HEADS[name])
-    assert again.config == segmenter.heads[name].config
+    assert again.config == segmenter.head.config

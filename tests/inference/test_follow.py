@@ -20,9 +20,9 @@ from video_results import made
 from videos import pictures, until_error, write_video
 
 
-def segmenter(task: Task) -> plainmask.Segmenter:
+def segmenter(task: Task) -> plainmask.HeadSegmenter:
     encoder = tiny_encoder()
-    return plainmask.Segmenter(encoder, {task: tiny_video_head(task, encoder)}, device="cpu")
+    return plainmask.Segmenter(encoder, {task: tiny_video_head(task, encoder)}, device="cpu")[task]
 
 
 @pytest.mark.parametrize("protocol", ["online", "offline"])
@@ -121,7 +121,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path):
         for place in range(240):
             yield np.roll(first, 2 * place, axis=1)
 
-    (head,) = model.heads.values()
+    head = model.head
     tracemalloc.start()
     try:
         with open_sinks(["jsonl", "mp4", "ytvis"], tmp_path, "a", head.config) as sinks:
@@ -134,3 +134,19 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path):
         tracemalloc.stop()
     assert sinks.frames == 240
     assert held[1] - held[0] < 200_000, held  # one frame kept each time would be 1.6 MB
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_frames_seen_by_image_heads_can_be_drawn_and_saved(task: Task, tmp_path: Path):
+    encoder = tiny_encoder()
+    head = tiny_video_head(task, encoder, "none")
+    model = plainmask.Segmenter(encoder, {task: head}, device="cpu")[task]
+    kinds = ("mp4", "jsonl", "png")
+    with open_sinks(kinds, tmp_path, "seen", head.config) as sinks:
+        for frame, result in follow(model.stream(), open_video(pictures(3))):
+            sinks.write(frame, result)
+            assert result.draw(frame.image).size == (64, 48)
+            if task == "instance":
+                assert len(result.above(0.0)) == len(result)
+                assert result.above(2.0).segments == []
+    assert sinks.frames == 3

@@ -80,10 +80,10 @@ def test_heads_of_one_protocol_share_a_pass(encoder: Encoder):
     pixels = torch.randint(0, 256, (2, 3, 64, 80), dtype=torch.uint8)
     together = segmenter.logits(pixels)
     for name, head in segmenter.heads.items():
-        alone = Segmenter(encoder, {name: head})
+        alone = Segmenter(encoder, {name: head})[name]
         assert torch.equal(alone.logits(pixels).mask_logits, together[name].mask_logits)
         assert torch.equal(alone.logits(pixels).class_logits, together[name].class_logits)
-    semantic = Segmenter(encoder, {"a": segmenter.heads["a"]})(picture())
+    semantic = segmenter["a"](picture())
     assert np.array_equal(semantic.label_map, results["a"].label_map)
 
 
@@ -97,7 +97,7 @@ def test_heads_come_and_go(encoder: Encoder):
     assert list(segmenter.heads) == ["a", "b"]
     segmenter.remove("a")
     assert list(segmenter.heads) == ["b"]
-    assert segmenter(picture()).image_size == (70, 100)
+    assert segmenter(picture())["b"].image_size == (70, 100)
     with pytest.raises(InputError, match="no head 'a'; there are b"):
         segmenter.remove("a")
 
@@ -105,7 +105,7 @@ def test_heads_come_and_go(encoder: Encoder):
 def test_a_list_gives_a_list(encoder: Encoder):
     segmenter = Segmenter(
         encoder, {"a": make_head(encoder, "semantic", InputProtocol(kind="fit", size=96))}
-    )
+    )["a"]
     results = segmenter([picture(50, 60), picture(90, 30)])
     assert [result.image_size for result in results] == [(50, 60), (90, 30)]
 
@@ -130,10 +130,9 @@ def test_head_folder_round_trip(encoder: Encoder, tmp_path: Path):
         "model.safetensors",
     ]
     segmenter = load(folder, encoder=encoder)
-    (again,) = segmenter.heads.values()
-    assert again.config == head.config
+    assert segmenter.head.config == head.config
     pixels = torch.randint(0, 256, (1, 3, 64, 80), dtype=torch.uint8)
-    expected = Segmenter(encoder, {"a": head}).logits(pixels)
+    expected = Segmenter(encoder, {"a": head})["a"].logits(pixels)
     assert torch.equal(segmenter.logits(pixels).mask_logits, expected.mask_logits)
 
 
@@ -177,7 +176,7 @@ def test_newer_and_damaged_heads(encoder: Encoder, tmp_path: Path):
 def test_several_grids_and_wrong_pixels(encoder: Encoder):
     segmenter = Segmenter(
         encoder, {"a": make_head(encoder, "semantic", InputProtocol(kind="fit", size=96))}
-    )
+    )["a"]
     for size in [(32, 64), (96, 48)]:
         pixels = torch.zeros(1, 3, *size, dtype=torch.uint8)
         assert segmenter.logits(pixels).mask_logits.shape[-2:] == (size[0] // 8, size[1] // 8)
@@ -189,13 +188,13 @@ def test_several_grids_and_wrong_pixels(encoder: Encoder):
 def test_tiles_are_images_of_their_own(task: Task):
     encoder = tiny_encoder()
     head = tiny_video_head(task, encoder, "none").seeing("tiles", scale=2.0)  # tiles of 24 pixels
-    segmenter = Segmenter(encoder, {"tiled": head}, device="cpu")
+    segmenter = Segmenter(encoder, {"tiled": head}, device="cpu")["tiled"]
     image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
     calls: list[tuple[int, int]] = []
     result = segmenter(image, on_tile=lambda *call: calls.append(call))
     assert result.image_size == (40, 70)
     assert calls[-1] == (8, 8)
-    one = Segmenter(encoder, {"one": head.seeing("stride")}, device="cpu")
+    one = Segmenter(encoder, {"one": head.seeing("stride")}, device="cpu")["one"]
     mosaic = build_mosaic(task, (40, 70), head.config.vocabulary)
     for tile in plan_tiles((40, 70), (24, 24), 0.25):
         mosaic.add(tile, one(np.ascontiguousarray(tile.cut(image))))
@@ -212,4 +211,4 @@ def test_tiles_beside_another_head():
     image = np.zeros((60, 100, 3), np.uint8)
     assert list(segmenter(image)) == ["small", "tiled"]
     with pytest.raises(InputError, match="tiles are for images, not for the frames of videos"):
-        segmenter.stream("tiled").step(image)
+        segmenter["tiled"].stream().step(image)

@@ -12,16 +12,17 @@ from goldens import relative_error
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
-from plainmask.inference.tracking import batches, prefetched
+from plainmask.inference.tracking import Protocol, batches, online, prefetched
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Task
-from streams import segmenter, video
+from plainmask.video.frames import Frame
+from streams import segmenter, segmenters, video
 from tiny import tiny_encoder, tiny_head, tiny_video_head
 
 MODEL = 2e-5
 
 
-def outputs(stream: plainmask.Stream, frames: list[np.ndarray]) -> list[Any]:
+def outputs(stream: Any, frames: list[np.ndarray]) -> list[Any]:
     return [stream.step(frame) for frame in frames]
 
 
@@ -106,7 +107,7 @@ def test_padding_is_zero_after_normalisation():
     model = segmenter("instance")
     pixels = torch.full((1, 3, 40, 50), 200, dtype=torch.uint8)
     found = model.stream().logits(pixels)
-    encoder, head = model.encoder, model.heads["instance"]
+    encoder, head = model.encoder, model.head
     canvas = torch.full((1, 3, 64, 64), 9, dtype=torch.uint8)
     canvas[:, :, :40, :50] = 200
     with torch.no_grad():
@@ -127,15 +128,66 @@ def test_saved_states_go_on_where_they_were(tmp_path: Path):
         assert_same(result, wanted)
 
 
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+@pytest.mark.parametrize("protocol", ["online", "offline"])
+def test_a_video_goes_on_after_any_of_its_results(task: Task, protocol: Protocol):
+    """Also where frames were read ahead; what is resumed is the online protocol."""
+    model = segmenter(task)
+    frames = video(21, count=9)
+    expected = outputs(model.stream(), frames)
+    for result in list(model.track(frames, protocol=protocol, ahead=4))[:-1]:
+        stream = model.stream()
+        stream.state = result.state
+        follower = stream.step(frames[result.frame_index + 1])
+        assert follower.frame_index == result.frame_index + 1
+        if protocol == "online":
+            assert_same(follower, expected[follower.frame_index])
+
+
+def test_the_state_is_that_of_the_last_result_given():
+    stream = segmenter("panoptic").stream()
+    frames = (Frame(image, 0.0, "") for image in video(22, count=20))
+    for time, (_, results) in enumerate(online(stream.inner, frames, ahead=8)):
+        assert stream.state.frames.tolist() == [time + 1]
+        assert torch.equal(stream.state.ages, results["panoptic"].state.ages)
+
+
+def test_joined_states_are_read_back_as_they_were_given():
+    model = segmenter("instance")
+    one, two = model.stream(), model.stream()
+    outputs(one, video(23, 2))
+    outputs(two, video(24, 5))
+    both = model.stream()
+    both.state = State.join([one.state, two.state])
+    for name in ("queries", "frames", "numbers", "ages"):
+        parts = [getattr(one.state, name), getattr(two.state, name)]
+        assert torch.equal(getattr(both.state, name), torch.cat(parts))
+    with pytest.raises(InputError, match="follows 2 videos side by side"):
+        both.step(video(23, 1)[0])
+
+
+def test_logits_count_as_frames_live_and_restored():
+    model = segmenter("semantic")
+    live, restored = model.stream(), model.stream()
+    frame = video(25, 1)[0]
+    pixels = torch.from_numpy(frame).permute(2, 0, 1)[None]
+    live.logits(pixels)
+    live.logits(pixels)
+    restored.state = live.state
+    assert live.step(frame).frame_index == restored.step(frame).frame_index == 2
+
+
 def test_states_that_do_not_fit_are_refused():
     model = segmenter("panoptic")
     stream = model.stream()
-    with pytest.raises(InputError, match="the state holds 2 queries of width 8"):
+    with pytest.raises(InputError, match="give a state of this head"):
         stream.state = State.start(torch.zeros(1, 2, 8), 3)
-    both = segmenter("panoptic", "semantic").stream()
-    with pytest.raises(InputError, match="give a dict of states"):
+    with pytest.raises(InputError, match="class_logits have the shape"):  # of 2 classes, not 3
+        stream.state = State.start(torch.zeros(1, 6, 64), 2)
+    both = segmenters("panoptic", "semantic").stream()
+    with pytest.raises(InputError, match="give a dict with a state for each"):
         both.state = State.start(torch.zeros(1, 6, 64), 3)
-    with pytest.raises(InputError, match="states of no head for a stream with the heads"):
+    with pytest.raises(InputError, match="states of no head for a stream"):
         both.state = {}
 
 
@@ -157,9 +209,9 @@ def test_image_and_video_heads_share_one_encoder_pass():
         assert set(found) == {"image", "video"}
         assert len(calls) == time + 1
         assert found["image"].frame_index == time
-    alone = outputs(model.stream("video"), frames)
+    alone = outputs(model["video"].stream(), frames)
     assert_same(found["video"], alone[-1])
-    as_image = plainmask.Segmenter(encoder, {"image": image}, device="cpu")(frames[-1])
+    as_image = plainmask.Segmenter(encoder, {"image": image}, device="cpu")["image"](frames[-1])
     assert np.array_equal(found["image"].segment_map, as_image.segment_map)
 
 
@@ -220,13 +272,14 @@ def test_a_video_cut_into_windows_keeps_one_memory_for_each():
     assert results[-1].label_map.shape == (50, 70)
     stream.step(video(16, 1, (50, 50))[0])  # one window: the memory starts anew
     assert len(stream.state.queries) == 1
-    assert stream.state.frames.tolist() == [1]
+    assert stream.state.counted.tolist() == [1]
+    assert stream.state.frames.tolist() == [6]  # the video goes on
 
 
 def test_wrong_use_is_refused():
     model = segmenter("panoptic")
     with pytest.raises(InputError, match="there is no head 'cars'"):
-        model.stream("cars")
+        segmenters("panoptic")["cars"]
     stream = model.stream()
     with pytest.raises(InputError, match="2 streams, each once, need as many images"):
         model.step_many([stream, stream], video(0, 2))
@@ -237,7 +290,7 @@ def test_wrong_use_is_refused():
 
 def test_frames_of_one_size_go_together():
     sizes = [np.zeros((k, 2, 3), np.uint8) for k in (1, 1, 1, 2, 1)]
-    found = [[len(frame) for frame in batch] for batch in batches(sizes, 2)]
+    found = [[len(frame) for frame in batch] for batch in batches(sizes, 2, np.shape)]
     assert found == [[1, 1], [1], [2], [1]]
 
 

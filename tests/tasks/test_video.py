@@ -9,9 +9,10 @@ from torch import Tensor
 
 from goldens import below, golden, relative_error
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks import Result, Task, Thresholds, Tracks, postprocess_frame, postprocess_video
+from plainmask.tasks import Result, Task, Thresholds, postprocess_frame, postprocess_video
 from plainmask.vocabulary import Vocabulary
 
 
@@ -29,6 +30,15 @@ def vocabulary_of(num_classes: int, num_things: int) -> Vocabulary:
     return Vocabulary.load({"classes": classes})
 
 
+def start(num_queries: int, num_classes: int) -> State:
+    return State.start(torch.zeros(1, num_queries, 8), num_classes)
+
+
+def later(state: State, predictions: Predictions) -> State:
+    """After the network saw one more frame."""
+    return state.after(state.queries, predictions.class_logits)
+
+
 def offline(
     case: dict[str, Tensor], task: Task, thresholds: Thresholds, num_things: int = 99
 ) -> list[Result]:
@@ -36,11 +46,15 @@ def offline(
     mean = logits.mean(0, keepdim=True)
     geometry = geometry_of(case)
 
-    def frames() -> Iterator[tuple[Predictions, Geometry]]:
-        for masks in case["in/pred_masks"]:
-            yield Predictions(masks[None], mean), geometry
-
     vocabulary = vocabulary_of(logits.shape[-1] - 1, num_things)
+
+    def frames() -> Iterator[tuple[Predictions, Geometry, State]]:
+        state = start(logits.shape[1], len(vocabulary))
+        for masks in case["in/pred_masks"]:
+            predictions = Predictions(masks[None], mean)
+            state = later(state, predictions)
+            yield predictions, geometry, state
+
     return list(postprocess_video(task, frames, vocabulary, thresholds))
 
 
@@ -115,15 +129,13 @@ def test_online_equals_offline_for_one_frame(file: str, name: str, task: Task):
     vocabulary = vocabulary_of(logits.shape[-1] - 1, 3)
     one = case | {"in/pred_logits": logits, "in/pred_masks": masks}
     (expected,) = offline(one, task, thresholds, 3)
-    tracks = Tracks.none(logits.shape[1], len(vocabulary))
     predictions = Predictions(masks, logits)
-    result, after = postprocess_frame(
-        task, predictions, geometry_of(case), vocabulary, thresholds, tracks
-    )
+    state = later(start(logits.shape[1], len(vocabulary)), predictions)
+    result = postprocess_frame(task, predictions, geometry_of(case), vocabulary, thresholds, state)
     assert result.rows() == expected.rows()
     assert result.moment == expected.moment
     assert np.array_equal(result.flat_map(), expected.flat_map())
-    assert after.frame_index == 1
+    assert result.state.frames.tolist() == [1]
 
 
 def test_online_numbers_stay_and_ages_count():
@@ -139,16 +151,18 @@ def test_online_numbers_stay_and_ages_count():
             classes[0, query] = torch.eye(4)[class_id] * 9
         return Predictions(masks, classes)
 
-    tracks = Tracks.none(4, 3)
+    state = start(4, 3)
     seen: list[dict[int, tuple[str, int]]] = []
     for shown in (
         {2: (0, slice(0, 4)), 1: (2, slice(4, 8))},
         {1: (2, slice(4, 8))},
         {0: (1, slice(0, 2)), 2: (0, slice(2, 4)), 3: (2, slice(4, 8))},
     ):
-        result, tracks = postprocess_frame(
-            "panoptic", frame(shown), geometry, vocabulary, Thresholds(), tracks
+        state = later(state, frame(shown))
+        result = postprocess_frame(
+            "panoptic", frame(shown), geometry, vocabulary, Thresholds(), state
         )
+        state = result.state
         rows = {row["track_id"]: (row["label"], row["age"]) for row in result.rows()}
         assert set(rows) == {row["id"] for row in result.rows()}
         seen.append(rows)
@@ -163,16 +177,18 @@ def test_online_numbers_stay_and_ages_count():
 def test_hidden_instances_do_not_grow_older():
     vocabulary = vocabulary_of(1, 1)
     geometry = Geometry((4, 4), (4, 4), (4, 4), ((0, 0),))
-    tracks = Tracks.none(2, 1)
+    state = start(2, 1)
     logits = torch.tensor([[[4.0, 0.0], [2.0, 0.0]]])
     ages = []
     for visible in (True, False, True):
         masks = torch.full((1, 2, 4, 4), -1.0)
         masks[0, 0] = 1.0 if visible else -1.0
-        result, tracks = postprocess_frame(
-            "instance", Predictions(masks, logits), geometry, vocabulary,
-            Thresholds(top_k=2), tracks,
-        )  # fmt: skip
+        predictions = Predictions(masks, logits)
+        state = later(state, predictions)
+        result = postprocess_frame(
+            "instance", predictions, geometry, vocabulary, Thresholds(top_k=2), state
+        )
+        state = result.state
         assert result.track_ids == (0, 1)
         ages.append(result.age)
     assert ages == [(1, 0), (1, 0), (2, 0)]

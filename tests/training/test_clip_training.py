@@ -123,7 +123,7 @@ def test_a_run_ends_in_a_head_that_follows_videos(workshop: Path, changes: dict[
     run = train(recipe, workshop / "run", device="cpu")
     assert all(value.isfinite().all() for value in weights(run).values())
     segmenter = plainmask.load(run / "head", device="cpu", encoder=recipe.encoder)
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     assert head.config.decoder.propagation == recipe.decoder.propagation
     assert head.config.vocabulary.names == ("object",)
     frames = workshop / "vis/train/JPEGImages/video_0"

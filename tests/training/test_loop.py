@@ -41,7 +41,7 @@ def test_learns_and_leaves_a_head(workshop: Path):
     assert rows[0].startswith("step,seconds,loss,loss_mask,loss_dice,loss_cross_entropy")
     assert len(rows) == 31
     segmenter = plainmask.load(run / "head", device="cpu", encoder=recipe.encoder)
-    (head,) = segmenter.heads.values()
+    head = segmenter.head
     assert head.config.provenance.figures["val_mIoU"] > 60
     assert head.config.provenance.recipe["steps"] == 60
     result = segmenter(workshop / "data/images/val/0.png")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plainmask.cli.console import stepper
 from plainmask.errors import InputError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from plainmask.data.reader import DataFormat
     from plainmask.evaluation.measures import Rules
     from plainmask.evaluation.report import Evaluation
-    from plainmask.inference.segmenter import Segmenter
+    from plainmask.inference.segmenter import HeadSegmenter
 
 
 def evaluate_head(
@@ -43,7 +43,7 @@ def evaluate_head(
         check_writable(out)
     is_stride = protocol == "stride"
     segmenter = open_segmenter(0, name, device, encoder, stride=is_stride)
-    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    config = segmenter.head.config
     if format is None:
         is_image = config.decoder.propagation == "none"
         format = image_format(config.task, data) if is_image else guess_format(data)
@@ -88,7 +88,7 @@ def evaluate_head(
 
 def open_segmenter(
     number: int, name: str, device: str, encoder: str | None, *, stride: bool
-) -> Segmenter:
+) -> HeadSegmenter[Any]:
     """The head of process `number`; each takes a GPU of its own, if there are several."""
     import torch
 
@@ -99,7 +99,4 @@ def open_segmenter(
     if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
         device = f"cuda:{number % torch.cuda.device_count()}"
     segmenter = load(name, device=device, encoder=encoder)
-    if stride:
-        for key, head in list(segmenter.heads.items()):
-            segmenter.add(key, head.seeing("stride"))
-    return segmenter
+    return segmenter.seeing("stride") if stride else segmenter

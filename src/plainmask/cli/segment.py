@@ -16,7 +16,7 @@ from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
-    from plainmask.inference.segmenter import Segmenter
+    from plainmask.inference.segmenter import HeadSegmenter
     from plainmask.results import Result
 
 EXAMPLE = 'Example:  plainmask segment street.jpg holiday/ "more/*.png" --out out'
@@ -60,8 +60,7 @@ def segment(
             raise InputError(
                 f"--tiles is a factor on the size, such as 1 or 0.5, at most 16, not {tiles:g}"
             )
-        for key, loaded in list(segmenter.heads.items()):
-            segmenter.add(key, loaded.seeing("tiles", tiles))
+        segmenter = segmenter.seeing("tiles", tiles)
     for name, reason in problems.items():
         report_failure(name, f"{name}: {reason}", as_json=as_json)
     failed = len(problems)
@@ -88,7 +87,7 @@ def segment(
 
 
 def segment_file(
-    segmenter: Segmenter, path: Path, folder: Path, stem: str
+    segmenter: HeadSegmenter[Any], path: Path, folder: Path, stem: str
 ) -> tuple[Result, list[Path]]:
     """Segment one file with the only head and write its results.
 

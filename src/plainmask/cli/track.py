@@ -14,7 +14,7 @@ from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
-    from plainmask.inference.segmenter import Segmenter
+    from plainmask.inference.segmenter import HeadSegmenter
     from plainmask.video.frames import Video
     from plainmask.video.sinks import Sinks
 
@@ -71,7 +71,7 @@ def track(
     check_writable(out)
     keep_freed_memory()
     segmenter = load(head, device=device, encoder=encoder)
-    (config,) = (loaded.config for loaded in segmenter.heads.values())
+    config = segmenter.head.config
     check_kinds(kinds, config)
     for name, message in problems.items():
         report_failure(name, message, as_json=as_json)
@@ -98,15 +98,18 @@ def track(
         raise typer.Exit(1)
 
 
-def run(segmenter: Segmenter, video: Video, sinks: Sinks, progress: Progress, protocol: Any) -> str:
+def run(
+    segmenter: HeadSegmenter[Any], video: Video, sinks: Sinks, progress: Progress, protocol: Any
+) -> str:
     """Follow a video to its end; what went wrong, if anything did."""
     from plainmask.inference.follow import follow
 
     on_read = Progress(video.count, "frames seen").step if protocol == "offline" else None
-    frames = follow(segmenter.stream(), video, protocol=protocol, on_read=on_read)
     try:
         with sinks:
-            for frame, result in frames:
+            for frame, result in follow(
+                segmenter.stream(), video, protocol=protocol, on_read=on_read
+            ):
                 sinks.write(frame, result)
                 progress.step()
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one

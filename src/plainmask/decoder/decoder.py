@@ -34,6 +34,10 @@ class Predictions(NamedTuple):
     mask_logits: Tensor
     class_logits: Tensor
 
+    def float(self) -> Predictions:
+        """The same in float32."""
+        return Predictions(self.mask_logits.float(), self.class_logits.float())
+
 
 class DecoderConfig(BaseModel):
     """The shape of one decoder; stored in a head's config.json."""

@@ -8,11 +8,14 @@ Letters: B videos side by side, Q queries, D width, C classes without "no object
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -95,9 +98,11 @@ class State:
     queries: Tensor
     """(B, Q, D) float32: the queries that enter the next frame."""
     class_logits: Tensor
-    """(B, Q, C+1) float32: mean over the frames so far (SPEC 11)."""
+    """(B, Q, C+1) float32: mean over the `counted` frames (SPEC 11)."""
+    counted: Tensor
+    """(B,) int64: frames in that mean; fewer than `frames` where the memory started anew."""
     frames: Tensor
-    """(B,) int64: frames so far."""
+    """(B,) int64: frames so far, which is also the number of the next one, from 0."""
     numbers: Tensor
     """(B, Q + C) int64: the number that each query, then each stuff class, was given when it was
     first shown, from 1; 0 before."""
@@ -114,19 +119,53 @@ class State:
         """
         batch, num_queries, _ = queries.shape
         tracks = queries.new_zeros(batch, num_queries + num_classes, dtype=torch.int64)
+        nothing = queries.new_zeros(batch, dtype=torch.int64)
         return cls(
             queries=queries.float(),
-            class_logits=queries.new_zeros(batch, num_queries, num_classes + 1),
-            frames=queries.new_zeros(batch, dtype=torch.int64),
+            class_logits=queries.new_zeros(
+                batch, num_queries, num_classes + 1, dtype=torch.float32
+            ),
+            counted=nothing,
+            frames=nothing.clone(),
             numbers=tracks,
             ages=tracks.clone(),
         )
 
     def after(self, queries: Tensor, class_logits: Tensor) -> Self:
         """One frame later: what enters the next frame, and this frame's class logits."""
-        frames = self.frames + 1
-        mean = self.class_logits + (class_logits - self.class_logits) / frames[:, None, None]
-        return replace(self, queries=queries.float(), class_logits=mean, frames=frames)
+        counted = self.counted + 1
+        mean = self.class_logits + (class_logits - self.class_logits) / counted[:, None, None]
+        return replace(
+            self,
+            queries=queries.float(),
+            class_logits=mean,
+            counted=counted,
+            frames=self.frames + 1,
+        )
+
+    def anew(self, queries: Tensor) -> Self:
+        """The same video with a fresh memory: its frames count on, and tracks keep their numbers.
+
+        Args:
+            queries: (B', Q, D), the learnt ones; of another number of windows of the frames.
+        """
+        fresh = type(self).start(queries, self.class_logits.shape[2] - 1)
+        kept = {name: getattr(self, name)[:1] for name in ("frames", "numbers", "ages")}
+        rows = {name: value.expand(len(queries), *value.shape[1:]) for name, value in kept.items()}
+        return replace(fresh, **rows)
+
+    def with_tracks(self, numbers: NDArray[np.int64], ages: NDArray[np.int64]) -> Self:
+        """With other numbers and ages (Q + C,), the same for all windows of a frame."""
+        rows = (
+            torch.from_numpy(value).to(self.numbers.device).expand_as(self.numbers)
+            for value in (numbers, ages)
+        )
+        return replace(self, **dict(zip(("numbers", "ages"), rows, strict=True)))
+
+    def with_tracks_of(self, other: State) -> Self:
+        """With what another state of the same head calls its segments."""
+        numbers, ages = (value[0].cpu().numpy() for value in (other.numbers, other.ages))
+        return self.with_tracks(numbers, ages)
 
     def to(self, device: torch.device | str) -> Self:
         """The same state on another device."""
@@ -138,10 +177,30 @@ class State:
         return [type(self)(*part) for part in parts]
 
     @classmethod
-    def join(cls, states: list[Self]) -> Self:
+    def join(cls, states: Sequence[Self]) -> Self:
         """The states of several streams as one batch; undoes `split`."""
         parts = zip(*(state._values() for state in states), strict=True)
         return cls(*(torch.cat(part) for part in parts))
+
+    def check(self, num_queries: int, width: int, num_classes: int, head: str) -> None:
+        """Raise an InputError unless this is a state of a head of these sizes."""
+        batch = len(self.queries)
+        shapes = {
+            "queries": (batch, num_queries, width),
+            "class_logits": (batch, num_queries, num_classes + 1),
+            "counted": (batch,),
+            "frames": (batch,),
+            "numbers": (batch, num_queries + num_classes),
+            "ages": (batch, num_queries + num_classes),
+        }
+        for name, shape in shapes.items():
+            found = tuple(getattr(self, name).shape)
+            if found != shape:
+                raise InputError(
+                    f"the state's {name} have the shape {found}, those of the head {head!r} "
+                    f"{shape}: {num_queries} queries of width {width}, {num_classes} classes; "
+                    "give a state of this head"
+                )
 
     def save(self, path: str | Path) -> Path:
         """Write the state as a safetensors file (by way of a temporary name).
@@ -164,6 +223,8 @@ class State:
             stored = load_file(path)
         except (OSError, SafetensorError) as error:
             raise InputError(f"the state {path} cannot be read: {error}") from error
+        if "frames" in stored:  # older files: the memory never started anew, or it was not known
+            stored.setdefault("counted", stored["frames"])
         if set(stored) != set(names):
             raise InputError(
                 f"{path} holds {', '.join(sorted(stored)) or 'nothing'}, which is no state of a "

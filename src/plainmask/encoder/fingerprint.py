@@ -1,4 +1,4 @@
-"""One name for one encoder, wherever its weights came from (DESIGN 6)."""
+"""One name for one encoder, wherever its weights came from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from plainmask.encoder.vit import EncoderConfig
+from plainmask.encoder.vit import IMAGENET_STATISTICS, EncoderConfig
 
 
-def fingerprint(state: Mapping[str, Tensor], config: EncoderConfig) -> str:
+def fingerprint(
+    state: Mapping[str, Tensor], config: EncoderConfig, *, with_statistics: bool = True
+) -> str:
     """Digest of an encoder's weights and of the rules that it is run by.
 
     `state` is in our layout (layouts.read_state), in which the mask token is left out, the class
     row of a position table is folded into the class token and RoPE periods do not occur; zero
     biases count as absent, so that layouts which store them and layouts which do not agree.
-    The patch size in use and the way the table is resized belong to it: the same weights run by
-    another rule give other features.
+    The patch size in use, the way the table is resized and the statistics that pixels are
+    normalised by belong to it: the same weights run by another rule give other features. Those of
+    ImageNet are not written down, so encoders that use them have the fingerprint that they had
+    before statistics counted; `with_statistics=False` gives that of others, too, which older heads
+    are bound to.
     """
     digest = hashlib.sha256()
     rule = "rope" if config.positions == "rope" else f"antialias={config.table_antialias}"
     digest.update(f"patch={config.patch_size} positions={rule} eps={config.norm_eps}".encode())
+    if with_statistics and (config.mean, config.std) != IMAGENET_STATISTICS:
+        digest.update(f" mean={config.mean} std={config.std}".encode())
     for name in sorted(state):
         tensor = state[name].detach()
         if tensor.is_meta:  # a model built to look at its shapes has no values to tell apart

@@ -5,16 +5,13 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from plainmask.encoder.vit import EncoderConfig
+from plainmask.encoder.vit import IMAGENET_STATISTICS, SATELLITE_STATISTICS, EncoderConfig
 from plainmask.errors import InputError
 
 APACHE = "Apache-2.0"
 DINOV3 = "DINOv3 License (Meta; gated)"
-IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PINNED = "d1e286d4eb1ba46ae606141518a00069"
 """Fingerprint of the DINOv2 small that shipped heads were trained on (sources.WHEELS)."""
-
-SATELLITE_STATISTICS = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
 
 
 @dataclass(frozen=True)

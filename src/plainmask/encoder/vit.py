@@ -7,7 +7,7 @@ D width, nh heads, d head dim. Sections: SPEC 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,12 @@ class Features(NamedTuple):
     prefix: int
 
 
+Statistics: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SATELLITE_STATISTICS: Statistics = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
+"""Mean and standard deviation of red, green and blue, of pixels in 0..1."""
+
+
 class EncoderConfig(BaseModel):
     """The shape of one encoder; the released ones are written out in presets.py."""
 
@@ -54,8 +60,9 @@ class EncoderConfig(BaseModel):
     norm_eps: float
     taps: tuple[int, ...]
     """Blocks (0-based) whose output the decoder reads."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, float, float] = IMAGENET_STATISTICS[0]
+    std: tuple[float, float, float] = IMAGENET_STATISTICS[1]
+    """What pixels are normalised by. Part of the fingerprint."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -159,6 +166,7 @@ class Encoder(nn.Module):
         self.config = config
         self.name = "custom"
         self.fingerprint = ""
+        self.older_fingerprint = ""
         width, patch = config.width, config.patch_size
         self.patch = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
         self.cls_token = nn.Parameter(torch.zeros(width))
@@ -230,8 +238,10 @@ class Encoder(nn.Module):
         """Tokens before the first block (B, R + h*w, D), and the grid (h, w)."""
         check_pixels(pixels, self.config.patch_size)
         # Not buffers: they must stay float32 when the weights are cast to half precision.
-        mean = torch.tensor(self.config.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.config.std, device=pixels.device).view(3, 1, 1)
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
+            for values in (self.config.mean, self.config.std)
+        )
         normalised = (pixels.float() / 255 - mean) / std
         if content is not None:
             for image, (height, width) in zip(normalised, content, strict=True):

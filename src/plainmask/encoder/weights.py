@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +20,13 @@ from plainmask.encoder.onnx_weights import read_onnx_weights
 from plainmask.encoder.positions import resample_patch_kernel
 from plainmask.encoder.presets import PRESETS, Preset, find_preset
 from plainmask.encoder.sources import preset_file, weight_files
-from plainmask.encoder.vit import Encoder, EncoderConfig
+from plainmask.encoder.vit import (
+    IMAGENET_STATISTICS,
+    SATELLITE_STATISTICS,
+    Encoder,
+    EncoderConfig,
+    Statistics,
+)
 from plainmask.errors import InputError, WeightsError
 
 
@@ -29,6 +36,7 @@ def load_encoder(
     patch_size: int | None = None,
     num_heads: int | None = None,
     taps: tuple[int, ...] | None = None,
+    statistics: Literal["imagenet", "satellite"] | None = None,
 ) -> Encoder:
     """A frozen float32 encoder on the CPU.
 
@@ -39,6 +47,9 @@ def load_encoder(
         patch_size: run it at another patch size; the kernel is resampled (PMT runs DINOv2 at 16).
         num_heads: only needed for a shape that was never released.
         taps: blocks to read, instead of the last of each quarter.
+        statistics: what the pixels are normalised by, where no preset says it. None: what a
+            `preprocessor_config.json` beside the weights states, satellite where file or folder are
+            called so (…sat493m…), else ImageNet's.
 
     Raises:
         InputError: no such preset, file or folder; heads or taps that no such encoder has.
@@ -59,6 +70,10 @@ def load_encoder(
         config = _as_preset(config, preset, taps)
         if source in (preset.timm_name, f"timm/{preset.timm_name}"):  # its rule, whatever the file
             config = config.model_copy(update={"table_antialias": config.positions == "table"})
+    else:
+        place = Path(source) if isinstance(source, (str, Path)) else None
+        mean, std = _statistics(place, statistics)
+        config = config.model_copy(update={"mean": mean, "std": std})
     return build_encoder(ours, config, patch_size=patch_size)
 
 
@@ -75,7 +90,9 @@ def build_encoder(
         encoder = Encoder(run_by)
     # The digest is of the weights as published: a resampled kernel may differ in its last bits
     # from machine to machine, the patch size in use says all.
-    encoder.fingerprint = fingerprint(ours, run_by)
+    encoder.fingerprint = encoder.older_fingerprint = fingerprint(ours, run_by)
+    if (run_by.mean, run_by.std) != IMAGENET_STATISTICS:
+        encoder.older_fingerprint = fingerprint(ours, run_by, with_statistics=False)
     encoder.name = _name(encoder)
     state = {name: tensor.float() for name, tensor in ours.items()}
     if patch_size is not None:
@@ -167,6 +184,23 @@ def _read_folder(folder: Path) -> dict[str, Tensor]:
         if (folder / name).is_file():
             return read_weights_file(folder / name)
     raise InputError(f"the folder {folder} holds no model.safetensors or pytorch_model.bin")
+
+
+def _statistics(place: Path | None, named: str | None) -> Statistics:
+    """What the pixels of weights from a file are normalised by; see `load_encoder`."""
+    if named is not None:
+        return SATELLITE_STATISTICS if named == "satellite" else IMAGENET_STATISTICS
+    if place is None:
+        return IMAGENET_STATISTICS
+    folder = place if place.is_dir() else place.parent
+    try:
+        stated: Any = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
+        mean, std = stated["image_mean"], stated["image_std"]
+        red, green, blue = map(float, mean)
+        return (red, green, blue), (float(std[0]), float(std[1]), float(std[2]))
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        names = f"{folder.resolve().name} {place.name}".lower()
+        return SATELLITE_STATISTICS if "sat493m" in names else IMAGENET_STATISTICS
 
 
 def _as_preset(

@@ -1,4 +1,4 @@
-"""A data set x a Segmenter -> figures. Metrics never see a tensor that the user would not get."""
+"""A data set x a head -> figures. Metrics never see a tensor that the user would not get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plainmask.errors import InputError
 from plainmask.evaluation.measures import Measure, Rules, build_measure
 from plainmask.evaluation.report import Evaluation
 from plainmask.heads.head import HeadConfig
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.result_files.images import ResultWriter, in_official_order
 from plainmask.vocabulary import Vocabulary
 
@@ -44,33 +44,33 @@ class _Part:
 
 
 def evaluate(
-    segmenter: Segmenter,
+    segmenter: HeadSegmenter[Any],
     records: Sequence[Record],
     *,
     rules: Rules | None = None,
     writer: ResultWriter | None = None,
     on_record: OnRecord | None = None,
 ) -> Evaluation:
-    """Segment every record with the only head of `segmenter` and compare.
+    """Segment every record and compare.
 
     Args:
-        segmenter: with one head.
+        segmenter: a head on its encoder, as `plainmask.load` gives it.
         records: labelled images; read one at a time, and nothing of their pixels is kept.
         rules: of the figures; None: the official ones.
         writer: also writes result files.
         on_record: called after each record.
 
     Raises:
-        InputError: no records, several heads, a record that cannot be read, or nothing is labelled.
+        InputError: no records, a record that cannot be read, or nothing is labelled.
     """
-    config = _only_head(segmenter)
+    config = segmenter.head.config
     records = in_official_order(records)
     parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in records)
     return _summary(parts, records, config, rules or Rules(), writer, on_record)
 
 
 def evaluate_in_processes(
-    open_segmenter: Callable[[int], Segmenter],
+    open_segmenter: Callable[[int], HeadSegmenter[Any]],
     records: Sequence[Record],
     config: HeadConfig,
     *,
@@ -102,10 +102,13 @@ def evaluate_in_processes(
 
 
 def _look_at(
-    segmenter: Segmenter, records: Iterable[Record], rules: Rules, writer: ResultWriter | None
+    segmenter: HeadSegmenter[Any],
+    records: Iterable[Record],
+    rules: Rules,
+    writer: ResultWriter | None,
 ) -> _Part:
     """Segment, compare and write some records."""
-    config = _only_head(segmenter)
+    config = segmenter.head.config
     part = _Part(build_measure(config.task, config.vocabulary, rules))
     for record in records:
         result, segments = segmenter(record.image()), record.segments()
@@ -124,7 +127,7 @@ _look: Callable[[Sequence[Record]], _Part]
 
 
 def _set_up(
-    open_segmenter: Callable[[int], Segmenter],
+    open_segmenter: Callable[[int], HeadSegmenter[Any]],
     numbers: Any,
     threads: int,
     rules: Rules,
@@ -182,13 +185,6 @@ def _summary(
         protocol=f"input {config.input}, single scale; {total.measure.says}",
         per_image=total.per_image,
     )
-
-
-def _only_head(segmenter: Segmenter) -> HeadConfig:
-    if len(segmenter.heads) != 1:
-        raise InputError(f"one head is evaluated at a time, not {len(segmenter.heads)}")
-    (head,) = segmenter.heads.values()
-    return head.config
 
 
 def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:

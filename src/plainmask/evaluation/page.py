@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
@@ -14,7 +15,7 @@ from plainmask.atomic import write_atomically
 from plainmask.data.contact_sheet import paint_segments
 from plainmask.data.record import Record
 from plainmask.evaluation.report import Evaluation
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter
 
 COUNT = 6
 """Images of each kind."""
@@ -29,7 +30,7 @@ def write_page(
     folder: Path,
     found: Evaluation,
     records: Sequence[Record],
-    segmenter: Segmenter,
+    segmenter: HeadSegmenter[Any],
     *,
     title: str,
 ) -> Path:
@@ -70,14 +71,13 @@ def write_page(
     return write_atomically(folder / "index.html", page.encode())
 
 
-def _pictures(folder: Path, record: Record, segmenter: Segmenter) -> list[str]:
+def _pictures(folder: Path, record: Record, segmenter: HeadSegmenter[Any]) -> list[str]:
     """Write the pictures of one record; their names, relative to the page."""
-    (head,) = segmenter.heads.values()
     image = record.image()
     pictures = {
         "image": Image.fromarray(image),
         "annotation": paint_segments(
-            image, record.segments(), head.config.vocabulary, side=max(image.shape[:2])
+            image, record.segments(), segmenter.head.config.vocabulary, side=max(image.shape[:2])
         ),
         "result": segmenter(image).draw(image),
     }

@@ -1,4 +1,4 @@
-"""Videos x a Segmenter -> figures. Metrics see what people get, frame by frame."""
+"""Videos x a head -> figures. Metrics see what people get, frame by frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plainmask.errors import InputError
 from plainmask.evaluation.measures import panoptic_map, panoptic_target, target_map
 from plainmask.evaluation.report import Evaluation
 from plainmask.evaluation.result_files import CONFIDENT
-from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.inference.tracking import Protocol
 from plainmask.metrics.identity import Sightings, TrackIdentity
 from plainmask.metrics.jf import MAX_PROPOSALS, RegionBoundary
@@ -33,29 +33,26 @@ Pairs = Iterator[tuple[Record, Result]]
 
 
 def evaluate_videos(
-    segmenter: Segmenter,
+    segmenter: HeadSegmenter[Any],
     records: Sequence[Record],
     *,
     protocol: Protocol = "offline",
     on_record: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Follow every video with the only head of `segmenter` and compare.
+    """Follow every video and compare.
 
     Args:
-        segmenter: with one head.
+        segmenter: a head on its encoder, as `plainmask.load` gives it.
         records: frames of annotated videos; read one at a time.
         protocol: "offline" is the published one, see `Segmenter.track`.
         on_record: called with (frames done, frames in all) after each.
 
     Raises:
-        InputError: no records, several heads, or a record that cannot be read.
+        InputError: no records, or a record that cannot be read.
     """
-    if len(segmenter.heads) != 1:
-        raise InputError(f"one head is evaluated at a time, not {len(segmenter.heads)}")
     if not records:
         raise InputError("there are no videos to evaluate on")
-    (head,) = segmenter.heads.values()
-    config = head.config
+    config = segmenter.head.config
     measure = {"semantic": _semantic, "instance": _instance, "panoptic": _panoptic}[config.task]
     videos = group_videos(records)
     done = 0

@@ -20,9 +20,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
 
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, Predictions
+from plainmask.decoder.propagation import State
 from plainmask.encoder.vit import Encoder, EncoderConfig
 from plainmask.encoder.weights import build_encoder, load_strictly, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
@@ -30,12 +30,15 @@ from plainmask.heads.card import model_card
 from plainmask.heads.hub import pull_folder, push_folder
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import Moment
-from plainmask.tasks import Result, Task, Thresholds, Tracks, postprocess, postprocess_frame
+from plainmask.tasks import Result, Task, Thresholds, postprocess, postprocess_frame
+from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 FILES = ("config.json", "model.safetensors")
-"""What `Head.load` reads of a head folder."""
+"""What `Head.load` reads of every head folder."""
+ENCODER_FILE = "encoder.safetensors"
+"""What it reads besides where the head has an encoder of its own."""
 
 
 class EncoderRef(BaseModel):
@@ -60,9 +63,17 @@ class EncoderRef(BaseModel):
             taps=config.taps,
         )
 
+    def means(self, encoder: Encoder) -> bool:
+        """Whether this is the encoder meant.
+
+        Fingerprints of older heads leave out what pixels are normalised by; there the name says it.
+        """
+        older = self.fingerprint == encoder.older_fingerprint and self.name == encoder.name
+        return self.fingerprint == encoder.fingerprint or older
+
     def check(self, encoder: Encoder, head: str) -> None:
         """Raise HeadError unless this is the encoder meant."""
-        if self.fingerprint != encoder.fingerprint:
+        if not self.means(encoder):
             raise HeadError(
                 f"the head {head!r} was trained on {self.name} (fingerprint {self.fingerprint}), "
                 f"but this encoder is {encoder.name} (fingerprint {encoder.fingerprint}); its "
@@ -151,35 +162,34 @@ class Head:
         For a head that propagates, an image is a video of one frame.
         """
         config = self.config
-        if config.decoder.propagation != "none":
-            tracks = Tracks.none(config.decoder.num_queries, config.decoder.num_classes)
-            frame, _ = self.frame_result(predictions, predictions.class_logits, geometry, tracks)
-            return replace(frame, moment=None)
-        return postprocess(config.task, predictions, geometry, config.vocabulary, config.thresholds)
+        if config.decoder.propagation == "none":
+            return postprocess(
+                config.task, predictions, geometry, config.vocabulary, config.thresholds
+            )
+        queries = self.decoder.first_queries(len(predictions.class_logits))
+        start = State.start(queries, config.decoder.num_classes)
+        state = start.after(queries, predictions.class_logits)
+        return replace(self.frame_result(predictions, geometry, state), moment=None)
 
-    def frame_result(
-        self, predictions: Predictions, mean_logits: Tensor, geometry: Geometry, tracks: Tracks
-    ) -> tuple[Result, Tracks]:
-        """Predictions for the windows of one frame of a video -> its result, and the tracks.
+    def frame_result(self, predictions: Predictions, geometry: Geometry, state: State) -> Result:
+        """Predictions for the windows of one frame of a video -> its result.
 
         A head without propagation sees each frame as an image: its queries are not the same
         objects in the next frame, so their class logits are not averaged and nothing is tracked.
 
         Args:
             predictions: of this frame.
-            mean_logits: (N, Q, C+1), mean of the class logits of the frames so far.
             geometry: how the frame came into the model.
-            tracks: of the frames before.
+            state: what the network left after this frame, with the tracks of the frames before.
         """
         config = self.config
         if config.decoder.propagation == "none" and config.task != "semantic":
-            moment = Moment(tracks.frame_index, (), ())
-            tracks = replace(tracks, frame_index=tracks.frame_index + 1)
-            return replace(self.result(predictions, geometry), moment=moment), tracks
+            moment = Moment(frame_index(state), state=state.to("cpu"))
+            return replace(self.result(predictions, geometry), moment=moment)
         if config.decoder.propagation != "none":
-            predictions = Predictions(predictions.mask_logits, mean_logits)
+            predictions = Predictions(predictions.mask_logits, state.class_logits)
         return postprocess_frame(
-            config.task, predictions, geometry, config.vocabulary, config.thresholds, tracks
+            config.task, predictions, geometry, config.vocabulary, config.thresholds, state
         )
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
@@ -216,7 +226,7 @@ class Head:
                         k: v.detach().cpu().contiguous()
                         for k, v in self.encoder.state_dict().items()
                     }
-                    (new / "encoder.safetensors").write_bytes(save(whole))
+                    (new / ENCODER_FILE).write_bytes(save(whole))
                 if target.exists():  # moved aside, and gone with the scratch folder
                     target.replace(Path(scratch) / "old")
                 new.replace(target)
@@ -247,13 +257,13 @@ class Head:
         load_strictly(decoder, state, f"head {config.name!r}")
         if config.own_encoder is None:
             return cls(config, decoder.eval())
-        own = read_weights_file(place / "encoder.safetensors")
+        own = read_weights_file(place / ENCODER_FILE)
         return cls(config, decoder.eval(), build_encoder(own, config.own_encoder))
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
         """A head folder on disk, or the head in a hub repository ("user/name")."""
-        return cls.load(name if Path(name).is_dir() else pull_folder(str(name), FILES))
+        return cls.load(name if Path(name).is_dir() else pull_head(str(name)))
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Upload the head folder to a hub repository, made if missing; returns its address.
@@ -294,6 +304,19 @@ def read_config(folder: Path) -> HeadConfig:
         raise HeadError(f"{path}: {where}: {first['msg']}") from error
 
 
+def pull_head(repository: str) -> Path:
+    """The folder of a head in a hub repository, with its own encoder if it has one.
+
+    Raises:
+        InputError: the repository holds no head.
+        WeightsError: see `pull_folder`.
+    """
+    folder = pull_folder(repository, FILES)
+    if read_config(folder).own_encoder is not None:
+        pull_folder(repository, (ENCODER_FILE,))
+    return folder
+
+
 def find_head(name: str | Path) -> Path:
     """The folder of a shipped head, a folder on disk, or a hub repository ("user/name").
 
@@ -306,7 +329,7 @@ def find_head(name: str | Path) -> Path:
     if str(name) in shipped:
         return shipped[str(name)]
     if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/")):
-        return pull_folder(name, FILES)
+        return pull_head(name)
     near = difflib.get_close_matches(str(name), shipped, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise InputError(

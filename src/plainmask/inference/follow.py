@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar, overload
 
 from plainmask.errors import InputError
+from plainmask.inference.segmenter import HeadStream
 from plainmask.inference.stream import Stream
-from plainmask.inference.tracking import AHEAD, Protocol, offline, online
+from plainmask.inference.tracking import AHEAD, Protocol, check_protocol, offline, online
+from plainmask.results import Result
 from plainmask.video.frames import Frame, Video
 
+R = TypeVar("R", bound=Result)
 
+
+@overload
+def follow(
+    stream: HeadStream[R],
+    video: Video,
+    *,
+    protocol: Protocol = "online",
+    ahead: int | None = None,
+    on_read: Callable[[], object] | None = None,
+) -> Iterator[tuple[Frame, R]]: ...
+@overload
 def follow(
     stream: Stream,
+    video: Video,
+    *,
+    protocol: Protocol = "online",
+    ahead: int | None = None,
+    on_read: Callable[[], object] | None = None,
+) -> Iterator[tuple[Frame, dict[str, Any]]]: ...
+def follow(
+    stream: HeadStream[Any] | Stream,
     video: Video,
     *,
     protocol: Protocol = "online",
@@ -33,36 +51,41 @@ def follow(
         ahead: frames that may be read before a result is given; None: 1 for live sources.
         on_read: called for each frame that is read, from another thread.
 
-    Yields:
-        Frame and result, as from `Stream.step`.
+    Returns:
+        Frame and result, as from the stream's `step`, one pair after the other.
 
     Raises:
-        InputError: the source holds no frame, breaks off (after all results), or cannot be read
-            a second time.
+        InputError: at once, there is no such protocol, or the video cannot be read the second time
+            that it needs; later, it holds no frame or breaks off (after all results).
     """
-    ahead = ahead or (1 if video.live else AHEAD)
-    read: deque[Frame] = deque()
-    if protocol == "online":
-        for _, result in online(stream, _images(video, read, on_read), ahead=ahead):
-            yield read.popleft(), result
-        return
-    if not video.repeatable:
+    check_protocol(protocol)
+    if protocol == "offline" and not video.repeatable:
         raise InputError(
             f"{video.name} can be read only once, and saving results of the offline protocol takes "
             "a second time; use the online protocol, or record it to a file first"
         )
-    results = offline(stream, _images(video, None, on_read), ahead=ahead)
-    for result, frame in zip(results, video.frames(), strict=False):
-        yield frame, result
+    inner = stream.inner if isinstance(stream, HeadStream) else stream
+    frames = _counted(video, on_read)
+    limit = ahead or (1 if video.live else AHEAD)
+    if protocol == "online":
+        pairs = online(inner, frames, ahead=limit)
+    else:
+        pairs = _read_again(video, offline(inner, frames, ahead=limit))
+    if isinstance(stream, HeadStream):
+        return ((frame, results[stream.name]) for frame, results in pairs)
+    return pairs
 
 
-def _images(
-    video: Video, read: deque[Frame] | None, on_read: Callable[[], object] | None
-) -> Iterator[NDArray[np.uint8]]:
-    """The images of a video, whose frames are appended to `read`."""
+def _read_again(
+    video: Video, results: Iterator[dict[str, Any]]
+) -> Iterator[tuple[Frame, dict[str, Any]]]:
+    """The results of a video that was seen to its end, and its frames, read a second time."""
+    for found, frame in zip(results, video.frames(), strict=False):
+        yield frame, found
+
+
+def _counted(video: Video, on_read: Callable[[], object] | None) -> Iterator[Frame]:
     for frame in video.frames():
-        if read is not None:
-            read.append(frame)
         if on_read is not None:
             on_read()
-        yield frame.image
+        yield frame

@@ -1,9 +1,10 @@
-"""From a name or a file to a ready `Segmenter`: shipped heads, head folders, published models."""
+"""From a name or a file to a ready head: shipped heads, head folders, published models."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from plainmask.encoder.weights import (
 )
 from plainmask.errors import HeadError, InputError
 from plainmask.heads.head import EncoderRef, Head, HeadConfig, find_head
-from plainmask.inference.segmenter import Segmenter, Weights
+from plainmask.inference.segmenter import HeadSegmenter, Segmenter, Weights
 from plainmask.inference.shared_pass import Dtype
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Task, Thresholds
@@ -39,8 +40,8 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     encoder: Encoder | Weights | None = None,
-) -> Segmenter:
-    """A ready `Segmenter` with one head, named as the head is.
+) -> HeadSegmenter[Any]:
+    """A head on its encoder, ready for images and videos.
 
     Args:
         name: a shipped head ("street-semantic"), a head folder, or a hub repository: a head
@@ -69,19 +70,25 @@ def load(
         )
     head = Head.load(find_head(name))
     reference = head.config.encoder
+    loaded = reference.name if encoder is None else encoder
     if encoder is None and head.encoder is not None:
-        return Segmenter(head.encoder, {head.config.name: head}, device=device, dtype=dtype)
-    if encoder is None and reference.name == "custom":
+        loaded = head.encoder
+    elif encoder is None and reference.name == "custom":
         raise HeadError(
             f"the head {head.config.name!r} was trained on an encoder of no released shape "
             f"(fingerprint {reference.fingerprint}): give its weights, encoder=PATH"
         )
-    loaded = reference.name if encoder is None else encoder
     if not isinstance(loaded, Encoder):
-        loaded = load_encoder(loaded, patch_size=reference.patch_size, taps=reference.taps)
+        loaded = load_encoder(
+            loaded,
+            patch_size=reference.patch_size,
+            taps=reference.taps,
+            statistics="satellite" if reference.name.endswith("-sat") else None,
+        )
     if encoder is not None:
         head = _rebind(head, loaded)
-    return Segmenter(loaded, {head.config.name: head}, device=device, dtype=dtype)
+    name = head.config.name
+    return Segmenter(loaded, {name: head}, device=device, dtype=dtype)[name]
 
 
 def load_official(
@@ -99,8 +106,8 @@ def load_official(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     name: str = "official",
-) -> Segmenter:
-    """A `Segmenter` from weights with PMT's published names, of images or videos (SPEC 9, 16).
+) -> HeadSegmenter[Any]:
+    """A head from weights with PMT's published names, of images or videos (SPEC 9, 16).
 
     Video checkpoints are told by their `backbone.` keys. They hold their encoder, which is then
     used, and kept with the head where it is saved; an encoder given beside it is shared instead if
@@ -122,7 +129,7 @@ def load_official(
             class_0, class_1, …
         thresholds: of `score`, `overlap`, `top_k`, those that differ from the published ones.
         device, dtype: see `Segmenter`.
-        name: of the head in the Segmenter.
+        name: of the head.
 
     Raises:
         WeightsError: unknown, missing or mis-shaped keys (listed), or no encoder.
@@ -172,7 +179,8 @@ def load_official(
         input=InputProtocol(kind=kind, size=input_size),
         thresholds=_read_thresholds(thresholds, top_k=10 if is_video else 100),
     )
-    return Segmenter(used, {name: Head(head, decoder.eval(), kept)}, device=device, dtype=dtype)
+    loaded = Head(head, decoder.eval(), kept)
+    return Segmenter(used, {name: loaded}, device=device, dtype=dtype)[name]
 
 
 def _choose_encoder(own: Encoder | None, given: Encoder | None) -> tuple[Encoder, Encoder | None]:
@@ -241,7 +249,7 @@ def _rebind(head: Head, encoder: Encoder) -> Head:
         (found.width, found.depth, found.heads, found.registers, found.positions)
         == (preset.width, preset.depth, preset.heads, preset.registers, preset.positions)
     )
-    if encoder.fingerprint == reference.fingerprint or not same_shape:
+    if reference.means(encoder) or not same_shape:
         return head  # Segmenter.add refuses another shape with both named
     warnings.warn(
         f"the head {head.config.name!r} was trained on {reference.name} with the fingerprint "
@@ -249,7 +257,11 @@ def _rebind(head: Head, encoder: Encoder) -> Head:
         stacklevel=3,
     )
     bound = reference.model_copy(update={"fingerprint": encoder.fingerprint})
-    return Head(head.config.model_copy(update={"encoder": bound}), head.decoder)
+    if head.encoder is None:
+        return replace(head, config=head.config.model_copy(update={"encoder": bound}))
+    # A head that keeps an encoder of its own keeps the one that it is used with.
+    update = {"encoder": bound, "own_encoder": encoder.config}
+    return Head(head.config.model_copy(update=update), head.decoder, encoder)
 
 
 def _read_vocabulary(

@@ -1,46 +1,51 @@
-"""What most people meet: one frozen encoder, any number of named heads, one pass per image."""
+"""What serves people: one frozen encoder, any number of named heads, one pass per image.
+
+`Segmenter` answers with a dict by head name, however many heads there are; `HeadSegmenter` is one
+head alone on the same encoder and answers with the thing itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeGuard, TypeVar, cast, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
-from plainmask.encoder.vit import Encoder, check_pixels
+from plainmask.decoder.propagation import State
+from plainmask.encoder.vit import Encoder, Features
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError
 from plainmask.heads.head import Head, find_head
-from plainmask.inference.mosaic import build_mosaic
-from plainmask.inference.shared_pass import Dtype, SharedPass, pick_device, pick_dtype
-from plainmask.inference.stream import Stream, by_protocol, step_many
-from plainmask.inference.tiles import plan_tiles
-from plainmask.inference.tracking import AHEAD, Protocol, offline, online
-from plainmask.pictures.geometry import Geometry, InputProtocol
-from plainmask.pictures.images import ImageSource, read_image
-from plainmask.tasks import Result
-from plainmask.video.sources import VideoSource, open_video
+from plainmask.inference import images
+from plainmask.inference.images import OnTile
+from plainmask.inference.shared_pass import Dtype, SharedPass, pick_device, pick_dtype, placed
+from plainmask.inference.stream import Stream, step_many
+from plainmask.inference.tracking import Protocol, track
+from plainmask.pictures.images import ImageSource
+from plainmask.results import Result
+from plainmask.video.sources import VideoSource
 
 Weights = str | Path | Mapping[str, Tensor]
-OnTile = Callable[[int, int], None]
-
-TILES_AT_A_TIME = 4
+Images: TypeAlias = "ImageSource | Sequence[ImageSource] | Iterator[ImageSource]"
+R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 
 
 class Segmenter:
     """One encoder and its heads.
 
     Each image goes through the encoder once per input protocol that the heads use, however many
-    heads there are. Nothing about an image is remembered between calls.
+    heads there are. Nothing about an image is remembered between calls. Every answer is a dict by
+    head name, in the order in which the heads were added; `segmenter[name]` is one head alone.
 
     Args:
-        encoder: an encoder, or what `load_encoder` takes: a preset name, file or folder.
+        encoder: an encoder, or what `load_encoder` takes: a preset name, file or folder. One that
+            is elsewhere than on `device`, or in training mode, is copied.
         heads: by name; a `Head`, the name of a shipped head, a head folder or hub repository.
         device: "auto" (CUDA, else Apple's MPS, else the CPU) or a torch device.
         dtype: "auto" (bfloat16 on CUDA, else float32), or what to compute in by autocast.
@@ -59,7 +64,7 @@ class Segmenter:
     ):
         place = pick_device(device)
         loaded = encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
-        self.shared = SharedPass(loaded.to(place), place, pick_dtype(dtype, place))
+        self.shared = SharedPass(placed(loaded, place), place, pick_dtype(dtype, place))
         self._heads: dict[str, Head] = {}
         for name, head in (heads or {}).items():
             self.add(name, head)
@@ -83,6 +88,14 @@ class Segmenter:
         """The heads by name; change them with `add` and `remove`."""
         return MappingProxyType(self._heads)
 
+    def __getitem__(self, name: str) -> HeadSegmenter[Any]:
+        """One head alone, on the same encoder.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        return HeadSegmenter(self.shared, name, self._find(name))
+
     def add(self, name: str, head: Head | str | Path) -> None:
         """Add a head, or replace the one of that name; the other heads are untouched.
 
@@ -91,8 +104,7 @@ class Segmenter:
         """
         new = head if isinstance(head, Head) else Head.load(find_head(head))
         new.check(self.encoder)
-        new.decoder.to(self.device).eval()
-        self._heads[name] = new
+        self._heads[name] = replace(new, decoder=placed(new.decoder, self.device))
 
     def remove(self, name: str) -> None:
         """Take a head out.
@@ -104,134 +116,121 @@ class Segmenter:
         del self._heads[name]
 
     @overload
-    def __call__(self, image: ImageSource, *, on_tile: OnTile | None = None) -> Any: ...
+    def __call__(self, image: ImageSource, *, on_tile: OnTile | None = None) -> dict[str, Any]: ...
     @overload
-    def __call__(self, image: list[ImageSource], *, on_tile: OnTile | None = None) -> list[Any]: ...
     def __call__(
-        self, image: ImageSource | list[ImageSource], *, on_tile: OnTile | None = None
-    ) -> Any:
-        """Segment an image, or each of a list.
+        self, image: Sequence[ImageSource], *, on_tile: OnTile | None = None
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def __call__(
+        self, image: Iterator[ImageSource], *, on_tile: OnTile | None = None
+    ) -> Iterator[dict[str, Any]]: ...
+    def __call__(
+        self,
+        image: Images,
+        *,
+        on_tile: OnTile | None = None,
+    ) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
+        """Segment an image, or each of several.
 
         Args:
-            image: a path, PIL image, (H, W, 3) uint8 array or (3, H, W) uint8 tensor, or a list
-                of these, of any sizes.
+            image: a path, PIL image, (H, W, 3) uint8 array or (3, H, W) uint8 tensor; or a list,
+                tuple or iterator of these, of any sizes. Those of one size go through the network
+                together, a few at a time.
             on_tile: called with (tiles done, tiles in all), where a head sees images in tiles.
 
         Returns:
-            A result of the head's task in the image's own pixels; a list for a list; with several
-            heads a dict of results by head name.
+            A result of each head's task in the image's own pixels, by head name; a list of that
+            for a list or tuple, an iterator for an iterator, in order.
 
         Raises:
             InputError: an image cannot be used (says which and why), or there is no head.
         """
-        if isinstance(image, list):
-            return [self(one, on_tile=on_tile) for one in image]
         self._need_heads()
-        pixels = read_image(image)
-        results: dict[str, Result] = {}
-        size = (pixels.shape[0], pixels.shape[1])
-        for protocol, heads in by_protocol(self._heads).items():
-            if protocol.kind == "tiles":
-                results |= self._tiled(pixels, protocol, heads, on_tile)
-                continue
-            geometry = Geometry.plan(size, protocol, self.encoder.config.patch_size)
-            windows = torch.from_numpy(geometry.fit(pixels))
-            for name, predictions in self._predict(windows, heads, geometry.content).items():
-                results[name] = heads[name].result(predictions, geometry)
-        return self._only(results)
+        found = images.segment_all(self.shared, self._heads, several(image), on_tile)
+        return as_asked(image, found)
 
-    def logits(self, pixels: Tensor) -> Predictions | dict[str, Predictions]:
+    def logits(self, pixels: Tensor) -> dict[str, Predictions]:
         """The raw network on pixels as they are: no resize, no padding, no masked attention.
 
         Args:
             pixels: (B, 3, H, W) uint8 RGB, on any device.
 
         Returns:
-            mask and class logits (see `Predictions`); with several heads a dict by name.
+            mask and class logits (see `Predictions`) by head name.
 
         Raises:
             InputError: another dtype or layout, smaller than a patch, or there is no head.
         """
         self._need_heads()
-        check_pixels(pixels, self.encoder.config.patch_size)
-        return self._only(self._predict(pixels, self._heads))
+        return images.logits(self.shared, self._heads, pixels)
 
-    def stream(self, head: str | None = None) -> Stream:
-        """A fresh stream, which follows one video with one head or all.
+    def features(self, image: ImageSource, *, size: int | None = None) -> Features:
+        """The frozen encoder's features of an image, for search, probes and heads of one's own.
 
         Args:
-            head: the name of a head; None: all heads, which share the encoder's pass.
+            image: as in `__call__`.
+            size: shorter side to resize to, whole patches; None: the image's own, cut to patches.
+
+        Returns:
+            For each tapped block (`encoder.config.taps`) a (1, R + h*w, D) float32 tensor, through
+            the encoder's final norm: first R prefix tokens (class token, then registers; `prefix`
+            says how many), then the h x w patches (`grid`) row by row, so that
+            `taps[-1][0, prefix:].unflatten(0, grid)` is the map (h, w, D) of the last block.
 
         Raises:
-            InputError: there is no head, or none of that name.
+            InputError: the image cannot be used, or is smaller than a patch.
+        """
+        return images.features(self.shared, image, size)
+
+    def stream(self) -> Stream:
+        """A fresh stream, which follows one video with all heads on one pass of the encoder.
+
+        Raises:
+            InputError: there is no head.
         """
         self._need_heads()
-        if head is None:
-            return Stream(self.shared, self._heads)
-        return Stream(self.shared, {head: self._find(head)})
+        return Stream(self.shared, self._heads)
 
-    def step_many(self, streams: Sequence[Stream], images: Sequence[ImageSource]) -> list[Any]:
+    def step_many(
+        self, streams: Sequence[Stream], frames: Sequence[ImageSource]
+    ) -> list[dict[str, Any]]:
         """The next frame of each of several streams; those of one size go as one batch.
 
         Args:
             streams: of this Segmenter, each at most once.
-            images: one frame for each, as for `Stream.step`.
+            frames: one image for each, as for `Stream.step`.
 
         Returns:
-            A result for each, as from `Stream.step`.
+            What `Stream.step` gives, for each.
 
         Raises:
             InputError: not one image for each stream, a stream of another Segmenter, or an image
                 that cannot be used.
         """
-        if len(streams) != len(images) or len({id(stream) for stream in streams}) != len(streams):
-            raise InputError(f"{len(streams)} streams, each once, need as many images")
-        if any(stream.shared is not self.shared for stream in streams):
-            raise InputError("a stream belongs to the Segmenter that made it; step it there")
-        pixels = [read_image(image) for image in images]
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for place, (stream, image) in enumerate(zip(streams, pixels, strict=True)):
-            heads = tuple((name, id(head)) for name, head in stream.heads.items())
-            groups.setdefault((image.shape, heads), []).append(place)
-        results: list[Any] = [None] * len(streams)
-        for places in groups.values():
-            found = step_many([streams[k] for k in places], [pixels[k] for k in places])
-            for place, result in zip(places, found, strict=True):
-                results[place] = result
-        return results
+        _check_streams(self.shared, streams)
+        return step_many(streams, frames)
 
     def track(
-        self,
-        source: VideoSource,
-        head: str | None = None,
-        *,
-        protocol: Protocol = "online",
-        ahead: int | None = None,
-    ) -> Iterator[Any]:
+        self, source: VideoSource, *, protocol: Protocol = "online", ahead: int | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Follow a video from its first frame to its last.
 
         Args:
             source: a video file, a folder of frames, an address (rtsp://, http://), the number of
                 a camera, or any iterable of images.
-            head: as for `stream`.
             protocol: "online" gives each result as the frame comes; "offline" is the published
                 protocol, with classes and scores over the whole video, after its last frame.
             ahead: frames that may be read before a result is given; None: 1 for live sources.
 
-        Yields:
-            The result of each frame, as from `Stream.step`.
+        Returns:
+            The results of each frame, as from `Stream.step`, one after the other.
 
         Raises:
-            InputError: the source cannot be opened, holds no frame, or breaks off.
+            InputError: at once, the source cannot be opened or there is no such protocol; later,
+                it holds no frame or breaks off.
         """
-        frames = open_video(source)
-        stream = self.stream(head)
-        ahead = ahead or (1 if frames.live else AHEAD)
-        if protocol == "offline":
-            yield from offline(stream, frames, ahead=ahead)
-            return
-        for _, result in online(stream, frames, ahead=ahead):
-            yield result
+        return track(self.stream(), source, protocol=protocol, ahead=ahead)
 
     def _need_heads(self) -> None:
         if not self._heads:
@@ -244,46 +243,146 @@ class Segmenter:
             )
         return self._heads[name]
 
-    def _predict(
-        self,
-        pixels: Tensor,
-        heads: Mapping[str, Head],
-        content: Sequence[tuple[int, int]] | None = None,
-    ) -> dict[str, Predictions]:
-        """One pass of the encoder, and every head on its features."""
-        outputs: dict[str, Predictions] = {}
-        with self.shared.computing():
-            for name, features in self.shared.features(pixels, heads, content).items():
-                mask_logits, class_logits = heads[name].decoder(features)
-                outputs[name] = Predictions(mask_logits.float(), class_logits.float())
-        return outputs
 
-    def _tiled(
-        self,
-        image: NDArray[np.uint8],
-        protocol: InputProtocol,
-        heads: Mapping[str, Head],
-        on_tile: OnTile | None,
-    ) -> dict[str, Result]:
-        """Segment an image tile by tile, several at a time; only their results are kept."""
-        size = (image.shape[0], image.shape[1])
-        tiles = plan_tiles(size, protocol.tile, protocol.least_overlap)
-        geometry = Geometry.plan(tiles[0].size, protocol, self.encoder.config.patch_size)
-        mosaics = {
-            name: build_mosaic(head.config.task, size, head.config.vocabulary)
-            for name, head in heads.items()
-        }
-        for first in range(0, len(tiles), TILES_AT_A_TIME):
-            batch = tiles[first : first + TILES_AT_A_TIME]
-            pixels = torch.from_numpy(np.concatenate([geometry.fit(t.cut(image)) for t in batch]))
-            for name, predictions in self._predict(pixels, heads).items():
-                for place, tile in enumerate(batch):
-                    alone = Predictions(*(part[place : place + 1] for part in predictions))
-                    mosaics[name].add(tile, heads[name].result(alone, geometry))
-            if on_tile:
-                on_tile(first + len(batch), len(tiles))
-        return {name: mosaic.result() for name, mosaic in mosaics.items()}
+class HeadSegmenter(Generic[R]):
+    """One head on its encoder: what `plainmask.load` gives, and `Segmenter[name]`.
 
-    def _only(self, results: dict[str, Any]) -> Any:
-        """The result itself where there is one head."""
-        return next(iter(results.values())) if len(results) == 1 else results
+    All that it does is what a `Segmenter` with this head alone does; answers are the things
+    themselves, not dicts.
+    """
+
+    def __init__(self, shared: SharedPass, name: str, head: Head):
+        self.shared = shared
+        self.name = name
+        self.head = head
+
+    def __repr__(self) -> str:
+        return f"HeadSegmenter({self.name} ({self.head.config.task}) on {self.encoder.name})"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that the head reads."""
+        return self.shared.encoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything runs."""
+        return self.shared.device
+
+    def seeing(self, kind: Literal["stride", "tiles"], scale: float | None = None) -> Self:
+        """The same head with another way for images to reach it; see `Head.seeing`."""
+        return type(self)(self.shared, self.name, self.head.seeing(kind, scale))
+
+    @overload
+    def __call__(self, image: ImageSource, *, on_tile: OnTile | None = None) -> R: ...
+    @overload
+    def __call__(
+        self, image: Sequence[ImageSource], *, on_tile: OnTile | None = None
+    ) -> list[R]: ...
+    @overload
+    def __call__(
+        self, image: Iterator[ImageSource], *, on_tile: OnTile | None = None
+    ) -> Iterator[R]: ...
+    def __call__(
+        self,
+        image: Images,
+        *,
+        on_tile: OnTile | None = None,
+    ) -> R | list[R] | Iterator[R]:
+        """Segment an image, or each of several; see `Segmenter.__call__`.
+
+        Returns:
+            A result; a list for a list or tuple, an iterator for an iterator.
+        """
+        found = images.segment_all(self.shared, self._heads, several(image), on_tile)
+        return as_asked(image, (results[self.name] for results in found))
+
+    def logits(self, pixels: Tensor) -> Predictions:
+        """The raw network on pixels as they are; see `Segmenter.logits`."""
+        return images.logits(self.shared, self._heads, pixels)[self.name]
+
+    def features(self, image: ImageSource, *, size: int | None = None) -> Features:
+        """The frozen encoder's features of an image; see `Segmenter.features`."""
+        return images.features(self.shared, image, size)
+
+    def stream(self) -> HeadStream[R]:
+        """A fresh stream, which follows one video."""
+        return HeadStream(Stream(self.shared, self._heads))
+
+    def step_many(self, streams: Sequence[HeadStream[R]], frames: Sequence[ImageSource]) -> list[R]:
+        """The next frame of each of several streams; see `Segmenter.step_many`."""
+        inner = [stream.inner for stream in streams]
+        _check_streams(self.shared, inner)
+        return [found[self.name] for found in step_many(inner, frames)]
+
+    def track(
+        self, source: VideoSource, *, protocol: Protocol = "online", ahead: int | None = None
+    ) -> Iterator[R]:
+        """Follow a video from its first frame to its last; see `Segmenter.track`.
+
+        Returns:
+            The result of each frame, one after the other.
+        """
+        found = track(self.stream().inner, source, protocol=protocol, ahead=ahead)
+        return (results[self.name] for results in found)
+
+    @property
+    def _heads(self) -> dict[str, Head]:
+        return {self.name: self.head}
+
+
+class HeadStream(Generic[R]):
+    """One head that follows one video; made by `HeadSegmenter.stream`. See `Stream`."""
+
+    def __init__(self, inner: Stream):
+        self.inner = inner
+        (self.name,) = inner.heads
+
+    @property
+    def state(self) -> State | None:
+        """What the frames so far have left; None before the first and after `reset`.
+
+        It can be assigned, saved and moved; the stream goes on from the state that it is given.
+        """
+        states = self.inner.state
+        return None if states is None else states[self.name]
+
+    @state.setter
+    def state(self, value: State | None) -> None:
+        self.inner.state = None if value is None else {self.name: value}
+
+    def reset(self) -> None:
+        """Forget the video: the next frame is the first."""
+        self.inner.reset()
+
+    def step(self, image: ImageSource) -> R:
+        """Follow the video by one frame: its result; see `Stream.step`."""
+        return self.inner.step(image)[self.name]
+
+    def logits(self, pixels: Tensor) -> Predictions:
+        """The raw network on the next frame of B videos; see `Stream.logits`."""
+        return self.inner.logits(pixels)[self.name]
+
+
+def several(image: Images) -> Iterable[ImageSource]:
+    """What was handed in, as something to iterate over."""
+    return image if _is_several(image) else [cast(ImageSource, image)]
+
+
+def as_asked(image: Images, found: Iterator[T]) -> Any:
+    """One answer for one image, a list for a list or tuple, an iterator for an iterator."""
+    if not _is_several(image):
+        return next(found)
+    return found if isinstance(image, Iterator) else list(found)
+
+
+def _is_several(image: Images) -> TypeGuard[Iterable[ImageSource]]:
+    """Lists, tuples and iterators; an open file is an iterator, too, but one image."""
+    if isinstance(image, list | tuple):
+        return True
+    return isinstance(image, Iterator) and not hasattr(image, "read")
+
+
+def _check_streams(shared: SharedPass, streams: Sequence[Stream]) -> None:
+    if any(stream.shared is not shared for stream in streams):
+        raise InputError("a stream belongs to the Segmenter that made it; step it there")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
+from plainmask.pictures.geometry import Geometry, InputProtocol
 
+Module = TypeVar("Module", bound=nn.Module)
 Dtype = Literal["auto", "float32", "bfloat16", "float16"] | torch.dtype
 
 
@@ -47,6 +52,14 @@ class SharedPass:
             for name, head in heads.items()
         }
 
+    def features_of(
+        self, images: Sequence[NDArray[np.uint8]], geometry: Geometry, heads: Mapping[str, Head]
+    ) -> dict[str, Features]:
+        """The same for K images (H, W, 3) uint8 of one size: K * N windows, image by image."""
+        windows = torch.from_numpy(np.concatenate([geometry.fit(image) for image in images]))
+        content = geometry.content and geometry.content * len(images)
+        return self.features(windows, heads, content)
+
     def computing(self) -> AbstractContextManager[Any]:
         """Without gradients, in `dtype`."""
         return _Computing(self.device.type, self.dtype)
@@ -68,6 +81,25 @@ class _Computing:
     def __exit__(self, *error: Any) -> None:
         for part in reversed(self.parts):
             part.__exit__(*error)
+
+
+def by_protocol(heads: Mapping[str, Head]) -> dict[InputProtocol, dict[str, Head]]:
+    """Heads that take an image in the same way share an encoder pass."""
+    groups: dict[InputProtocol, dict[str, Head]] = {}
+    for name, head in heads.items():
+        groups.setdefault(head.config.input, {})[name] = head
+    return groups
+
+
+def placed(module: Module, device: torch.device) -> Module:
+    """The module on this device, ready to be used: itself where it is, else a copy.
+
+    What a caller hands in stays where it is and as it is.
+    """
+    here = all(value.device == device for value in module.state_dict().values())
+    if here and not any(part.training for part in module.modules()):
+        return module
+    return copy.deepcopy(module).to(device).eval()
 
 
 def pick_device(device: str | torch.device) -> torch.device:

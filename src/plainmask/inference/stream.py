@@ -1,4 +1,4 @@
-"""Streams: heads that follow a video frame by frame, each with its own memory.
+"""Streams: heads that follow a video frame by frame; all that they remember is a `State` each.
 
 Letters: B videos side by side, K frames, N windows of a frame, Q queries, C classes.
 """
@@ -6,10 +6,9 @@ Letters: B videos side by side, K frames, N windows of a frame, Q queries, C cla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,10 +18,9 @@ from plainmask.decoder.propagation import State
 from plainmask.encoder.vit import check_pixels
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
-from plainmask.inference.shared_pass import SharedPass
-from plainmask.pictures.geometry import Geometry, InputProtocol, padded_size
+from plainmask.inference.shared_pass import SharedPass, by_protocol
+from plainmask.pictures.geometry import Geometry, padded_size
 from plainmask.pictures.images import ImageSource, read_image
-from plainmask.tasks import Result, Tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +29,8 @@ class Seen:
 
     predictions: Predictions
     """Of its N windows."""
-    mean_logits: Tensor
-    """(N, Q, C+1): mean of the class logits of the frames so far."""
+    state: State
+    """What the network left after it; what segments are called is not known yet."""
     geometry: Geometry
 
 
@@ -47,7 +45,7 @@ class Encoded:
 
 
 class Stream:
-    """Heads that follow one video; made by `Segmenter.stream`.
+    """Heads that follow one video; made by `Segmenter.stream`. Answers are dicts by head name.
 
     Everything that the stream remembers is its `state`, whatever the length of the video. Two
     streams of one Segmenter do not touch each other.
@@ -57,60 +55,52 @@ class Stream:
         self.shared = shared
         self.heads = dict(heads)
         self._states: dict[str, State] = {}
-        self._tracks: dict[str, Tracks] = {}
 
     @property
-    def state(self) -> State | dict[str, State] | None:
-        """What the frames so far have left; None before the first and after `reset`.
+    def state(self) -> dict[str, State] | None:
+        """What the frames so far have left, by head; None before the first and after `reset`.
 
-        With several heads a dict by head name. It can be assigned, saved and moved; the stream goes
-        on from the state that it is given.
+        It is that of the last result that was given, also where frames are read ahead. It can be
+        assigned, saved and moved; the stream goes on from the state that it is given.
         """
-        if not self._states:
-            return None
-        states = {name: self._with_tracks(name) for name in self._states}
-        return next(iter(states.values())) if len(self.heads) == 1 else states
+        return dict(self._states) or None
 
     @state.setter
-    def state(self, value: State | Mapping[str, State] | None) -> None:
-        states: Mapping[str, State] = {}
-        if isinstance(value, State):
-            if len(self.heads) != 1:
-                raise InputError(f"the stream has the heads {_names(self)}; give a dict of states")
-            states = dict.fromkeys(self.heads, value)
-        elif value is not None:
-            states = value
-            if set(states) != set(self.heads):
-                raise InputError(
-                    f"states of {', '.join(sorted(states)) or 'no head'} for a stream with the "
-                    f"heads {_names(self)}"
-                )
-        for name, state in states.items():
-            _check_fits(name, state, self.heads[name])
-        self._states = {name: state.to(self.shared.device) for name, state in states.items()}
-        self._tracks = {name: _tracks_of(state) for name, state in states.items()}
+    def state(self, value: Mapping[str, State] | None) -> None:
+        if isinstance(value, State) or (value is not None and set(value) != set(self.heads)):
+            given = "one state" if isinstance(value, State) else f"states of {_few(value)}"
+            raise InputError(
+                f"{given} for a stream with the heads {_few(self.heads)}; give a dict with a state "
+                "for each"
+            )
+        for name, state in (value or {}).items():
+            config = self.heads[name].config.decoder
+            state.check(config.num_queries, config.width, config.num_classes, name)
+        self._states = {name: state.to(self.shared.device) for name, state in (value or {}).items()}
 
     def reset(self) -> None:
         """Forget the video: the next frame is the first."""
-        self._states, self._tracks = {}, {}
+        self._states = {}
 
-    def step(self, image: ImageSource) -> Any:
+    def step(self, image: ImageSource) -> dict[str, Any]:
         """Follow the video by one frame.
 
         Args:
             image: as for `Segmenter.__call__`; of any size, also another than the frame before.
 
         Returns:
-            The result of this frame in its own pixels, with `track_ids`, `age` and `frame_index`;
-            a dict by head name where the stream has several heads.
+            The result of this frame in its own pixels by head, with `track_ids`, `age`,
+            `frame_index` and `state`.
 
         Raises:
             InputError: the image cannot be used.
         """
-        (seen,) = self.follow([read_image(image)])
-        return self.results(seen)
+        (seen,) = follow(self.shared, self.heads, self._states, [read_image(image)])
+        results = tell(self.heads, seen, self._states)
+        self._states = states_after(seen, results)
+        return results
 
-    def logits(self, pixels: Tensor) -> Any:
+    def logits(self, pixels: Tensor) -> dict[str, Predictions]:
         """The raw network on the next frame of each of B videos side by side; advances the state.
 
         Args:
@@ -118,8 +108,7 @@ class Stream:
                 resized; after the normalisation padded right and below with 0 (SPEC 12.1).
 
         Returns:
-            `Predictions` of this frame over the padded size; a dict by head name where the stream
-            has several heads.
+            `Predictions` of this frame over the padded size, by head.
 
         Raises:
             InputError: another dtype or layout, smaller than a patch, or another number of videos
@@ -132,73 +121,77 @@ class Stream:
         padded = F.pad(pixels, (0, width - size[1], 0, height - size[0]))
         content = [size] * len(pixels) if (height, width) != size else None
         outputs: dict[str, Predictions] = {}
+        after: dict[str, State] = {}
         with self.shared.computing():
             for name, features in self.shared.features(padded, self.heads, content).items():
-                decoder = self.heads[name].decoder
-                _check_batch(self._states.get(name), len(pixels))
-                before = self.recall(name, len(pixels))
-                found, after = decoder.step(decoder.fuse(features), features.grid, before)
-                self.remember(name, after)
-                outputs[name] = Predictions(found.mask_logits.float(), found.class_logits.float())
-        return next(iter(outputs.values())) if len(self.heads) == 1 else outputs
+                head, decoder = self.heads[name], self.heads[name].decoder
+                before = recall(head, self._states.get(name), len(pixels), same_video=False)
+                found, after[name] = decoder.step(decoder.fuse(features), features.grid, before)
+                outputs[name] = found.float()
+        self._states = after
+        return outputs
 
-    def follow(self, images: Sequence[NDArray[Any]]) -> list[dict[str, Seen]]:
-        """K consecutive frames (H, W, 3) uint8 of one size: what each head saw in each.
 
-        The encoder takes all of them at once; only the decoder goes frame by frame.
-        """
-        encoded = encode(self.shared, self.heads, images)
-        frames: list[dict[str, Seen]] = [{} for _ in images]
-        with self.shared.computing():
-            for name, batch in encoded.items():
-                decoder = self.heads[name].decoder
-                for time, fused in enumerate(batch.fused):
-                    before = self.recall(name, len(fused))
-                    found, after = decoder.step(fused, batch.grid, before)
-                    self.remember(name, after)
-                    frames[time][name] = _seen(found, after, batch.geometry)
-        return frames
+def follow(
+    shared: SharedPass,
+    heads: Mapping[str, Head],
+    states: Mapping[str, State],
+    images: Sequence[NDArray[Any]],
+) -> list[dict[str, Seen]]:
+    """K consecutive frames (H, W, 3) uint8 of one size: what each head saw in each.
 
-    def recall(self, name: str, num_windows: int) -> State:
-        """What a head starts its next frame from.
+    The encoder takes all of them at once; only the decoder goes frame by frame, from `states`.
+    """
+    encoded = encode(shared, heads, images)
+    frames: list[dict[str, Seen]] = [{} for _ in images]
+    with shared.computing():
+        for name, batch in encoded.items():
+            state = states.get(name)
+            for time, fused in enumerate(batch.fused):
+                before = recall(heads[name], state, len(fused))
+                found, state = heads[name].decoder.step(fused, batch.grid, before)
+                frames[time][name] = Seen(found.float(), state, batch.geometry)
+    return frames
 
-        That is the start of a video where there was no frame yet, or where the last one was cut
-        into another number of windows.
-        """
-        state = self._states.get(name)
-        if state is not None and len(state.queries) == num_windows:
-            return state
-        decoder = self.heads[name].decoder
-        return State.start(decoder.first_queries(num_windows), decoder.config.num_classes)
 
-    def remember(self, name: str, state: State) -> None:
-        """Keep what a frame left."""
-        self._states[name] = state
+def recall(head: Head, state: State | None, count: int, *, same_video: bool = True) -> State:
+    """What a head starts its next frame from.
 
-    def results(self, seen: Mapping[str, Seen]) -> Any:
-        """What people get for a frame; the frames must come in the order of time."""
-        found = {name: self._result(name, frame) for name, frame in seen.items()}
-        return next(iter(found.values())) if len(self.heads) == 1 else found
+    Args:
+        head: what goes on.
+        state: what it remembers; None: nothing yet.
+        count: windows of the frame, or videos side by side.
+        same_video: False: `count` is of videos.
 
-    def _result(self, name: str, frame: Seen) -> Result:
-        head = self.heads[name]
-        tracks = self._tracks.get(name)
-        if tracks is None:
-            tracks = Tracks.none(head.config.decoder.num_queries, head.config.decoder.num_classes)
-        result, self._tracks[name] = head.frame_result(
-            frame.predictions, frame.mean_logits, frame.geometry, tracks
-        )
-        return result
+    Raises:
+        InputError: the state is of another number of videos.
+    """
+    if state is None:
+        return State.start(head.decoder.first_queries(count), head.config.decoder.num_classes)
+    if len(state.queries) == count:
+        return state
+    if same_video and head.config.input.kind == "windows":  # the frame was cut otherwise
+        return state.anew(head.decoder.first_queries(count))
+    raise InputError(
+        f"the stream follows {len(state.queries)} videos side by side, but the next frame is of "
+        f"{count}; reset() it, or use one stream for each video"
+    )
 
-    def _with_tracks(self, name: str) -> State:
-        state, tracks = self._states[name], self._tracks.get(name)
-        if tracks is None:
-            return state
-        numbers, ages = (
-            torch.from_numpy(value).to(state.numbers).expand_as(state.numbers).contiguous()
-            for value in (tracks.numbers, tracks.ages)
-        )
-        return replace(state, numbers=numbers, ages=ages)
+
+def tell(
+    heads: Mapping[str, Head], seen: Mapping[str, Seen], before: Mapping[str, State]
+) -> dict[str, Any]:
+    """What people get for a frame, by head; `before` knows what segments were called so far."""
+    results: dict[str, Any] = {}
+    for name, frame in seen.items():
+        state = frame.state.with_tracks_of(before[name]) if name in before else frame.state
+        results[name] = heads[name].frame_result(frame.predictions, frame.geometry, state)
+    return {name: results[name] for name in heads}
+
+
+def states_after(seen: Mapping[str, Seen], results: Mapping[str, Any]) -> dict[str, State]:
+    """What a frame left by head, with what its segments are called, where the network is."""
+    return {name: frame.state.with_tracks_of(results[name].state) for name, frame in seen.items()}
 
 
 def encode(
@@ -210,70 +203,60 @@ def encode(
     with shared.computing():
         for protocol, group in by_protocol(heads).items():
             geometry = Geometry.plan(size, protocol, shared.encoder.config.patch_size)
-            windows = torch.cat([torch.from_numpy(geometry.fit(image)) for image in images])
-            content = geometry.content and geometry.content * len(images)
-            for name, features in shared.features(windows, group, content).items():
+            for name, features in shared.features_of(images, geometry, group).items():
                 fused = heads[name].decoder.fuse(features).unflatten(0, (len(images), -1))
                 found[name] = Encoded(fused, features.grid, geometry)
     return found
 
 
-def step_many(streams: Sequence[Stream], images: Sequence[NDArray[Any]]) -> list[Any]:
-    """One frame of each of several streams with the same heads, frames (H, W, 3) of one size.
+def step_many(streams: Sequence[Stream], images: Sequence[ImageSource]) -> list[dict[str, Any]]:
+    """One frame of each of several streams; those of one size and the same heads go as one batch.
 
-    Encoder and decoder take all streams as one batch.
+    Args:
+        streams: of one Segmenter, each at most once.
+        images: one frame for each, as for `Stream.step`.
+
+    Raises:
+        InputError: not one image for each stream, streams of different Segmenters, or an image
+            that cannot be used.
     """
-    first = streams[0]
-    encoded = encode(first.shared, first.heads, images)
+    if len(streams) != len(images) or len({id(stream) for stream in streams}) != len(streams):
+        raise InputError(f"{len(streams)} streams, each once, need as many images")
+    if len({id(stream.shared) for stream in streams}) > 1:
+        raise InputError("a stream belongs to the Segmenter that made it; step it there")
+    pixels = [read_image(image) for image in images]
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for place, (stream, image) in enumerate(zip(streams, pixels, strict=True)):
+        heads = tuple((name, id(head)) for name, head in stream.heads.items())
+        groups.setdefault((image.shape, heads), []).append(place)
+    results: list[dict[str, Any]] = [{} for _ in streams]
+    for places in groups.values():
+        found = _step_alike([streams[k] for k in places], [pixels[k] for k in places])
+        for place, result in zip(places, found, strict=True):
+            results[place] = result
+    return results
+
+
+def _step_alike(streams: Sequence[Stream], images: Sequence[NDArray[Any]]) -> list[dict[str, Any]]:
+    """The same for streams with the same heads and frames (H, W, 3) of one size."""
+    shared, heads = streams[0].shared, streams[0].heads
+    before = [stream.state or {} for stream in streams]
+    encoded = encode(shared, heads, images)
     frames: list[dict[str, Seen]] = [{} for _ in streams]
-    with first.shared.computing():
+    with shared.computing():
         for name, batch in encoded.items():
-            decoder, count = first.heads[name].decoder, batch.fused.shape[1]
-            states = [stream.recall(name, count) for stream in streams]
+            decoder, count = heads[name].decoder, batch.fused.shape[1]
+            states = [recall(heads[name], known.get(name), count) for known in before]
             found, after = decoder.step(batch.fused.flatten(0, 1), batch.grid, State.join(states))
-            masks, classes = (part.split(count) for part in found)
-            for place, (stream, state) in enumerate(zip(streams, after.split(count), strict=True)):
-                stream.remember(name, state)
+            masks, classes = (part.split(count) for part in found.float())
+            for place, state in enumerate(after.split(count)):
                 own = Predictions(masks[place], classes[place])
-                frames[place][name] = _seen(own, state, batch.geometry)
-    return [stream.results(frame) for stream, frame in zip(streams, frames, strict=True)]
+                frames[place][name] = Seen(own, state, batch.geometry)
+    results = [tell(heads, seen, known) for seen, known in zip(frames, before, strict=True)]
+    for stream, seen, result in zip(streams, frames, results, strict=True):
+        stream.state = states_after(seen, result)
+    return results
 
 
-def by_protocol(heads: Mapping[str, Head]) -> dict[InputProtocol, dict[str, Head]]:
-    """Heads that take an image in the same way share an encoder pass."""
-    groups: dict[InputProtocol, dict[str, Head]] = {}
-    for name, head in heads.items():
-        groups.setdefault(head.config.input, {})[name] = head
-    return groups
-
-
-def _seen(found: Predictions, state: State, geometry: Geometry) -> Seen:
-    predictions = Predictions(found.mask_logits.float(), found.class_logits.float())
-    return Seen(predictions, state.class_logits, geometry)
-
-
-def _tracks_of(state: State) -> Tracks:
-    numbers, ages = (value[0].cpu().numpy().copy() for value in (state.numbers, state.ages))
-    return Tracks(numbers, ages, int(state.frames[0]))
-
-
-def _check_fits(name: str, state: State, head: Head) -> None:
-    config = head.config.decoder
-    expected = (config.num_queries, config.width)
-    if tuple(state.queries.shape[1:]) != expected:
-        raise InputError(
-            f"the state holds {state.queries.shape[1]} queries of width {state.queries.shape[2]}, "
-            f"the head {name!r} has {expected[0]} of width {expected[1]}; give a state of this head"
-        )
-
-
-def _check_batch(state: State | None, count: int) -> None:
-    if state is not None and len(state.queries) != count:
-        raise InputError(
-            f"the stream follows {len(state.queries)} videos side by side, but the pixels are of "
-            f"{count}; reset() it, or use one stream for each video"
-        )
-
-
-def _names(stream: Stream) -> str:
-    return ", ".join(stream.heads)
+def _few(names: Mapping[str, Any] | None) -> str:
+    return ", ".join(names or ()) or "no head"

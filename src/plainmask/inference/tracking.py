@@ -9,93 +9,140 @@ import queue
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
-from plainmask.inference.stream import Seen, Stream
+from plainmask.inference.stream import Seen, Stream, follow, states_after, tell
 from plainmask.pictures.geometry import Geometry
-from plainmask.tasks import Result, Tracks, postprocess_video
+from plainmask.tasks import Result, postprocess_video
+from plainmask.video.frames import Frame
+from plainmask.video.sources import VideoSource, open_video
 
-Image: TypeAlias = NDArray[np.uint8]
 Protocol: TypeAlias = Literal["online", "offline"]
 T = TypeVar("T")
+_Told: TypeAlias = "tuple[dict[str, Any], dict[str, State]]"
+"""The results of a frame and what it left, by head."""
 
 AHEAD = 8
 """Frames that are decoded and encoded together where a source can be read ahead."""
 
 
+def track(
+    stream: Stream,
+    source: VideoSource,
+    *,
+    protocol: Protocol = "online",
+    ahead: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The results of each frame of a source; see `Segmenter.track`.
+
+    Raises:
+        InputError: at once, the source cannot be opened or there is no such protocol; later, it
+            holds no frame or breaks off.
+    """
+    check_protocol(protocol)
+    video = open_video(source)
+    limit = ahead or (1 if video.live else AHEAD)
+    if protocol == "offline":
+        return offline(stream, video.frames(), ahead=limit)
+    return (results for _, results in online(stream, video.frames(), ahead=limit))
+
+
 def online(
-    stream: Stream, frames: Iterable[Image], *, ahead: int = AHEAD
-) -> Iterator[tuple[Image, Any]]:
+    stream: Stream, frames: Iterable[Frame], *, ahead: int = AHEAD
+) -> Iterator[tuple[Frame, dict[str, Any]]]:
     """Follow a video, with a result for each frame that never needs the future.
 
     A thread reads frames while the network runs, another makes results of what it saw. The encoder
-    takes up to `ahead` frames at once, since it never sees the queries.
+    takes up to `ahead` frames at once, since it never sees the queries. The stream's state is that
+    of the result given last.
 
     Args:
         stream: goes on from its state.
-        frames: (H, W, 3) uint8 RGB; sizes may change.
+        frames: in order; sizes may change.
         ahead: frames that may be read before the first result; 1 for live sources.
 
     Yields:
-        Each frame and its result, in order; a dict of results where there are several heads.
+        Each frame and its results by head, in order.
 
     Raises:
         InputError: the source broke off; after the results of all frames before.
     """
-    pending: deque[tuple[Image, Future[Any]]] = deque()
+    network = told = dict(stream.state or {})
+    pending: deque[tuple[Frame, Future[_Told]]] = deque()
+
+    def results_of(seen: dict[str, Seen]) -> _Told:  # in order: each knows what the last was called
+        nonlocal told
+        results = tell(stream.heads, seen, told)
+        told = states_after(seen, results)
+        return results, told
+
+    def give() -> tuple[Frame, dict[str, Any]]:
+        frame, future = pending.popleft()
+        results, stream.state = future.result()
+        return frame, results
+
     broken = Broken()
     with ThreadPoolExecutor(1) as worker:
         # A live source has a thread of its own; another would only make it late.
         source = prefetched(frames, 2 * ahead) if ahead > 1 else frames
-        for batch in batches(broken.before(source), ahead):
-            for image, seen in zip(batch, stream.follow(batch), strict=True):
-                pending.append((image, worker.submit(stream.results, seen)))
+        for batch in batches(broken.before(source), ahead, _size):
+            images = [frame.image for frame in batch]
+            found = follow(stream.shared, stream.heads, network, images)
+            for frame, seen in zip(batch, found, strict=True):
+                network = {name: one.state for name, one in seen.items()}
+                pending.append((frame, worker.submit(results_of, seen)))
             while len(pending) > ahead or (pending and ahead == 1):
-                image, result = pending.popleft()
-                yield image, result.result()
+                yield give()
         while pending:
-            image, result = pending.popleft()
-            yield image, result.result()
+            yield give()
     broken.complain()
 
 
-def offline(stream: Stream, frames: Iterable[Image], *, ahead: int = AHEAD) -> Iterator[Any]:
+def offline(
+    stream: Stream, frames: Iterable[Frame], *, ahead: int = AHEAD
+) -> Iterator[dict[str, Any]]:
     """Follow a video by the published protocol: classes and scores over all of its frames.
 
-    Mask logits of all frames wait on disk (in the folder for temporary files) for the end of the
-    video: 4 bytes for each query and mask pixel. In memory stay the class logits.
+    Mask logits of all frames, and what the network left after each, wait on disk (in the folder
+    for temporary files) for the end of the video: 4 bytes for each query and mask pixel.
 
     Args:
         stream: fresh; nothing of an earlier video belongs to this one.
         frames, ahead: as in `online`.
 
     Yields:
-        The result of each frame, from after the last one; a dict where there are several heads.
+        The results of each frame by head, from after the last one.
 
     Raises:
         InputError: the source broke off; after the results of all frames before.
     """
     broken = Broken()
+    states = dict(stream.state or {})
     with tempfile.TemporaryDirectory(prefix="plainmask-") as folder:
         spools = {name: _Spool(Path(folder) / str(k)) for k, name in enumerate(stream.heads)}
-        for batch in batches(broken.before(prefetched(frames, 2 * ahead)), ahead):
-            for seen in stream.follow(batch):
+        source = broken.before(prefetched(frames, 2 * ahead))
+        for batch in batches(source, ahead, _size):
+            images = [frame.image for frame in batch]
+            for seen in follow(stream.shared, stream.heads, states, images):
+                states = {name: one.state for name, one in seen.items()}
                 for name, frame in seen.items():
                     spools[name].write(frame)
-        results = {name: _judged(head, spools[name]) for name, head in stream.heads.items()}
-        for found in zip(*results.values(), strict=True):
-            yield found[0] if len(results) == 1 else dict(zip(results, found, strict=True))
+        judged = [_judged(head, spools[name]) for name, head in stream.heads.items()]
+        for found in zip(*judged, strict=True):
+            results = dict(zip(stream.heads, found, strict=True))
+            stream.state = {name: result.state for name, result in results.items()}
+            yield results
     broken.complain()
 
 
@@ -124,15 +171,17 @@ def _judged(head: Head, spool: _Spool) -> Iterator[Result]:
     if config.decoder.propagation != "none":
         yield from postprocess_video(config.task, spool.read, config.vocabulary, config.thresholds)
         return
-    tracks = Tracks.none(config.decoder.num_queries, config.decoder.num_classes)
-    for (predictions, geometry), logits in zip(spool.read(), spool.class_logits, strict=True):
+    told: State | None = None
+    for (predictions, geometry, left), logits in zip(spool.read(), spool.class_logits, strict=True):
         own = Predictions(predictions.mask_logits, logits)
-        result, tracks = head.frame_result(own, logits, geometry, tracks)
+        state = left if told is None else left.with_tracks_of(told)
+        result = head.frame_result(own, geometry, state)
+        told = result.state
         yield result
 
 
 class _Spool:
-    """Mask logits of one head for all frames of a video, on disk."""
+    """What one head saw in all frames of a video, on disk."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -143,24 +192,25 @@ class _Spool:
 
     def write(self, frame: Seen) -> None:
         """Take the next frame; its mean of the class logits replaces that of the frame before."""
-        path = self.folder / f"{len(self.geometries)}.npy"
+        place = len(self.geometries)
         try:
-            np.save(path, frame.predictions.mask_logits.cpu().numpy())
-        except OSError as error:
+            np.save(self.folder / f"{place}.npy", frame.predictions.mask_logits.cpu().numpy())
+            frame.state.save(self.folder / f"{place}.safetensors")
+        except (OSError, InputError) as error:
             raise InputError(
-                f"the disk is full after {len(self.geometries)} frames ({error}); the offline "
-                "protocol keeps the masks of the whole video: give TMPDIR another folder, or use "
-                "the online protocol"
+                f"the disk is full after {place} frames ({error}); the offline protocol keeps the "
+                "masks of the whole video: give TMPDIR another folder, or use the online protocol"
             ) from error
         self.geometries.append(frame.geometry)
         self.class_logits.append(frame.predictions.class_logits.cpu())
-        self.mean_logits = frame.mean_logits.cpu()
+        self.mean_logits = frame.state.class_logits.cpu()
 
-    def read(self) -> Iterator[tuple[Predictions, Geometry]]:
+    def read(self) -> Iterator[tuple[Predictions, Geometry, State]]:
         """All frames in order, with the mean of the class logits over the whole video."""
-        for index, geometry in enumerate(self.geometries):
-            masks = torch.from_numpy(np.load(self.folder / f"{index}.npy"))
-            yield Predictions(masks, self.mean_logits), geometry
+        for place, geometry in enumerate(self.geometries):
+            masks = torch.from_numpy(np.load(self.folder / f"{place}.npy"))
+            state = State.load(self.folder / f"{place}.safetensors")
+            yield Predictions(masks, self.mean_logits), geometry, state
 
 
 def check_protocol(name: str) -> Protocol:
@@ -174,11 +224,11 @@ def check_protocol(name: str) -> Protocol:
     raise InputError(f"the protocol {name!r} is unknown; there are online and offline")
 
 
-def batches(frames: Iterable[Image], limit: int) -> Iterator[list[Image]]:
+def batches(frames: Iterable[T], limit: int, size_of: Callable[[T], object]) -> Iterator[list[T]]:
     """Consecutive frames of one size, up to `limit` together."""
-    batch: list[Image] = []
+    batch: list[T] = []
     for frame in frames:
-        if batch and frame.shape != batch[0].shape:
+        if batch and size_of(frame) != size_of(batch[0]):
             yield batch
             batch = []
         batch.append(frame)
@@ -187,6 +237,10 @@ def batches(frames: Iterable[Image], limit: int) -> Iterator[list[Image]]:
             batch = []
     if batch:
         yield batch
+
+
+def _size(frame: Frame) -> tuple[int, ...]:
+    return frame.image.shape
 
 
 def prefetched(items: Iterable[T], limit: int) -> Iterator[T]:

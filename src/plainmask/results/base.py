@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,16 +34,22 @@ class Moment:
 
     frame_index: int
     """From 0."""
-    track_ids: tuple[int, ...]
+    track_ids: tuple[int, ...] = ()
     """One for each of the result's segments, the same for one object in all frames. Semantic and
-    panoptic: the segment's id. Instance: the number of its query."""
-    age: tuple[int, ...]
-    """One for each segment: the number of frames so far that showed the object, this one too."""
+    panoptic: the segment's id. Instance: the number of its query. Empty where nothing is tracked:
+    a head without memory sees images."""
+    age: tuple[int, ...] = ()
+    """One for each tracked segment: in how many frames so far it was shown, this one too."""
+    state: Any = field(default=None, compare=False, repr=False)
+    """`plainmask.State` after this frame, on the CPU: a stream that is given it goes on from here.
+    Results know nothing of torch, hence no type."""
 
     def only(self, places: Sequence[int]) -> Moment:
         """The same of some of the segments."""
+        if not self.track_ids:
+            return self
         track_ids = tuple(self.track_ids[place] for place in places)
-        return Moment(self.frame_index, track_ids, tuple(self.age[place] for place in places))
+        return replace(self, track_ids=track_ids, age=tuple(self.age[place] for place in places))
 
 
 class Result(ABC):
@@ -82,6 +88,11 @@ class Result(ABC):
         """See `Moment`; none for an image."""
         return () if self.moment is None else self.moment.age
 
+    @property
+    def state(self) -> Any:
+        """What the frames up to this one have left, a `plainmask.State`; None: an image."""
+        return None if self.moment is None else self.moment.state
+
     @abstractmethod
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
         """The mask (H, W) bool of one of `segments`."""
@@ -113,8 +124,8 @@ class Result(ABC):
         seen: Counter[int] = Counter()
         for place, segment in enumerate(self.segments):
             # A track keeps its shade through the video; stuff has the colour of its class.
-            tracked = segment.thing and self.kind != "semantic"
-            number = self.track_ids[place] if self.moment and tracked else seen[segment.class_id]
+            tracked = self.track_ids and segment.thing and self.kind != "semantic"
+            number = self.track_ids[place] if tracked else seen[segment.class_id]
             color = shade(self.vocabulary.classes[segment.class_id].color, number)
             seen[segment.class_id] += 1
             regions.append(Region(segment.id, color, self._caption(segment)))

@@ -111,9 +111,9 @@ class InstanceResult(Result):
         return flat
 
     def label_picture(self) -> Image.Image:
-        """Numbers of instances, in a video of tracks, + 1, as colours; see the class."""
+        """Numbers of instances, or of tracks + 1 where there are any, as colours; see the class."""
         flat = self.flat_map()
-        if self.moment is not None:
+        if self.track_ids:
             flat = np.array([0, *(key + 1 for key in self.track_ids)], np.int32)[flat]
         return Image.fromarray(formats.id_colors(flat))
 

@@ -8,19 +8,18 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
 from plainmask.tasks.instance import instance, instance_frame
 from plainmask.tasks.panoptic import Frames, panoptic, panoptic_frame, panoptic_video
 from plainmask.tasks.semantic import semantic, semantic_frame
-from plainmask.tasks.tracks import Tracks
 from plainmask.vocabulary import Vocabulary
 
 __all__ = [
     "Result",
     "Task",
     "Thresholds",
-    "Tracks",
     "instance",
     "instance_frame",
     "panoptic",
@@ -86,26 +85,30 @@ def postprocess_frame(
     geometry: Geometry,
     vocabulary: Vocabulary,
     thresholds: Thresholds,
-    tracks: Tracks,
-) -> tuple[Result, Tracks]:
-    """One frame of a video as it comes -> its result, and the tracks after it (SPEC 12).
+    state: State,
+) -> Result:
+    """One frame of a video as it comes -> its result (SPEC 12).
 
-    `predictions` are the frame's mask logits and the mean of the class logits so far.
+    Args:
+        task, geometry, vocabulary, thresholds: as in `postprocess`.
+        predictions: the frame's mask logits and the mean of the class logits so far.
+        state: what the network left after this frame, with the tracks of the frames before. The
+            result's `state` has this frame's tracks, too.
 
     Raises:
         As `postprocess`.
     """
     match task:
         case "semantic":
-            return semantic_frame(predictions, geometry, vocabulary, tracks)
+            return semantic_frame(predictions, geometry, vocabulary, state)
         case "instance":
-            return instance_frame(predictions, geometry, vocabulary, tracks, top_k=thresholds.top_k)
+            return instance_frame(predictions, geometry, vocabulary, state, top_k=thresholds.top_k)
         case "panoptic":
             return panoptic_frame(
                 predictions,
                 geometry,
                 vocabulary,
-                tracks,
+                state,
                 score=thresholds.score,
                 overlap=thresholds.overlap,
             )
@@ -118,7 +121,8 @@ def postprocess_video(
 
     Args:
         frames: gives mask logits of each frame with the mean of the class logits over the whole
-            video, and how the frame came into the model; called up to twice.
+            video, how the frame came into the model, and what the network left after it; called
+            up to twice.
 
     Raises:
         As `postprocess`.
@@ -128,11 +132,9 @@ def postprocess_video(
             frames, vocabulary, score=thresholds.score, overlap=thresholds.overlap
         )
         return
-    tracks: Tracks | None = None
-    for predictions, geometry in frames():
-        if tracks is None:
-            tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
-        result, tracks = postprocess_frame(
-            task, predictions, geometry, vocabulary, thresholds, tracks
-        )
+    told: State | None = None
+    for predictions, geometry, left in frames():
+        state = left if told is None else left.with_tracks_of(told)
+        result = postprocess_frame(task, predictions, geometry, vocabulary, thresholds, state)
+        told = result.state
         yield result

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
-from plainmask.results import InstanceResult, Moment
+from plainmask.results import InstanceResult
 from plainmask.results.rle import Rle
-from plainmask.tasks.queries import class_probs, image_masks, require_one_window
-from plainmask.tasks.tracks import Tracks
+from plainmask.tasks.queries import class_probs, image_masks, require_one_window, undisturbed
+from plainmask.tasks.tracks import moment, shown
 from plainmask.vocabulary import Vocabulary
 
 
-@torch.inference_mode()
+@undisturbed
 def instance(
     predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, *, top_k: int = 100
 ) -> InstanceResult:
@@ -55,15 +56,15 @@ def instance(
     return _result(best._replace(scores=scores), [rles[i] for i in which], geometry, vocabulary)
 
 
-@torch.inference_mode()
+@undisturbed
 def instance_frame(
     predictions: Predictions,
     geometry: Geometry,
     vocabulary: Vocabulary,
-    tracks: Tracks,
+    state: State,
     *,
     top_k: int = 10,
-) -> tuple[InstanceResult, Tracks]:
+) -> InstanceResult:
     """One frame of a video: the `top_k` most probable pairs of query and class (SPEC 12.2).
 
     A query is one object through the whole video, so its index is the track's id. A score is the
@@ -73,10 +74,10 @@ def instance_frame(
         predictions: mask logits of this frame; class logits averaged over the frames so far, or
             over the whole video (published).
         geometry, vocabulary, top_k: as in `instance`.
-        tracks: of the frames before.
+        state: what the network left after this frame, with the tracks of the frames before.
 
     Returns:
-        The frame's result, and the tracks after it.
+        The frame's result; its `state` has this frame's tracks, too.
 
     Raises:
         As `instance`.
@@ -87,11 +88,9 @@ def instance_frame(
     for _, logits in image_masks(predictions, geometry, unique):
         rles.extend(Rle.encode(mask) for mask in (logits > 0).cpu().numpy())
     visible = [query for query, rle in zip(unique.tolist(), rles, strict=True) if rle.area]
-    _, after = tracks.seen(visible, visible)
     ids = best.queries.tolist()
-    moment = Moment(tracks.frame_index, tuple(ids), tuple(after.ages[ids].tolist()))
     result = _result(best, [rles[i] for i in which], geometry, vocabulary)
-    return replace(result, moment=moment), after
+    return replace(result, moment=moment(shown(state, visible), ids, ids))
 
 
 class _Pairs(NamedTuple):

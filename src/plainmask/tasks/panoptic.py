@@ -19,18 +19,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import PanopticResult
 from plainmask.results.segments import segments_of
-from plainmask.tasks.queries import class_probs, image_probs, new_best, require_one_window
-from plainmask.tasks.tracks import Tracks
+from plainmask.tasks.queries import (
+    class_probs,
+    image_probs,
+    new_best,
+    require_one_window,
+    undisturbed,
+)
+from plainmask.tasks.tracks import key_of, moment, numbered, numbers_of, shown
 from plainmask.vocabulary import Vocabulary
 
-Frames = Callable[[], Iterator[tuple[Predictions, Geometry]]]
-"""Gives a video's frames, as often as it is called."""
+Frames = Callable[[], Iterator[tuple[Predictions, Geometry, State]]]
+"""Gives a video's frames, as often as it is called; with what the network left after each."""
 
 
-@torch.inference_mode()
+@undisturbed
 def panoptic(
     predictions: Predictions,
     geometry: Geometry,
@@ -56,41 +63,42 @@ def panoptic(
     kept = _choose(predictions, geometry, vocabulary, score)
     shares = _share_out(predictions, geometry, kept, early=False)
     accepted = shares.areas.accepted(overlap)
-    tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
-    numbers, _ = _number(accepted, kept, tracks, vocabulary)
-    return _paint(shares, kept, numbers, vocabulary)
+    none = np.zeros(predictions.mask_logits.shape[1] + len(vocabulary), np.int64)
+    ids, _ = _number(accepted, kept, none, vocabulary)
+    return _paint(shares, kept, ids, vocabulary)
 
 
-@torch.inference_mode()
+@undisturbed
 def panoptic_frame(
     predictions: Predictions,
     geometry: Geometry,
     vocabulary: Vocabulary,
-    tracks: Tracks,
+    state: State,
     *,
     score: float = 0.8,
     overlap: float = 0.8,
-) -> tuple[PanopticResult, Tracks]:
+) -> PanopticResult:
     """One frame of a video as it comes, judged by the areas in this frame only.
 
     Args:
         predictions: mask logits of this frame, class logits averaged over the frames so far.
         geometry, vocabulary, score, overlap: as in `panoptic`.
-        tracks: of the frames before; a segment keeps the number that it was given there.
+        state: what the network left after this frame, with the tracks of the frames before; a
+            segment keeps the number that it was given there.
 
     Returns:
-        The frame's result, and the tracks after it.
+        The frame's result; its `state` has this frame's tracks, too.
 
     Raises:
         As `panoptic`.
     """
     kept = _choose(predictions, geometry, vocabulary, score)
     shares = _share_out(predictions, geometry, kept, early=True)
-    numbers, tracks = _number(shares.areas.accepted(overlap), kept, tracks, vocabulary)
-    return _shown(_paint(shares, kept, numbers, vocabulary), kept, numbers, tracks, vocabulary)
+    accepted = shares.areas.accepted(overlap)
+    ids, numbers = _number(accepted, kept, numbers_of(state), vocabulary)
+    return _shown(_paint(shares, kept, ids, vocabulary), kept, ids, numbers, state)
 
 
-@torch.inference_mode()
 def panoptic_video(
     frames: Frames,
     vocabulary: Vocabulary,
@@ -102,7 +110,8 @@ def panoptic_video(
 
     Args:
         frames: gives mask logits of each frame with class logits averaged over the whole video,
-            the same in all frames, and how the frame came into the model. Called twice.
+            the same in all frames, how the frame came into the model, and what the network left
+            after it. Called twice.
         vocabulary, score, overlap: as in `panoptic`.
 
     Yields:
@@ -113,21 +122,20 @@ def panoptic_video(
     """
     kept: _Kept | None = None
     total: _Areas | None = None
-    for predictions, geometry in frames():
+    for predictions, geometry, _ in frames():
         kept = kept or _choose(predictions, geometry, vocabulary, score)
         areas = _share_out(predictions, geometry, kept, early=True).areas
         total = areas if total is None else total.plus(areas)
-    tracks: Tracks | None = None
-    numbers: list[int] = []
-    for predictions, geometry in frames():
+    told: State | None = None
+    for predictions, geometry, left in frames():
         assert kept is not None
         assert total is not None
-        if tracks is None:
-            tracks = Tracks.none(predictions.mask_logits.shape[1], len(vocabulary))
-            numbers, tracks = _number(total.accepted(overlap), kept, tracks, vocabulary)
+        state = left if told is None else left.with_tracks_of(told)
+        ids, numbers = _number(total.accepted(overlap), kept, numbers_of(state), vocabulary)
         shares = _share_out(predictions, geometry, kept, early=True)
-        painted = _paint(shares, kept, numbers, vocabulary)
-        result, tracks = _shown(painted, kept, numbers, tracks, vocabulary)
+        painted = _paint(shares, kept, ids, vocabulary)
+        result = _shown(painted, kept, ids, numbers, state)
+        told = result.state
         yield result
 
 
@@ -170,6 +178,7 @@ class _Shares:
     areas: _Areas
 
 
+@undisturbed
 def _choose(
     predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, score: float
 ) -> _Kept:
@@ -180,6 +189,7 @@ def _choose(
     return _Kept(queries, scores[queries], classes[queries].tolist())
 
 
+@undisturbed
 def _share_out(
     predictions: Predictions, geometry: Geometry, kept: _Kept, *, early: bool
 ) -> _Shares:
@@ -207,22 +217,22 @@ def _share_out(
 
 
 def _number(
-    accepted: NDArray[np.bool_], kept: _Kept, tracks: Tracks, vocabulary: Vocabulary
-) -> tuple[list[int], Tracks]:
-    """Segment id of each kept query, 0 if it was not accepted; and the tracks with these ids.
+    accepted: NDArray[np.bool_], kept: _Kept, numbers: NDArray[np.int64], vocabulary: Vocabulary
+) -> tuple[list[int], NDArray[np.int64]]:
+    """Segment id of each kept query, 0 if it was not accepted; and the numbers (Q + C,) with these.
 
     Ids count up in the order of the queries; the queries of one stuff class share one.
     """
-    keys = _keys(kept, tracks, vocabulary)
-    tracks = tracks.numbered([key for key, keep in zip(keys, accepted, strict=True) if keep])
-    numbers = np.where(accepted, tracks.numbers[keys], 0) if keys else np.zeros(0, np.int64)
-    return numbers.tolist(), tracks
+    keys = _keys(kept, len(numbers) - len(vocabulary), vocabulary)
+    numbers = numbered(numbers, [key for key, keep in zip(keys, accepted, strict=True) if keep])
+    ids = np.where(accepted, numbers[keys], 0) if keys else np.zeros(0, np.int64)
+    return ids.tolist(), numbers
 
 
-def _keys(kept: _Kept, tracks: Tracks, vocabulary: Vocabulary) -> list[int]:
-    """Where each kept query is found in the tracks."""
+def _keys(kept: _Kept, num_queries: int, vocabulary: Vocabulary) -> list[int]:
+    """The place of each kept query among the numbers."""
     return [
-        tracks.key(query, class_id, vocabulary)
+        key_of(query, class_id, num_queries, vocabulary)
         for query, class_id in zip(kept.queries.tolist(), kept.class_ids, strict=True)
     ]
 
@@ -247,14 +257,11 @@ def _paint(
 
 
 def _shown(
-    result: PanopticResult,
-    kept: _Kept,
-    numbers: list[int],
-    tracks: Tracks,
-    vocabulary: Vocabulary,
-) -> tuple[PanopticResult, Tracks]:
-    """The result with its place in the video, and the tracks after it."""
-    key_of = dict(zip(numbers, _keys(kept, tracks, vocabulary), strict=True))
-    ids = [segment.id for segment in result.segments]
-    moment, tracks = tracks.seen([key_of[number] for number in ids], ids)
-    return replace(result, moment=moment), tracks
+    result: PanopticResult, kept: _Kept, ids: list[int], numbers: NDArray[np.int64], state: State
+) -> PanopticResult:
+    """The result with its place in the video."""
+    num_queries = len(numbers) - len(result.vocabulary)
+    key_of_id = dict(zip(ids, _keys(kept, num_queries, result.vocabulary), strict=True))
+    shown_ids = [segment.id for segment in result.segments]
+    keys = [key_of_id[number] for number in shown_ids]
+    return replace(result, moment=moment(shown(state, keys, numbers), keys, shown_ids))

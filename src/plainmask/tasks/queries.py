@@ -5,7 +5,9 @@ Letters: N windows, Q queries, C classes without "no object", H W image size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,8 +17,28 @@ from plainmask.errors import InputError, PlainmaskError
 from plainmask.pictures.geometry import Geometry
 from plainmask.vocabulary import Vocabulary
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 CHUNK = 16
 """Masks that exist at the image's size at one time: 130 MB at full HD in float32."""
+
+
+def undisturbed(
+    function: Callable[Concatenate[Predictions, P], T],
+) -> Callable[Concatenate[Predictions, P], T]:
+    """A function of predictions that does what it does alone, whatever surrounds the call.
+
+    A caller's autocast would compute in half precision.
+    """
+
+    @wraps(function)
+    def alone(predictions: Predictions, *args: P.args, **kwargs: P.kwargs) -> T:
+        device = predictions.mask_logits.device.type
+        with torch.inference_mode(), torch.autocast(device, enabled=False):
+            return function(predictions, *args, **kwargs)
+
+    return alone
 
 
 def class_probs(predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary) -> Tensor:

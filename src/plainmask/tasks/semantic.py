@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import SemanticResult
-from plainmask.tasks.queries import CHUNK, class_probs, new_best
-from plainmask.tasks.tracks import Tracks
+from plainmask.tasks.queries import CHUNK, class_probs, new_best, undisturbed
+from plainmask.tasks.tracks import moment, shown
 from plainmask.vocabulary import Vocabulary
 
 
-@torch.inference_mode()
+@undisturbed
 def semantic(
     predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary
 ) -> SemanticResult:
@@ -55,25 +56,25 @@ def semantic(
 
 
 def semantic_frame(
-    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, tracks: Tracks
-) -> tuple[SemanticResult, Tracks]:
+    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, state: State
+) -> SemanticResult:
     """One frame of a video: as an image (SPEC 12.4), with its place in time.
 
     Args:
         predictions: mask logits of this frame; class logits averaged over the frames so far, or
             over the whole video (published).
         geometry, vocabulary: as in `semantic`.
-        tracks: of the frames before.
+        state: what the network left after this frame, with the tracks of the frames before.
 
     Returns:
-        The frame's result, and the tracks after it.
+        The frame's result; its `state` has this frame's tracks, too.
     """
     result = semantic(predictions, geometry, vocabulary)
     present = np.unique(result.label_map).tolist()
-    first = len(tracks.ages) - len(vocabulary)  # every class is one segment, things too
+    first = state.ages.shape[1] - len(vocabulary)  # every class is one segment, things too
     keys = [first + class_id for class_id in present]
-    moment, tracks = tracks.seen(keys, [class_id + 1 for class_id in present])
-    return replace(result, moment=moment), tracks
+    ids = [class_id + 1 for class_id in present]
+    return replace(result, moment=moment(shown(state, keys), keys, ids))
 
 
 def _window_scores(predictions: Predictions, geometry: Geometry, probs: Tensor) -> Iterator[Tensor]:

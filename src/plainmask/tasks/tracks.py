@@ -1,64 +1,58 @@
 """Which segment of a frame is which of the frames before, and for how long it has been seen.
 
+All of it stands in the `State` of the video. A thing is known by its query, stuff by its class:
+both have a place among the Q + C numbers of the state, their `key`.
+
 Letters: Q queries, C classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainmask.decoder.propagation import State
 from plainmask.results import Moment
 from plainmask.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True, eq=False)
-class Tracks:
-    """What the segments of the frames so far were called.
+def frame_index(state: State) -> int:
+    """Of the frame that the network saw last, from 0."""
+    return int(state.frames[0]) - 1
 
-    A thing is known by its query, stuff by its class: both have a place, its `key`.
+
+def key_of(query: int, class_id: int, num_queries: int, vocabulary: Vocabulary) -> int:
+    """The place of a query that shows an object of this class."""
+    return query if vocabulary.classes[class_id].thing else num_queries + class_id
+
+
+def numbers_of(state: State) -> NDArray[np.int64]:
+    """(Q + C,): the number given to each place when it was first shown, from 1; else 0."""
+    return state.numbers[0].cpu().numpy().copy()
+
+
+def numbered(numbers: NDArray[np.int64], keys: Sequence[int]) -> NDArray[np.int64]:
+    """With numbers for those of these places that had none, in their order."""
+    numbers = numbers.copy()
+    for key in keys:
+        if not numbers[key]:
+            numbers[key] = numbers.max() + 1
+    return numbers
+
+
+def shown(state: State, keys: Sequence[int], numbers: NDArray[np.int64] | None = None) -> State:
+    """After a frame that shows these places, and with these numbers, if they are new."""
+    ages = state.ages[0].cpu().numpy().copy()
+    ages[sorted(set(keys))] += 1
+    return state.with_tracks(numbers_of(state) if numbers is None else numbers, ages)
+
+
+def moment(state: State, keys: Sequence[int], track_ids: Sequence[int]) -> Moment:
+    """What to say about the segments of a frame, which have these places and numbers.
+
+    The state is brought to the CPU, so that results that are kept do not fill a device.
     """
-
-    numbers: NDArray[np.int64]
-    """(Q + C,): the number given to a query or a stuff class when first shown, from 1; else 0."""
-    ages: NDArray[np.int64]
-    """(Q + C,): in how many frames each was shown."""
-    frame_index: int = 0
-    """Of the next frame."""
-
-    @classmethod
-    def none(cls, num_queries: int, num_classes: int) -> Self:
-        """Before the first frame."""
-        nothing = np.zeros(num_queries + num_classes, np.int64)
-        return cls(nothing, nothing)
-
-    def key(self, query: int, class_id: int, vocabulary: Vocabulary) -> int:
-        """The place of a query that shows an object of this class."""
-        if vocabulary.classes[class_id].thing:
-            return query
-        return len(self.numbers) - len(vocabulary) + class_id
-
-    def numbered(self, keys: Sequence[int]) -> Self:
-        """With numbers for those of these places that had none, in their order."""
-        numbers = self.numbers.copy()
-        for key in keys:
-            if not numbers[key]:
-                numbers[key] = numbers.max() + 1
-        return replace(self, numbers=numbers)
-
-    def seen(self, keys: Sequence[int], track_ids: Sequence[int]) -> tuple[Moment, Self]:
-        """After a frame that shows these places, one for each segment.
-
-        Returns:
-            What to say about the segments, and the tracks for the next frame.
-        """
-        ages = self.ages.copy()
-        ages[sorted(set(keys))] += 1
-        moment = Moment(
-            self.frame_index, tuple(track_ids), tuple(int(age) for age in ages[list(keys)])
-        )
-        return moment, replace(self, ages=ages, frame_index=self.frame_index + 1)
+    ages = state.ages[0, list(keys)].tolist()
+    return Moment(frame_index(state), tuple(track_ids), tuple(ages), state.to("cpu"))

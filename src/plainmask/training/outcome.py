@@ -25,7 +25,8 @@ def look(
 
     A head that is better than all before it is kept in `run_dir/best`.
     """
-    segmenter = Segmenter(encoder, {"trained": head}, device=encoder.cls_token.device)
+    device = encoder.cls_token.device
+    segmenter = Segmenter(encoder, {"trained": head}, device=device)["trained"]
     folder = run_dir / "overlays" / f"step_{step:06d}"
     for record in records[:: max(1, len(records) // NUM_OVERLAYS)][:NUM_OVERLAYS]:
         image = record.image()

@@ -62,7 +62,7 @@ def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
         decoder.link.hold()
     fresh = sorted({".".join(key.split(".")[:2]) for key in learnt - same.keys()})
     say(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}")
-    if reference.fingerprint != encoder.fingerprint:
+    if not reference.means(encoder):
         say(f"{name} was trained on another encoder, {reference.name}; what it learnt may not help")
 
 
