@@ -167,3 +167,39 @@ def test_a_video_of_windows_keeps_counting_when_it_is_cut_otherwise():
     resumed = model.stream()
     resumed.state = second.state
     assert resumed.step(video(1, 1, (50, 50))[0]).frame_index == 2
+
+
+@pytest.mark.parametrize("size", [(3, 900), (900, 3), (40, 4000), (1, 1)])
+@pytest.mark.parametrize(
+    "way",
+    [
+        InputProtocol(kind="windows", size=(48, 64)),
+        InputProtocol(kind="windows", size=(48, 64), shorter=96),
+        InputProtocol(kind="stride", size=128),
+        InputProtocol(kind="fit", size=64),
+        InputProtocol(kind="video", size=48),
+    ],
+    ids=str,
+)
+def test_a_picture_of_any_shape_gets_a_result(size: tuple[int, int], way: InputProtocol):
+    """One that is too long and thin to be seen at once is seen in tiles."""
+    model = segmenter("semantic", input=way)
+    image = np.full((*size, 3), 90, np.uint8)
+    assert model(image).image_size == size
+
+
+@pytest.mark.parametrize(
+    ("way", "size", "scale"),
+    [
+        (InputProtocol(kind="windows", size=(350, 462), shorter=460), (500, 8000), None),
+        (InputProtocol(kind="windows", size=(350, 462), shorter=460), (500, 10_000), 0.92),
+        (InputProtocol(kind="windows", size=(350, 462), shorter=460), (3, 900), 4.0),
+        (InputProtocol(kind="stride", size=640), (640, 20_000), 1.0),
+        (InputProtocol(kind="fit", size=640), (3, 9000), None),
+    ],
+)
+def test_tiles_stand_in_for_what_would_fill_the_memory(
+    way: InputProtocol, size: tuple[int, int], scale: float | None
+):
+    found = way.for_image(size, 14)
+    assert found == way if scale is None else (found.kind, found.scale) == ("tiles", scale)

@@ -178,7 +178,7 @@ def test_half_precision_comes_back_as_float32():
 def test_extreme_aspect(size: tuple[int, int]):
     for kind, most in (("stride", MAX_TOKENS), ("windows", MAX_WINDOWS)):
         protocol = InputProtocol.model_validate({"kind": kind, "size": 640})
-        with pytest.raises(InputError, match=f"{size[0]} x {size[1]}.*at most {most}.*fit"):
+        with pytest.raises(InputError, match=f"{size[0]} x {size[1]}.*at most {most}.*cut it"):
             Geometry.plan(size, protocol, 16)
     geometry = Geometry.plan(size, InputProtocol(kind="fit", size=640), 16)
     assert sorted(geometry.content_size) == [1, 640]

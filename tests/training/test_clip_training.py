@@ -454,7 +454,7 @@ class TestStartFrom:
     def test_another_encoder_is_said(self, workshop: Path, capsys: pytest.CaptureFixture[str]):
         head = tiny_head("instance", tiny_encoder())
         other = tiny_encoder()
-        other.fingerprint = "other"
+        other.fingerprint = other.older_fingerprint = "other"
         loop.start_from(head.decoder, head, other)
         assert "trained on another encoder, custom" in capsys.readouterr().err
 

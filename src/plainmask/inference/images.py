@@ -99,10 +99,12 @@ def _segment_chunk(
     for protocol, group in by_protocol(heads).items():
         for alike in places.values():
             same_size = [images[place] for place in alike]
-            if protocol.kind == "tiles":
-                results = [_tiled(shared, image, protocol, group, on_tile) for image in same_size]
+            height, width, _ = same_size[0].shape
+            way = protocol.for_image((height, width), shared.encoder.config.patch_size)
+            if way.kind == "tiles":
+                results = [_tiled(shared, image, way, group, on_tile) for image in same_size]
             else:
-                results = _together(shared, group, protocol, same_size)
+                results = _together(shared, group, way, same_size)
             for place, result in zip(alike, results, strict=True):
                 found[place] |= result
     for results in found:

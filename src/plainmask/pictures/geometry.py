@@ -35,6 +35,8 @@ OVERLAP = 0.25
 """Least share of a tile that its neighbour shows, where the protocol does not say."""
 MAX_WINDOWS = 32
 """Windows that one image may become with `windows`, for the same reason."""
+LARGEST = 4.0
+"""How many times as large as it is a long and thin image is shown in tiles."""
 
 
 class InputProtocol(BaseModel):
@@ -90,6 +92,32 @@ class InputProtocol(BaseModel):
         height, width = (max(1, round(side / (self.scale or 1))) for side in _pair(self.size))
         return height, width
 
+    def for_image(self, image_size: Size, patch_size: int) -> InputProtocol:
+        """This protocol, or tiles where it would need too much memory for an image (H, W).
+
+        That is where the image is so long and thin that it would become more than MAX_WINDOWS
+        windows or MAX_TOKENS patches at once. The tiles show it as large as the protocol does, but
+        at most LARGEST times as large as it is.
+        """
+        if self.kind == "windows":
+            size, factor = _pair(self.size), self.window_factor(image_size)
+            too_long = _num_windows(_scaled(image_size, factor), size) > MAX_WINDOWS
+        elif self.kind == "stride" and isinstance(self.size, int):
+            size, factor = _pair(self.size), self.size / max(1, min(image_size))
+            too_long = math.prod(_grid(_scaled(image_size, factor), patch_size)) > MAX_TOKENS
+        else:
+            return self
+        if not too_long:
+            return self
+        return InputProtocol(kind="tiles", size=size, scale=min(factor, LARGEST))
+
+    def window_factor(self, image_size: Size) -> float:
+        """How much larger than the image the windows show it."""
+        size = _pair(self.size)
+        if self.shorter is not None:
+            return self.shorter / max(1, min(image_size))
+        return max(size[0] / max(1, image_size[0]), size[1] / max(1, image_size[1]))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.kind in ("stride", "video") and not isinstance(self.size, int):
@@ -136,7 +164,8 @@ class Geometry:
 
         Raises:
             InputError: the image has no pixels, or is so long and thin that the protocol would
-                need more than MAX_TOKENS patches or MAX_WINDOWS windows.
+                need more than MAX_TOKENS patches or MAX_WINDOWS windows; see
+                `InputProtocol.for_image`.
         """
         if min(image_size) < 1:
             raise InputError(f"an image of {_text(image_size)} pixels has nothing to segment")
@@ -149,7 +178,9 @@ class Geometry:
             case "tiles", size:
                 return cls._plan_tile(image_size, _pair(size), protocol)
             case "windows", size:
-                return cls._plan_windows(image_size, _pair(size), protocol.shorter)
+                return cls._plan_windows(
+                    image_size, _pair(size), protocol.window_factor(image_size)
+                )
             case _, size:
                 return cls._plan_fit(image_size, _pair(size))
 
@@ -172,12 +203,11 @@ class Geometry:
     @classmethod
     def _plan_stride(cls, image_size: Size, shorter: int, patch_size: int) -> Self:
         content = _scaled(image_size, shorter / min(image_size))
-        rows, columns = (math.ceil(side / patch_size) for side in content)
+        rows, columns = _grid(content, patch_size)
         if rows * columns > MAX_TOKENS:
             raise InputError(
-                f"an image of {_text(image_size)} pixels is too long and thin for the input "
-                f"protocol stride {shorter} ({rows} x {columns} patches, at most {MAX_TOKENS}); "
-                "use the protocol fit, or cut the image"
+                f"a frame of {_text(image_size)} pixels is too long and thin to be seen at once "
+                f"({rows} x {columns} patches, at most {MAX_TOKENS}); cut it into parts"
             )
         return cls(image_size, (rows * patch_size, columns * patch_size), content, ((0, 0),))
 
@@ -188,16 +218,13 @@ class Geometry:
         return cls(image_size, padded, content, ((0, 0),), zero_padding=True)
 
     @classmethod
-    def _plan_windows(cls, image_size: Size, size: Size, shorter: int | None) -> Self:
-        cover = max(size[0] / image_size[0], size[1] / image_size[1])
-        factor = cover if shorter is None else shorter / min(image_size)
+    def _plan_windows(cls, image_size: Size, size: Size, factor: float) -> Self:
         content = _scaled(image_size, factor)
-        count = math.prod(math.ceil(content[axis] / size[axis]) for axis in (0, 1))
+        count = _num_windows(content, size)
         if count > MAX_WINDOWS:
             raise InputError(
-                f"an image of {_text(image_size)} pixels is too long and thin for the input "
-                f"protocol windows {_text(size)} ({count} windows, at most {MAX_WINDOWS}); "
-                "use the protocol fit, or cut the image"
+                f"a frame of {_text(image_size)} pixels is too long and thin to be seen in one "
+                f"piece ({count} windows, at most {MAX_WINDOWS}); cut it into parts"
             )
         starts = [_window_starts(content[axis], size[axis]) for axis in (0, 1)]
         return cls(image_size, size, content, tuple((y, x) for y in starts[0] for x in starts[1]))
@@ -284,6 +311,16 @@ def padded_size(size: Size, patch_size: int) -> Size:
     multiple = 32 if patch_size == 16 else patch_size
     height, width = (-(-side // multiple) * multiple for side in size)
     return height, width
+
+
+def _grid(content: Size, patch_size: int) -> Size:
+    """Patches that cover a resized image."""
+    return math.ceil(content[0] / patch_size), math.ceil(content[1] / patch_size)
+
+
+def _num_windows(content: Size, size: Size) -> int:
+    """Windows that cover a resized image."""
+    return math.ceil(content[0] / size[0]) * math.ceil(content[1] / size[1])
 
 
 def _window_starts(length: int, window: int) -> list[int]:
