@@ -57,6 +57,20 @@ def test_other_pixels_or_another_encoder_are_other_entries(tmp_path: Path):
     assert len(files(tmp_path)) == 6
 
 
+def test_each_precision_has_its_own_entries(tmp_path: Path):
+    encoder, pixels = an_encoder(), some_pixels()
+    exact = FeatureCache(tmp_path, encoder, 10**9)(pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = encoder(pixels)
+        for _ in range(2):  # filled, then read
+            found = FeatureCache(tmp_path, encoder, 10**9)(pixels)
+            for tap, wanted in zip(found.taps, coarse.taps, strict=True):
+                assert tap.dtype == torch.float32
+                assert relative_error(tap, wanted.float()) < 1e-3
+    assert len(files(tmp_path)) == 4
+    assert not torch.equal(found.taps[0], exact.taps[0])
+
+
 def test_bounded(tmp_path: Path):
     encoder, pixels = an_encoder(), some_pixels(6)
     one = 4 * (5 + 6) * 48 * 2

@@ -1,12 +1,15 @@
 """Recipes for someone's own data: what is chosen, and why."""
 
 import json
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from images import labelled_images
 from plainmask.data.reader import read_dataset
+from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
@@ -66,6 +69,28 @@ def test_a_share_is_held_out_evenly(tmp_path: Path):
     assert len(hold_out(records, 0.1)[1]) == 1
     with pytest.raises(InputError, match="must match some, not all, of the 1 images"):
         hold_out(records[:1], 0.1)
+    with pytest.raises(InputError, match="must match some, not all, of the 0 images"):
+        hold_out([], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("share", "places"),
+    [
+        (0.1, [5, 15]),
+        (0.2, [2, 7, 12, 17]),
+        (0.25, [2, 6, 10, 14, 18]),
+        (0.4, [1, 3, 6, 8, 11, 13, 16, 18]),
+        (0.5, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]),
+        (0.7, [0, 2, 3, 5, 6, 7, 9, 10, 12, 13, 15, 16, 17, 19]),
+        (0.99, [*range(19)]),  # one is trained on
+        (0.001, [10]),
+    ],
+)
+def test_a_share_means_what_it_says(share: float, places: list[int]):
+    records = [Record(str(place), partial(np.zeros, 3), None) for place in range(20)]
+    kept, held = hold_out(records, share)
+    assert [int(record.id) for record in held] == places
+    assert len(kept) + len(held) == 20
 
 
 def test_what_is_said_beforehand_counts(tmp_path: Path):

@@ -19,7 +19,7 @@ class FeatureCache:
     """Looks features up by the pixels that the encoder would see; encodes what is missing.
 
     The key is a digest of the pixels (hence of the image and its whole geometry), the encoder's
-    fingerprint and the taps. Values are kept in float16. Files are written under another name
+    fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are written under another name
     first, so an interrupted run leaves none half-written, and two runs can share a folder. When
     `max_bytes` is reached, nothing more is written.
     """
@@ -30,8 +30,7 @@ class FeatureCache:
         self.encoder = encoder
         self.max_bytes = max_bytes
         self.used_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        rule = f"{encoder.fingerprint} {encoder.config.taps}"
-        self.salt = rule.encode()
+        self.rule = f"{encoder.fingerprint} {encoder.config.taps}"
 
     def __call__(
         self,
@@ -47,7 +46,8 @@ class FeatureCache:
         """
         if content is not None or (rope_scale != 1 and self.encoder.config.positions == "rope"):
             return self.encoder(pixels, content=content, rope_scale=rope_scale)
-        paths = [self.folder / f"{self._key(image)}.safetensors" for image in pixels]
+        rule = f"{self.rule} {_precision(self.encoder, pixels.device)}"
+        paths = [self.folder / f"{_key(rule, image)}.safetensors" for image in pixels]
         found = {path: _read(path) for path in paths}
         missing = {path: index for index, path in enumerate(paths) if found[path] is None}
         patch = self.encoder.config.patch_size
@@ -57,15 +57,10 @@ class FeatureCache:
             for path, taps in zip(missing, fresh.half().cpu(), strict=True):  # (T, N, D)
                 found[path] = taps
                 self._write(path, taps)
-        stacked = torch.stack([taps for path in paths if (taps := found[path]) is not None])
+        with torch.autocast("cpu", enabled=False):  # it would not have float16
+            stacked = torch.stack([taps for path in paths if (taps := found[path]) is not None])
         taps = stacked.to(pixels.device).float().unbind(1)
         return Features(tuple(taps), grid, self.encoder.config.prefix)
-
-    def _key(self, image: Tensor) -> str:
-        digest = hashlib.sha256(self.salt)
-        digest.update(str(tuple(image.shape)).encode())
-        digest.update(image.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:32]
 
     def _write(self, path: Path, taps: Tensor) -> None:
         size = taps.numel() * taps.element_size()
@@ -80,6 +75,18 @@ class FeatureCache:
             self.max_bytes = 0
             return
         self.used_bytes += size
+
+
+def _precision(encoder: Encoder, device: torch.device) -> torch.dtype:
+    """What a pass of the encoder computes in, here and now."""
+    autocast = torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if autocast else encoder.dtype
+
+
+def _key(rule: str, image: Tensor) -> str:
+    digest = hashlib.sha256(f"{rule} {tuple(image.shape)}".encode())
+    digest.update(image.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _read(path: Path) -> Tensor | None:

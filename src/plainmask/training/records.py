@@ -37,7 +37,8 @@ def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record
 
     Args:
         records: all of them.
-        which: how the names of the latter begin, or their share, evenly spread, one at least.
+        which: how the names of the latter begin, or their share, evenly spread; of each at least
+            one.
 
     Raises:
         InputError: one of the two would be empty.
@@ -45,8 +46,9 @@ def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record
     if isinstance(which, str):
         outside = {record.id for record in records if record.id.startswith(which)}
     else:
-        every = min(round(1 / which), len(records))  # one at least
-        outside = {record.id for record in records[every // 2 :: every]}
+        apart = min(1 / which, len(records))
+        places = (int((k + 0.5) * apart) for k in range(max(1, len(records) - 1)))
+        outside = {records[place].id for place in places if place < len(records)}
     kept = [record for record in records if record.id not in outside]
     held_out = [record for record in records if record.id in outside]
     if not held_out or not kept:

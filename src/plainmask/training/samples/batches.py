@@ -124,10 +124,13 @@ def order(
     """
     repeats = -(-batch_size // num_records)
     per_epoch = max(1, num_records // batch_size)
+    begun, shuffled = -1, np.empty(0, np.int64)
     for step in range(first, last):
         epoch, position = divmod(step, per_epoch)
-        shuffled = np.random.default_rng((seed, epoch)).permutation(num_records)
-        chosen = np.tile(shuffled, repeats)[position * batch_size : (position + 1) * batch_size]
+        if epoch != begun:  # once an epoch: sets are large, and epochs many steps
+            permutation = np.random.default_rng((seed, epoch)).permutation(num_records)
+            begun, shuffled = epoch, np.tile(permutation, repeats)
+        chosen = shuffled[position * batch_size : (position + 1) * batch_size]
         view = epoch if views is None else epoch % views
         yield [(view, int(index)) for index in chosen]
 
@@ -158,11 +161,11 @@ def training_batches(
     steps = order(count, batch_size, seed, first=first, last=last, views=views)
     process, processes = share
     size = batch_size // (processes * parts)
-    plan = [
+    plan = (  # made as the loader asks for it: a run may have a million batches
         step[start : start + size]
         for step in steps
         for start in range(process * parts * size, (process + 1) * parts * size, size)
-    ]
+    )
     loader = DataLoader(
         _Samples(sampler, seed),
         batch_sampler=plan,
