@@ -57,11 +57,24 @@ def test_json_is_one_object(work: Workspace, run: Run, data: Path):
     assert set(figures["per_class"]) == {"class_0", "class_1", "class_2"}
 
 
-def test_labels_out_of_the_vocabulary_name_the_file(work: Workspace, run: Run, data: Path):
+def test_one_bad_picture_is_named_and_does_not_end_the_evaluation(
+    work: Workspace, run: Run, data: Path
+):
     Image.fromarray(np.full((50, 70), 7, np.uint8)).save(data / "labels/test/b.png")
+    (data / "images/test/c.png").write_bytes(b"cut off")
+    code, out, err = evaluate(run, work, data, "--json", "--out", "report")
+    assert (code, json.loads(out)["mIoU"], json.loads(out)["images"]) == (1, 100, 1)
+    assert "labels/test/b.png: label value 7 (3500 pixels) is neither a class nor ignored" in err
+    assert "problem: c: images/test/c.png: this is not a picture" in err.replace(f"{data}/", "")
+    assert "error: 2 of 3 images failed; the figures are of the others" in err
+    assert json.loads((work.folder / "report/summary.json").read_text())["failed"].keys() == {
+        "b",
+        "c",
+    }
+    (data / "images/test/a.png").write_bytes(b"cut off")
     code, out, err = evaluate(run, work, data)
     assert (code, out) == (2, "")
-    assert "labels/test/b.png: label value 7 (3500 pixels) is neither a class nor ignored" in err
+    assert "none of the 3 images could be looked at; a: " in err
 
 
 def test_unpaired_pictures_are_listed(work: Workspace, run: Run, data: Path):

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,12 +101,46 @@ def test_target_map():
 
 def test_what_cannot_be_evaluated(segmenter: HeadSegmenter):
     one = record(0, np.zeros((40, 60), np.int32))
-    with pytest.raises(InputError, match="no images"):
+    with pytest.raises(InputError, match="no pictures"):
         evaluate(segmenter, [])
     with pytest.raises(InputError, match="no pixel is labelled"):
         evaluate(segmenter, [record(0, np.full((40, 60), VOID))])
     with pytest.raises(InputError, match="the image 0 is there more than once"):
         evaluate(segmenter, [one, one])
+
+
+def test_images_without_annotation_are_left_out_and_said(segmenter: HeadSegmenter):
+    records = [record(seed, np.zeros((40, 60), np.int32)) for seed in range(3)]
+    records[1] = Record("1", records[1].load_image, None)
+    seen: list[tuple[int, int]] = []
+    found = evaluate(segmenter, records, on_record=lambda *done: seen.append(done))
+    assert found.figures == evaluate(segmenter, records[::2]).figures
+    assert (found.count, seen) == (2, [(1, 2), (2, 2)])
+    assert found.protocol.endswith("; 1 images without annotation left out")
+    with pytest.raises(InputError, match="none of the 1 pictures has an annotation"):
+        evaluate(segmenter, records[1:2])
+
+
+def test_an_image_that_fails_is_named_and_the_others_are_evaluated(segmenter: HeadSegmenter):
+    def broken() -> Any:
+        raise InputError("strip.png is cut off")
+
+    records = [record(seed, np.zeros((40, 60), np.int32)) for seed in range(3)]
+    whole = evaluate(segmenter, records[::2])
+    seen: list[tuple[int, int]] = []
+    for bad in (
+        Record("1", broken, records[1].load_segments),
+        Record("1", records[1].load_image, broken),
+    ):
+        some = [records[0], bad, records[2]]
+        found = evaluate(segmenter, some, on_record=lambda *done: seen.append(done))
+        assert (found.figures, found.count) == (whole.figures, 2)
+        assert found.failed == {"1": "strip.png is cut off"}
+        assert found.to_json()["failed"] == found.failed
+        assert "1 images that failed left out" in found.protocol
+    assert seen[:3] == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(InputError, match=r"none of the 1 images could be looked at; 1: strip\.png"):
+        evaluate(segmenter, [bad])
 
 
 def sure_segmenter(task: Task) -> HeadSegmenter:

@@ -1,6 +1,7 @@
 """Videos through a head to figures: what the head itself says is always right."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -77,6 +78,43 @@ def test_a_heads_own_results_are_perfect(task: Task, names: Sequence[str]):
     assert "propagation gru" in found.protocol
 
 
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("semantic", ("mIoU",)),
+        ("panoptic", ("VPQ_1", "VPQ_2", "STQ", "IDF1")),
+        ("instance", ("IDF1", "HOTA")),
+    ],
+)
+def test_sparse_labels_are_compared_with_the_results_of_their_frames(
+    task: Task, names: Sequence[str]
+):
+    model = segmenter(task)
+    records = [
+        record if record.id in ("a/0", "a/3") else replace(record, load_segments=None)
+        for record in records_of(own_results(model))
+    ]
+    seen: list[tuple[int, int]] = []
+    found = evaluate_videos(model, records, on_record=lambda *done: seen.append(done))
+    assert {name: found.figures[name] for name in names} == dict.fromkeys(names, pytest.approx(100))
+    assert found.count == 1  # nothing of b is annotated
+    assert seen == [(place, 4) for place in range(1, 5)]  # all frames of a are followed
+    assert found.protocol.endswith("; 5 frames without annotation left out")
+    with pytest.raises(InputError, match="none of the 3 pictures has an annotation"):
+        evaluate_videos(model, records[4:])
+
+
+def test_a_frame_that_fails_is_said_with_its_video():
+    def broken() -> np.ndarray:
+        raise InputError("1.jpg is cut off")
+
+    model = segmenter("panoptic")
+    records = records_of(own_results(model))
+    records[1] = replace(records[1], load_image=broken)
+    with pytest.raises(InputError, match=r"video a: .*1\.jpg is cut off"):
+        evaluate_videos(model, records)
+
+
 def test_online_may_differ_but_is_measured():
     model = segmenter("panoptic")
     found = evaluate_videos(model, records_of(own_results(model)), protocol="online")
@@ -120,5 +158,5 @@ def test_targets_are_followed_through_their_frames():
 
 
 def test_wrong_use_is_refused():
-    with pytest.raises(InputError, match="no videos"):
+    with pytest.raises(InputError, match="no pictures"):
         evaluate_videos(segmenter("panoptic"), [])

@@ -18,7 +18,7 @@ from moving import MovingConfig, make_scene, save_video_folder, save_youtube_vis
 from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
 from plainmask.errors import InputError
-from plainmask.heads.head import Head
+from plainmask.heads.head import Head, read_config
 from plainmask.training import loop
 from plainmask.training.loop import train
 from plainmask.training.loss import set_loss, total_loss
@@ -130,6 +130,24 @@ def test_a_run_ends_in_a_head_that_follows_videos(workshop: Path, changes: dict[
     results = list(segmenter.track(frames))
     assert len(results) == 8
     assert set(results[-1].track_ids) == set(results[0].track_ids)  # a query is a track
+
+
+@pytest.mark.parametrize("clips", [True, False], ids=["clips", "images"])
+def test_every_third_frame_is_labelled(
+    workshop: Path, capsys: pytest.CaptureFixture[str], clips: bool
+):
+    for path in workshop.glob("folders/Annotations/*/*.png"):
+        if int(path.stem) % 3:
+            path.unlink()
+    data = {"root": workshop / "folders", "format": "video_folder", "train": None}
+    changes: dict[str, Any] = (
+        {} if clips else {"clip": None, "decoder": {"num_queries": 6, "upscale_stages": 1}}
+    )
+    held = a_recipe(workshop, data=data | {"hold_out": "video_1"}, **changes)
+    run = train(held, workshop / "run", device="cpu")
+    figures = read_config(run / "head").provenance.figures
+    assert figures.keys() >= {"val_AP", "val_J"}
+    assert "pictures have no annotation and are not trained on" in capsys.readouterr().err
 
 
 def test_a_folder_per_video_gives_the_same_clips_as_youtube_vis(workshop: Path):

@@ -1,8 +1,10 @@
 """The whole loop on made-up pictures: it learns, resumes to the same weights, and stops well."""
 
 import os
+import re
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from lightning_fabric.plugins import Precision
 import plainmask
 from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.heads.head import read_config
 from plainmask.training import loop
 from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loop import train
@@ -181,11 +184,34 @@ def test_resuming_with_another_recipe_is_said(workshop: Path, capsys: pytest.Cap
     assert steps == ["step", "2", "4", "6"]
 
 
-def test_the_head_is_saved_before_an_evaluation_that_fails(workshop: Path):
+def test_a_bad_validation_picture_does_not_end_a_run(
+    workshop: Path, capsys: pytest.CaptureFixture[str]
+):
     (workshop / "data/labels/val/0.png").write_bytes(b"broken")
+    (workshop / "data/images/val/0.png").write_bytes(b"broken")
+    run = train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
+    assert "val_mIoU" in read_config(run / "head").provenance.figures
+    assert re.search(r"0 is left out of the figures: .*0\.png", capsys.readouterr().err)
+
+
+def test_the_head_is_saved_before_an_evaluation_that_fails(workshop: Path):
+    for name in ("0", "1"):
+        (workshop / f"data/labels/val/{name}.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"0\.png"):
         train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
     assert (workshop / "run/head/config.json").is_file()
+
+
+def test_pictures_without_labels_are_not_trained_on(
+    workshop: Path, capsys: pytest.CaptureFixture[str]
+):
+    whole = a_recipe(workshop, steps=9)
+    vocabulary = loop.read_vocabulary(whole)
+    records, _ = loop.read_records(whole, vocabulary)
+    sparse = [replace(r, load_segments=None) if r.id in "25" else r for r in records]
+    sampler = loop.build_sampler(whole, sparse, vocabulary, 16)
+    assert sampler.names == ["0", "1", "3", "4", "6", "7"]
+    assert "2 of 8 pictures have no annotation and are not trained on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("precision", ["bf16"])

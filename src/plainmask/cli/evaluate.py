@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from plainmask.cli.console import print_evaluation, stepper
+from plainmask.cli.console import complain, print_evaluation, stepper
 from plainmask.cli.evaluate_head import evaluate_head
 from plainmask.cli.options import Device, EncoderSource, Json
-from plainmask.errors import InputError
+from plainmask.errors import InputError, PlainmaskError
 
 EXAMPLE = (
     "Example:  plainmask eval street-semantic camvid --split test\n\n"
@@ -127,3 +127,8 @@ def evaluate(
     if out is not None:
         found.save(out)
         print(f"wrote {out}", file=sys.stderr)
+    if found.failed:
+        for name, reason in found.failed.items():
+            complain("problem", f"{name}: {reason}")
+        count, total = len(found.failed), len(found.failed) + found.count
+        raise PlainmaskError(f"{count} of {total} images failed; the figures are of the others")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from plainmask.data.record import Record
-from plainmask.errors import InputError
+from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import Measure, Rules, build_measure
-from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
 from plainmask.heads.head import HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.result_files.images import ResultWriter, in_official_order
@@ -36,11 +36,19 @@ class _Part:
     per_image: dict[str, float | None] = field(default_factory=dict)
     rows: list[Any] = field(default_factory=list)
     """Of the JSON file among the result files."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why an image could not be looked at, by record id."""
+
+    @property
+    def done(self) -> int:
+        """How many images were taken in hand."""
+        return len(self.per_image) + len(self.failed)
 
     def add(self, other: _Part) -> None:
         self.measure.merge(other.measure)
         self.per_image |= other.per_image
         self.rows += other.rows
+        self.failed |= other.failed
 
 
 def evaluate(
@@ -55,17 +63,19 @@ def evaluate(
 
     Args:
         segmenter: a head on its encoder, as `plainmask.load` gives it.
-        records: labelled images; read one at a time, and nothing of their pixels is kept.
+        records: images; read one at a time, and nothing of their pixels is kept. Those without
+            annotation are left out, and so are those that fail; `protocol` says how many, and
+            `failed` which and why.
         rules: of the figures; None: the official ones.
         writer: also writes result files.
         on_record: called after each record.
 
     Raises:
-        InputError: no records, a record that cannot be read, or nothing is labelled.
+        InputError: no records, no record can be read, or nothing is labelled.
     """
     config = segmenter.head.config
-    records = in_official_order(records)
-    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in records)
+    labelled = in_official_order(only_labelled(records))
+    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in labelled)
     return _summary(parts, records, config, rules or Rules(), writer, on_record)
 
 
@@ -87,7 +97,7 @@ def evaluate_in_processes(
         config: of the head that it opens.
         processes: how many.
     """
-    records = in_official_order(records)
+    labelled = in_official_order(only_labelled(records))
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
     numbers = context.Queue()
     for number in range(processes):
@@ -95,7 +105,7 @@ def evaluate_in_processes(
     available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     threads = max(1, available // processes)
     setup = (open_segmenter, numbers, threads, rules or Rules(), writer)
-    blocks = [records[first : first + BLOCK] for first in range(0, len(records), BLOCK)]
+    blocks = [labelled[first : first + BLOCK] for first in range(0, len(labelled), BLOCK)]
     with ProcessPoolExecutor(processes, context, _set_up, setup) as pool:
         parts = pool.map(_look_at_block, blocks)  # in the order of the records
         return _summary(parts, records, config, rules or Rules(), writer, on_record)
@@ -111,11 +121,15 @@ def _look_at(
     config = segmenter.head.config
     part = _Part(build_measure(config.task, config.vocabulary, rules))
     for record in records:
-        result, segments = segmenter(record.image()), record.segments()
-        part.measure.update(result, segments)
         # By the official rules always: the others are about absent classes of a whole data set.
         alone = build_measure(config.task, config.vocabulary, replace(rules, metrics="official"))
-        alone.update(result, segments)
+        try:
+            result, segments = segmenter(record.image()), record.segments()
+            alone.update(result, segments)
+        except (PlainmaskError, MemoryError, RuntimeError) as error:  # out of memory is the last
+            part.failed[record.id] = str(error)
+            continue
+        part.measure.update(result, segments)
         part.per_image[record.id] = alone.figures()[alone.main]
         if writer is not None:
             part.rows += writer.write(record, result)
@@ -158,32 +172,40 @@ def _summary(
     writer: ResultWriter | None,
     on_record: OnRecord | None,
 ) -> Evaluation:
-    """Add up the parts as they come."""
-    if not records:
-        raise InputError("there are no images to evaluate on")
+    """Add up the parts of the labelled ones among the records as they come."""
+    unlabelled = sum(not record.labelled for record in records)
+    count = len(records) - unlabelled
     names = Counter(record.id for record in records)
     if len(names) < len(records):
         raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
     total = _Part(build_measure(config.task, config.vocabulary, rules))
     for part in parts:
-        for done in range(len(total.per_image), len(total.per_image) + len(part.per_image)):
+        for done in range(total.done, total.done + part.done):
             if on_record:
-                on_record(done + 1, len(records))
+                on_record(done + 1, count)
         total.add(part)
+    if not total.per_image:
+        name, reason = next(iter(total.failed.items()))
+        raise InputError(f"none of the {count} images could be looked at; {name}: {reason}")
     if writer is not None:
         writer.finish(config.task, total.rows)
     figures = total.measure.figures()
     if all(value is None for value in total.per_image.values()):
         what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
-        raise InputError(f"in the {len(records)} images no {what}")
+        raise InputError(f"in the {len(total.per_image)} images no {what}")
     per_class = figures.pop("per_class")
     return Evaluation(
         figures=figures,
         per_class=per_class,
-        count=len(records),
+        count=len(total.per_image),
         unit="images",
-        protocol=f"input {config.input}, single scale; {total.measure.says}",
+        protocol=(
+            f"input {config.input}, single scale; {total.measure.says}"
+            + without_annotation(unlabelled, "images")
+            + (f"; {len(total.failed)} images that failed left out" if total.failed else "")
+        ),
         per_image=total.per_image,
+        failed=total.failed,
     )
 
 

@@ -5,11 +5,36 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from plainmask.atomic import write_atomically
+from plainmask.data.record import Record
+from plainmask.errors import InputError
+
+
+def only_labelled(records: Sequence[Record]) -> list[Record]:
+    """The records that results can be compared with.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = [record for record in records if record.labelled]
+    if not found:
+        raise InputError(
+            f"none of the {len(records)} pictures has an annotation, so there is nothing to "
+            "compare with; choose a split with annotations"
+            if records
+            else "there are no pictures to evaluate on"
+        )
+    return found
+
+
+def without_annotation(count: int, what: str) -> str:
+    """The end of a protocol: how many images or frames could not be compared."""
+    return f"; {count} {what} without annotation left out" if count else ""
 
 
 @dataclass(frozen=True)
@@ -29,14 +54,18 @@ class Evaluation:
     """By video and object, where objects have no classes."""
     per_image: dict[str, float | None] = field(default_factory=dict)
     """By record id, of images: the figure that is named first; None where it is not defined."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """By record id, of images: why it could not be looked at. Figures are of the others."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object for programs."""
         objects = {"per_object": self.per_object} if self.per_object else {}
+        failed = {"failed": self.failed} if self.failed else {}
         return {
             **self.figures,
             "per_class": self.per_class,
             **objects,
+            **failed,
             self.unit: self.count,
             "protocol": self.protocol,
         }

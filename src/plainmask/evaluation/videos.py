@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.data.record import Record, Segments, Video, group_videos
-from plainmask.errors import InputError
+from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import panoptic_map, panoptic_target, target_map
-from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
 from plainmask.evaluation.result_files import CONFIDENT
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.inference.tracking import Protocol
@@ -41,31 +41,38 @@ def evaluate_videos(
 ) -> Evaluation:
     """Follow every video and compare.
 
+    Where only some frames are annotated, all are followed and these are compared, as if they were
+    next to each other. Videos without any are left out.
+
     Args:
         segmenter: a head on its encoder, as `plainmask.load` gives it.
-        records: frames of annotated videos; read one at a time.
+        records: frames of videos; read one at a time.
         protocol: "offline" is the published one, see `Segmenter.track`.
         on_record: called with (frames done, frames in all) after each.
 
     Raises:
         InputError: no records, or a record that cannot be read.
     """
-    if not records:
-        raise InputError("there are no videos to evaluate on")
+    labelled = len(only_labelled(records))
     config = segmenter.head.config
     measure = {"semantic": _semantic, "instance": _instance, "panoptic": _panoptic}[config.task]
-    videos = group_videos(records)
-    done = 0
+    videos = [video for video in group_videos(records) if any(f.labelled for f in video.frames)]
+    frames, done = sum(map(len, videos)), 0
 
     def follow(video: Video) -> Pairs:
         nonlocal done
         images = (record.image() for record in video.frames)
-        results = segmenter.track(images, protocol=protocol)
-        for record, result in zip(video.frames, results, strict=True):
-            yield record, result
+        results = iter(segmenter.track(images, protocol=protocol))
+        for record in video.frames:
+            try:
+                result = next(results)
+            except PlainmaskError as error:
+                raise InputError(f"video {video.id}: {error}") from error
+            if record.labelled:
+                yield record, result
             done += 1
             if on_record:
-                on_record(done, len(records))
+                on_record(done, frames)
 
     figures = measure(((video, follow(video)) for video in videos), config.vocabulary)
     per_class = figures.pop("per_class", {})
@@ -76,7 +83,9 @@ def evaluate_videos(
         unit="videos",
         protocol=(
             f"input {config.input}, propagation {config.decoder.propagation}, {protocol} protocol; "
-            "per class: " + {"semantic": "IoU", "instance": "AP", "panoptic": "VPQ"}[config.task]
+            "per class: "
+            + {"semantic": "IoU", "instance": "AP", "panoptic": "VPQ"}[config.task]
+            + without_annotation(len(records) - labelled, "frames")
         ),
         per_object=figures.pop("per_object", {}),
     )

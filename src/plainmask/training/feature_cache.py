@@ -19,9 +19,9 @@ class FeatureCache:
     """Looks features up by the pixels that the encoder would see; encodes what is missing.
 
     The key is a digest of the pixels (hence of the image and its whole geometry), the encoder's
-    fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are written under another name
-    first, so an interrupted run leaves none half-written, and two runs can share a folder. When
-    `max_bytes` is reached, nothing more is written.
+    fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are
+    written under another name first, so an interrupted run leaves none half-written, and two runs
+    can share a folder. When `max_bytes` is reached, nothing more is written.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, max_bytes: int):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from plainmask.data.record import Record
 from plainmask.encoder.vit import Encoder
+from plainmask.errors import PlainmaskError
 from plainmask.evaluation.images import evaluate
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.heads.head import Head, read_config
 from plainmask.inference.segmenter import Segmenter
+from plainmask.training.processes import say
 
 NUM_OVERLAYS = 4
 WATCHED = ("PQ", "VPQ", "AP", "mIoU", "mVC8", "J", "STQ", "IDF1")
@@ -29,12 +32,15 @@ def look(
     segmenter = Segmenter(encoder, {"trained": head}, device=device)["trained"]
     folder = run_dir / "overlays" / f"step_{step:06d}"
     for record in records[:: max(1, len(records) // NUM_OVERLAYS)][:NUM_OVERLAYS]:
-        image = record.image()
-        segmenter(image).save(folder, stem=record.id, image=image)
+        with suppress(PlainmaskError):  # the evaluation says what is wrong with it
+            image = record.image()
+            segmenter(image).save(folder, stem=record.id, image=image)
     if records[0].sequence is None:
         found = evaluate(segmenter, records)
     else:
         found = evaluate_videos(segmenter, records)
+    for name, reason in found.failed.items():
+        say(f"{name} is left out of the figures: {reason}")
     known = {name: found.figures.get(name) for name in WATCHED}
     figures = {f"val_{name}": float(value) for name, value in known.items() if value is not None}
     keep_best(head, figures, run_dir / "best")

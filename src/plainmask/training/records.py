@@ -8,6 +8,7 @@ from plainmask.data.coco_json import Category, class_of_category
 from plainmask.data.reader import dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, group_videos, with_classes
 from plainmask.errors import InputError
+from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe, StillsConfig
 from plainmask.training.samples.augment import AugmentConfig, VideoAugmentConfig
 from plainmask.training.samples.batches import ClipSampler, ImageSampler
@@ -77,15 +78,18 @@ def build_sampler(
             would not be whole patches.
     """
     check_sizes(recipe.augment, patch_size)
-    if not any(record.labelled for record in records):
+    labelled = [record for record in records if record.labelled]
+    if not labelled:
         raise InputError(
             f"no picture of {recipe.data.root}, split {recipe.data.train}, has an annotation; "
             "train on a split with annotations"
         )
+    if left_out := len(records) - len(labelled):
+        say(f"{left_out} of {len(records)} pictures have no annotation and are not trained on")
     if recipe.clip is None:
-        return ImageSampler(records, recipe.augment)
+        return ImageSampler(labelled, recipe.augment)
     videos = group_videos(record for record in records if record.sequence is not None)
-    stills = [record for record in records if record.sequence is None]
+    stills = [record for record in labelled if record.sequence is None]
     if recipe.data.stills is not None:
         stills += read_stills(recipe.data.stills, vocabulary, recipe.vocabulary)
     return ClipSampler(
@@ -116,7 +120,8 @@ def read_stills(
     """
     own = stills_vocabulary(config)
     class_of = _class_of(config, own, vocabulary, vocabulary_name)
-    records = with_classes(read_dataset(config.format, config.root, config.split, own), class_of)
+    found = read_dataset(config.format, config.root, config.split, own)
+    records = with_classes([record for record in found if record.labelled], class_of)
     if not class_of or not records:
         raise InputError(
             f"data.stills: no picture of {config.root} shows a class of the videos "
