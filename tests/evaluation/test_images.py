@@ -109,6 +109,27 @@ def test_what_cannot_be_evaluated(segmenter: HeadSegmenter):
         evaluate(segmenter, [one, one])
 
 
+def test_shares_of_several_processes_give_the_figures_of_one():
+    segmenter = sure_segmenter("panoptic")
+    records = [record(seed, np.eye(40, 60, dtype=np.int32)) for seed in range(5)]
+    whole = evaluate(segmenter, records)
+    parts: list[Any] = []
+    seen: list[tuple[int, ...]] = []
+
+    def gather(part: Any) -> list[Any]:
+        parts.append(part)
+        return parts
+
+    def done(*numbers: int) -> None:
+        seen.append(numbers)
+
+    for process in range(3):
+        share = (process, 3)
+        found = evaluate(segmenter, records, on_record=done, share=share, gather=gather)
+    assert found == whole
+    assert seen == [(1, 1), (1, 2), (2, 2), (1, 2), (2, 2)]
+
+
 def test_images_without_annotation_are_left_out_and_said(segmenter: HeadSegmenter):
     records = [record(seed, np.zeros((40, 60), np.int32)) for seed in range(3)]
     records[1] = Record("1", records[1].load_image, None)

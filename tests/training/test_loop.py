@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric.plugins import Precision
+from PIL import Image
 
 import plainmask
 from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import read_config
-from plainmask.training import loop
+from plainmask.training import loop, report
 from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loop import train
+from plainmask.training.recipe import save_recipe
 from tiny import save_tiny_encoder
 
 
@@ -71,10 +73,10 @@ def test_resumed_run_ends_with_the_same_weights(workshop: Path, masked: bool):
 
 
 class stop_after:  # noqa: N801
-    """Presses Ctrl-C in the middle of the n-th step."""
+    """Presses Ctrl-C, or sends another signal, in the middle of the n-th step."""
 
-    def __init__(self, step: int):
-        self.left = step
+    def __init__(self, step: int, number: int = signal.SIGINT):
+        self.left, self.number = step, number
         self.patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> None:
@@ -83,7 +85,7 @@ class stop_after:  # noqa: N801
         def pressing(*args: Any) -> torch.Tensor:
             self.left -= 1
             if self.left == 0:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.number)
             return original(*args)
 
         self.patch.setattr(loop, "total_loss", pressing)
@@ -99,6 +101,78 @@ def test_ctrl_c_finishes_the_step_and_saves(workshop: Path, capsys: pytest.Captu
     assert saved["step"] == 2
     assert "finishing this step" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_scheduler_that_ends_the_run_is_like_ctrl_c(workshop: Path):
+    with pytest.raises(KeyboardInterrupt), stop_after(2, signal.SIGTERM):
+        train(a_recipe(workshop), workshop / "run", device="cpu")
+    assert torch.load(workshop / "run/checkpoint.pt", weights_only=True)["step"] == 2
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("left", ["", "step,loss\n2,0.5\n4,", "step,seconds\n2,9\n"])
+def test_a_run_that_was_killed_before_it_was_saved_is_resumed_from_the_start(
+    workshop: Path, left: str, capsys: pytest.CaptureFixture[str]
+):
+    whole = train(a_recipe(workshop), workshop / "whole", device="cpu")
+    run = workshop / "run"
+    run.mkdir()
+    save_recipe(a_recipe(workshop), run / "recipe.yaml")
+    (run / "log.csv").write_text(left)
+    train(a_recipe(workshop), run, resume=True, device="cpu")
+    assert "nothing was saved in" in capsys.readouterr().err
+    first, second = weights(whole), weights(run)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    rows = [row.split(",")[0] for row in (run / "log.csv").read_text().splitlines()]
+    assert rows == ["step", "2", "4", "6", "8"]
+
+
+def test_what_a_run_says(workshop: Path, capsys: pytest.CaptureFixture[str]):
+    run = train(
+        a_recipe(workshop, steps=8, log_every=8, evaluate_every=4), workshop / "run", device="cpu"
+    )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tiny: 8 steps of 2 of 8 pictures, 2 epochs; figures on 2 pictures"
+    assert re.fullmatch(r"step 1/8  tiny  \d\.\d\d s/step, 0:00:\d\d left", lines[1])
+    assert lines[2] == f"saved after 3 steps; {run / 'head'} can be tried meanwhile"
+    assert lines[3] == "step 4/8  tiny  measuring on 2 validation pictures"
+    assert lines[4].startswith("step 4/8  tiny  val_mIoU ")
+    assert lines[5].startswith("step 8/8  tiny  0.")
+    assert [line.split()[3] for line in lines[6:]] == ["measuring", "val_mIoU"]
+    assert (run / "val.csv").read_text().splitlines()[0] == "step,val_mIoU"
+    with Image.open(run / "curves.png") as curves:
+        assert curves.size == (900, 600)
+
+
+def test_a_long_wait_is_filled(workshop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(report, "SPEAK_EVERY", 0.0)
+    said: list[str] = []
+    monkeypatch.setattr(report.RunLog, "_say", lambda log, step, text: said.append(text))
+    train(a_recipe(workshop, steps=4, log_every=4), workshop / "run", device="cpu")
+    assert [" left" in text for text in said] == [True] * 4 + [False, True, True, False]
+    assert said[5].startswith("measured on 1 of 2, 0:00:0")
+
+
+def test_a_head_can_be_used_from_the_first_save(workshop: Path):
+    with pytest.raises(KeyboardInterrupt), stop_after(5):
+        train(a_recipe(workshop), workshop / "run", device="cpu")
+    encoder = workshop / "encoder.safetensors"
+    segmenter = plainmask.load(workshop / "run/head", device="cpu", encoder=encoder)
+    assert segmenter(workshop / "data/images/val/0.png").vocabulary.names == ("sea", "brick")
+
+
+def test_a_run_ends_early_with_its_best_head(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    scores = iter([40.0, 70.0, 55.0, 69.0, 68.0])
+    monkeypatch.setattr(loop, "measure", lambda *_: {"val_mIoU": next(scores)})
+    recipe = a_recipe(workshop, steps=100, evaluate_every=2, patience=3, save_every=100)
+    run = train(recipe, workshop / "run", device="cpu")
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] == 10
+    assert read_config(run / "head").provenance.figures == {"val_mIoU": 70.0}
+    assert "no better figures for 3 evaluations" in capsys.readouterr().err
+    train(recipe, run, resume=True, device="cpu")  # it is at its end
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] == 10
 
 
 def test_runs_outside_the_main_thread(workshop: Path):

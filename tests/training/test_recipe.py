@@ -72,6 +72,7 @@ def test_round_trip(recipe: Path, tmp_path: Path):
         ("stepss=1", r"stepss: unknown key; did you mean steps\?"),
         ("steps=0", r"steps: .*greater than 0.*found 0"),
         ("task=semantics", r"task: .*'semantic'.*found 'semantics'"),
+        ("patience=3", "patience counts evaluations on the way: give evaluate_every"),
         ("supervise=last", "masked_attention needs supervise"),
         ("augment.scale=[2, 1]", r"augment: .*scale \(2\.0, 1\.0\) must be \(low, high\)"),
         ("augment.crop_sise=1", r"augment\.crop_sise: unknown key; did you mean crop_size\?"),

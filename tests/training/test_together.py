@@ -114,8 +114,8 @@ def test_heads_that_do_not_share_pixels(changes: dict[str, Any], message: str):
 def test_the_best_head_is_kept(workshop: Path, monkeypatch: pytest.MonkeyPatch):
     scores = iter([40.0, 70.0, 55.0])
 
-    def scored(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(figures={"mIoU": next(scores), "seen": 3})
+    def scored(*_: object, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(figures={"mIoU": next(scores), "seen": 3}, failed={})
 
     monkeypatch.setattr(outcome, "evaluate", scored)
     run = train(a_recipe(workshop, steps=6, evaluate_every=2), workshop / "run", device="cpu")

@@ -28,6 +28,10 @@ OnRecord = Callable[[int, int], None]
 """Called with (records done, records in all)."""
 
 
+Gather = Callable[[Any], Iterable[Any]]
+"""What all processes found, in their order, for what this one did."""
+
+
 @dataclass
 class _Part:
     """What was found out about some images."""
@@ -50,6 +54,14 @@ class _Part:
         self.rows += other.rows
         self.failed |= other.failed
 
+    def add_all(self, parts: Iterable[_Part], count: int, on_record: OnRecord | None) -> None:
+        for part in parts:
+            before = self.done
+            self.add(part)
+            for done in range(before, self.done):
+                if on_record:
+                    on_record(done + 1, count)
+
 
 def evaluate(
     segmenter: HeadSegmenter[Any],
@@ -58,6 +70,8 @@ def evaluate(
     rules: Rules | None = None,
     writer: ResultWriter | None = None,
     on_record: OnRecord | None = None,
+    share: tuple[int, int] = (0, 1),
+    gather: Gather | None = None,
 ) -> Evaluation:
     """Segment every record and compare.
 
@@ -69,13 +83,22 @@ def evaluate(
         rules: of the figures; None: the official ones.
         writer: also writes result files.
         on_record: called after each record.
+        share, gather: where several processes share the records out, which of how many this one
+            is, and what gives what all of them found, in their order, for what this one did.
 
     Raises:
         InputError: no records, no record can be read, or nothing is labelled.
     """
     config = segmenter.head.config
     labelled = in_official_order(only_labelled(records))
-    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in labelled)
+    process, processes = share
+    first, last = (len(labelled) * place // processes for place in (process, process + 1))
+    mine = labelled[first:last]
+    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in mine)
+    if gather is not None:
+        total = _Part(build_measure(config.task, config.vocabulary, rules or Rules()))
+        total.add_all(parts, len(mine), on_record)
+        parts, on_record = gather(total), None
     return _summary(parts, records, config, rules or Rules(), writer, on_record)
 
 
@@ -179,11 +202,7 @@ def _summary(
     if len(names) < len(records):
         raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
     total = _Part(build_measure(config.task, config.vocabulary, rules))
-    for part in parts:
-        for done in range(total.done, total.done + part.done):
-            if on_record:
-                on_record(done + 1, count)
-        total.add(part)
+    total.add_all(parts, count, on_record)
     if not total.per_image:
         name, reason = next(iter(total.failed.items()))
         raise InputError(f"none of the {count} images could be looked at; {name}: {reason}")

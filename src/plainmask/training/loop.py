@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,22 +22,23 @@ from plainmask.heads.head import Head, find_head
 from plainmask.training import processes
 from plainmask.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from plainmask.training.loss import total_loss
-from plainmask.training.outcome import look, with_figures
+from plainmask.training.outcome import draw_overlays, keep_best, measure, with_figures
 from plainmask.training.points import Draw, uniform_points
-from plainmask.training.processes import Machines
+from plainmask.training.processes import Machines, say
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
 from plainmask.training.report import RunLog, interruptible
 from plainmask.training.samples.batches import Batch, training_batches
 from plainmask.training.schedule import (
     annealing_windows,
+    epochs,
     learning_rate,
     mask_probability,
     polynomial_rate,
 )
 from plainmask.training.setup import (
     feature_source,
-    find_checkpoint,
+    find_checkpoints,
     head_config,
     start_from,
     write_recipe,
@@ -86,9 +87,9 @@ def train(
 ) -> Path:
     """Train a head and return the folder of the run.
 
-    Writes into `run_dir`: `recipe.yaml` (resolved), `log.csv`, TensorBoard events, sample
-    overlays, `checkpoint.pt`, the best head so far `best/` where there are validation records, and
-    at the end the head folder `head/`.
+    Writes into `run_dir`: `recipe.yaml` (resolved), `log.csv`, `val.csv`, `curves.png`, TensorBoard
+    events, sample overlays, and at every save `checkpoint.pt` and the head folder `head/`, which
+    has its figures at the end; where there are validation records, the best head so far, `best/`.
 
     Args:
         recipe: the whole run.
@@ -126,11 +127,7 @@ def train_together(
         InputError, PlainmaskError: see `train`; or the recipes would not share their pixels.
     """
     check_shared(recipes)
-    saved = [(folder / "checkpoint.pt").exists() for folder in run_dirs]
-    # A head that was not saved before the others were starts anew.
-    resumed = [resume and (was or not any(saved)) for was in saved]
-    for folder, again in zip(run_dirs, resumed, strict=True):
-        find_checkpoint(folder, resume=again)
+    resumed = find_checkpoints(run_dirs, resume=resume)
     fabric = processes.start(machines, recipes[0])
     with fabric.rank_zero_first(local=True):  # who comes later finds what was downloaded
         encoder = load_encoder(recipes[0].encoder).to(fabric.device)
@@ -145,26 +142,48 @@ def train_together(
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(closing(run.log))
-        with interruptible() as interrupted:
-            for step in range(min(run.first for run in runs), recipes[0].steps):
-                if shared is not None:
-                    shared.forget()
-                going = [run for run in runs if run.first <= step]  # others were saved later
-                for run in going:
-                    train_step(run, step)
-                done = step + 1
-                stop = processes.anywhere(fabric, interrupted())
-                for run in going:
-                    if stop or done % run.recipe.save_every == 0 or done == run.recipe.steps:
-                        save(run, done)
-                if stop:
-                    raise KeyboardInterrupt
-                for run in going:
-                    if run.recipe.looks_at(done):
-                        evaluate_now(run, encoder, done)
+        with interruptible(alone=fabric.world_size == 1) as interrupted:
+            go_through(runs, encoder, shared, interrupted)
         for run in runs:
             finish(run, encoder)
     return list(run_dirs)
+
+
+def go_through(
+    runs: Sequence[Run],
+    encoder: Encoder,
+    shared: SharedFeatures | None,
+    interrupted: Callable[[], bool],
+) -> None:
+    """All steps of heads that train together: each step, and what is due after it.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; it is saved.
+    """
+    fabric = runs[0].fabric
+    ended = {run.folder for run in runs if stalled(run)}
+    for step in range(min(run.first for run in runs), runs[0].recipe.steps):
+        if shared is not None:
+            shared.forget()
+        # Others were saved later, or had enough.
+        going = [run for run in runs if run.first <= step and run.folder not in ended]
+        for run in going:
+            train_step(run, step)
+        done = step + 1
+        stop = processes.anywhere(fabric, interrupted())
+        for run in going:
+            if stop or done % run.recipe.save_every == 0 or done == run.recipe.steps:
+                save(run, done)
+        if stop:
+            raise KeyboardInterrupt
+        for run in going:
+            if run.recipe.looks_at(done):
+                evaluate_now(run, encoder, done)
+                if stalled(run):
+                    save(run, done)
+                    ended.add(run.folder)
+        if len(ended) == len(runs):
+            return
 
 
 def build_run(
@@ -201,6 +220,13 @@ def build_run(
         write_recipe(folder, recipe)
         if not resume:  # of a run whose checkpoint was deleted
             shutil.rmtree(folder / "best", ignore_errors=True)
+    pictures = "pictures" if recipe.clip is None else "videos"
+    count = len(sampler.names)
+    say(
+        f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size} of {count} {pictures}, "
+        f"{epochs(recipe.steps, recipe.batch_size, count):.3g} epochs; "
+        f"figures on {len(val_records) or 'no'} pictures"
+    )
     batches = training_batches(
         sampler,
         batch_size=recipe.batch_size,
@@ -290,11 +316,17 @@ def backward(run: Run, batch: Batch, draw: Draw, step: int) -> dict[str, Tensor]
 
 
 def save(run: Run, done: int) -> None:
-    """Write the checkpoint after `done` steps."""
-    if run.fabric.is_global_zero:
-        precision = run.fabric.strategy.precision
-        progress = replace(run.log.progress(done), queries=run.parts.carried.queries)
-        save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, progress)
+    """Write the checkpoint after `done` steps, the head as it is then, and the curves so far."""
+    if not run.fabric.is_global_zero:
+        return
+    precision = run.fabric.strategy.precision
+    progress = replace(run.log.progress(done), queries=run.parts.carried.queries)
+    is_first = not run.checkpoint.exists()
+    save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, progress)
+    run.head.save(run.folder / "head")
+    run.log.draw()
+    if is_first and done < run.recipe.steps:
+        say(f"saved after {done} steps; {run.folder / 'head'} can be tried meanwhile")
 
 
 def rate(recipe: Recipe, step: int) -> float:
@@ -307,22 +339,53 @@ def rate(recipe: Recipe, step: int) -> float:
 
 
 def evaluate_now(run: Run, encoder: Encoder, done: int) -> dict[str, float]:
-    """Look at the validation records after `done` steps; the first process does, others wait."""
+    """Measure on the validation records after `done` steps, and draw a few of them.
+
+    A head that is better than all before it is kept in `best`.
+
+    Raises:
+        InputError, PlainmaskError: the evaluation failed, in this process or in another.
+    """
+    if not run.val_records:
+        return {}
+    report = run.log.measuring(done, len(run.val_records))
     figures: dict[str, float] = {}
-    if run.val_records and run.fabric.is_global_zero:
-        figures = look(run.head, encoder, run.val_records, run.folder, done)
+    failure: PlainmaskError | None = None
+    try:
+        figures = measure(run.head, encoder, run.val_records, run.fabric, report)
+    except PlainmaskError as error:  # all hear of it: others would wait
+        failure = error
+    if processes.anywhere(run.fabric, failure is not None):
+        raise failure or PlainmaskError("another process could not evaluate the head")
+    if run.fabric.is_global_zero:
+        folder = run.folder / "overlays" / f"step_{done:06d}"
+        draw_overlays(run.head, encoder, run.val_records, folder)
+        keep_best(run.head, figures, run.folder / "best")
         run.log.figures(done, figures)
-    run.fabric.barrier()
+        run.log.draw()
     return figures
 
 
+def stalled(run: Run) -> bool:
+    """Whether the figures have not become better for so long that the run has had enough."""
+    return processes.anywhere(run.fabric, run.log.stalled(run.recipe.patience))
+
+
 def finish(run: Run, encoder: Encoder) -> None:
-    """Save the head, and once more with its figures where there are validation records."""
+    """Save the head, and once more with its figures where there are validation records.
+
+    Of a run that had enough the best head is saved; it has its figures.
+    """
     folder = run.folder / "head"
+    if stalled(run):
+        if run.fabric.is_global_zero:
+            say(f"no better figures for {run.recipe.patience} evaluations: the best head is kept")
+            Head.load(run.folder / "best").save(folder)
+        return
     if run.fabric.is_global_zero:
         run.head.save(folder)  # before anything can go wrong with the evaluation
     figures = evaluate_now(run, encoder, run.recipe.steps)
-    if figures:
+    if figures and run.fabric.is_global_zero:
         with_figures(run.head, figures).save(folder)
 
 
@@ -335,7 +398,8 @@ def check_finite(
     bad = not bool(value.detach().isfinite())
     if not processes.anywhere(run.fabric, bad):
         return
-    guilty = ", ".join(processes.gathered(run.fabric, [*names] if bad else []))
+    found = processes.gathered(run.fabric, [*names] if bad else [])
+    guilty = ", ".join(name for part in found for name in part)
     path = run.checkpoint
     kept = f"the last good checkpoint {path} is kept" if path.exists() else "none saved"
     raise PlainmaskError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
 
 from plainmask.data.record import Record
 from plainmask.encoder.vit import Encoder
@@ -12,8 +15,8 @@ from plainmask.errors import PlainmaskError
 from plainmask.evaluation.images import evaluate
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.heads.head import Head, read_config
-from plainmask.inference.segmenter import Segmenter
-from plainmask.training.processes import say
+from plainmask.inference.segmenter import HeadSegmenter, Segmenter
+from plainmask.training import processes
 
 NUM_OVERLAYS = 4
 WATCHED = ("PQ", "VPQ", "AP", "mIoU", "mVC8", "J", "STQ", "IDF1")
@@ -21,30 +24,55 @@ WATCHED = ("PQ", "VPQ", "AP", "mIoU", "mVC8", "J", "STQ", "IDF1")
 says which head is the best."""
 
 
-def look(
-    head: Head, encoder: Encoder, records: Sequence[Record], run_dir: Path, step: int
+def measure(
+    head: Head,
+    encoder: Encoder,
+    records: Sequence[Record],
+    fabric: Fabric,
+    on_record: Callable[[int, int], None],
 ) -> dict[str, float]:
-    """Evaluate on the validation records and draw a few of them into `run_dir/overlays`.
+    """The figures on the validation records; all processes ask, and all get them.
 
-    A head that is better than all before it is kept in `run_dir/best`.
+    Pictures are shared out to the processes. Videos are not, as their figures cannot be put
+    together: the first process measures them, and others have none.
+
+    Args:
+        head, encoder: as they are now.
+        records: of the validation split.
+        fabric: the processes.
+        on_record: called with what is done, and what there is in all.
     """
-    device = encoder.cls_token.device
-    segmenter = Segmenter(encoder, {"trained": head}, device=device)["trained"]
-    folder = run_dir / "overlays" / f"step_{step:06d}"
+    segmenter = _segmenter(head, encoder)
+    if records[0].sequence is None:
+        share = (fabric.global_rank, fabric.world_size)
+        found = evaluate(
+            segmenter,
+            records,
+            on_record=on_record,
+            share=share,
+            gather=lambda part: processes.gathered(fabric, part),
+        )
+    elif fabric.is_global_zero:
+        found = evaluate_videos(segmenter, records, on_record=on_record)
+    else:
+        return {}
+    for name, reason in found.failed.items():
+        processes.say(f"{name} is left out of the figures: {reason}")
+    known = {name: found.figures.get(name) for name in WATCHED}
+    return {f"val_{name}": float(value) for name, value in known.items() if value is not None}
+
+
+def draw_overlays(head: Head, encoder: Encoder, records: Sequence[Record], folder: Path) -> None:
+    """Draw results of a few validation records."""
+    segmenter = _segmenter(head, encoder)
     for record in records[:: max(1, len(records) // NUM_OVERLAYS)][:NUM_OVERLAYS]:
         with suppress(PlainmaskError):  # the evaluation says what is wrong with it
             image = record.image()
             segmenter(image).save(folder, stem=record.id, image=image)
-    if records[0].sequence is None:
-        found = evaluate(segmenter, records)
-    else:
-        found = evaluate_videos(segmenter, records)
-    for name, reason in found.failed.items():
-        say(f"{name} is left out of the figures: {reason}")
-    known = {name: found.figures.get(name) for name in WATCHED}
-    figures = {f"val_{name}": float(value) for name, value in known.items() if value is not None}
-    keep_best(head, figures, run_dir / "best")
-    return figures
+
+
+def _segmenter(head: Head, encoder: Encoder) -> HeadSegmenter[Any]:
+    return Segmenter(encoder, {"trained": head}, device=encoder.cls_token.device)["trained"]
 
 
 def keep_best(head: Head, figures: dict[str, float], folder: Path) -> None:

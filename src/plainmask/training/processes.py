@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,10 @@ from plainmask.errors import InputError
 from plainmask.inference.shared_pass import pick_device
 from plainmask.training.recipe import Recipe
 
+Value = TypeVar("Value")
+
+PATIENCE = timedelta(hours=3)
+"""How long a process waits for the others: the first one alone measures videos, and saves."""
 PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -79,7 +84,7 @@ def start(machines: Machines, recipe: Recipe) -> Fabric:
         num_nodes=machines.nodes,
         precision=precision,
         # In a chunk of a clip some parameters have no part.
-        strategy=DDPStrategy(find_unused_parameters=recipe.clip is not None),
+        strategy=DDPStrategy(find_unused_parameters=recipe.clip is not None, timeout=PATIENCE),
     )
     fabric.launch()
     return fabric
@@ -116,13 +121,13 @@ def anywhere(fabric: Fabric, flag: bool) -> bool:
     return bool(number > 0)
 
 
-def gathered(fabric: Fabric, names: list[str]) -> list[str]:
-    """The names of all processes; all of them ask."""
+def gathered(fabric: Fabric, mine: Value) -> list[Value]:
+    """What each process has, in their order; all of them ask."""
     if fabric.world_size == 1:
-        return names
-    found: list[list[str] | None] = [None] * fabric.world_size
-    dist.all_gather_object(found, names)
-    return [name for part in found for name in part or ()]
+        return [mine]
+    found: list[Any] = [None] * fabric.world_size
+    dist.all_gather_object(found, mine)
+    return found
 
 
 def count() -> int:

@@ -182,6 +182,9 @@ class Recipe(_Part):
     save_every: int = Field(default=100, gt=0)
     evaluate_every: int | None = Field(default=None, gt=0)
     """Steps between evaluations on the val split; None: only at the end."""
+    patience: int | None = Field(default=None, gt=0)
+    """End the run when so many evaluations in a row brought no better figure, with the best head;
+    None: go through all steps. The first figure of the task counts: PQ, VPQ, AP or mIoU."""
     data_terms: str = ""
     """Name and terms of the training data, for the head's README."""
     licence: str = ""
@@ -195,6 +198,8 @@ class Recipe(_Part):
             raise ValueError(
                 f"optimizer.warmup {self.optimizer.warmup} must be less than steps {self.steps}"
             )
+        if self.patience is not None and self.evaluate_every is None:
+            raise ValueError("patience counts evaluations on the way: give evaluate_every")
         if self.freeze_norms and self.start_from is None:
             raise ValueError("freeze_norms keeps statistics that a head has: give start_from")
         if self.clip is not None and self.masked_attention:

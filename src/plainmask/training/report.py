@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import signal
 import sys
@@ -11,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from plainmask.errors import InputError
 from plainmask.training.checkpoint import Progress
+from plainmask.training.curves import write_curves
 from plainmask.training.recipe import Recipe
+from plainmask.training.table import Table
+
+SPEAK_EVERY = 20.0
+"""Seconds after which a run says how it goes, where no report was due."""
 
 
 class Board(Protocol):
@@ -69,21 +74,29 @@ class RunLog:
     """Collects the figures of the steps and reports their means every few steps, to people, a CSV
     file and boards. With several processes these are the losses of the first one, which alone
     reports; a quiet log keeps nothing.
+
+    Between reports it says from time to time how long there is to go, the first time after the
+    first step. `log.csv` has the losses, `val.csv` the figures of evaluations, and `curves.png`
+    shows both.
     """
 
     def __init__(
         self, run_dir: Path, recipe: Recipe, start: Progress, *, wandb: str | None, quiet: bool
     ):
-        self.path = run_dir / "log.csv"
+        self.folder = run_dir
         self.name, self.quiet = recipe.name, quiet
         self.boards: list[Board] = []
+        self.losses, self.evaluations = Table(run_dir / "log.csv"), Table(run_dir / "val.csv")
         if not quiet:
             self.boards.append(SummaryWriter(run_dir / "tensorboard", purge_step=start.step))
             if wandb is not None:
                 self.boards.append(WandbBoard(wandb, run_dir, recipe))
-            self._forget_after(start.step)
+            self.losses.forget_after(start.step)
+            self.evaluations.forget_after(start.step)
         self.total, self.every, self.start = recipe.steps, recipe.log_every, start
-        self.began = time.monotonic()
+        self.began = self.spoken = time.monotonic()
+        self.first_step = 0.0
+        """Seconds that the first step took, which starts much up; 0 before it is done."""
         self.rows: list[dict[str, Tensor]] = []
 
     def close(self) -> None:
@@ -106,71 +119,105 @@ class RunLog:
         if norm is not None:
             row["gradient_norm"] = norm.detach()
         self.rows.append(row)
+        self.first_step = self.first_step or time.monotonic() - self.began
         if step % self.every and step != self.total:
+            if step == self.start.step + 1 or self._is_time():
+                self._say(step, self._left(step))
             return
         figures = {k: sum(float(row[k]) for row in self.rows) / len(self.rows) for k in row}
         figures["lr"] = lr
         self.rows.clear()
         for name, value in figures.items():
             self._show(f"train/{name}", value, step)
-        self._append({"step": step, "seconds": round(self.progress(step).seconds, 1)} | figures)
+        seconds = {"seconds": round(self.progress(step).seconds, 1)}
+        self.losses.add({"step": step} | seconds | figures)
         terms = "  ".join(
             f"{k.removeprefix('loss_')} {v:.3f}" for k, v in figures.items() if k != "lr"
         )
-        text = f"step {step}/{self.total}  {self.name}  {self._left(step)}  {terms}"
-        print(text, file=sys.stderr, flush=True)
+        self._say(step, f"{self._left(step)}  {terms}")
+
+    def measuring(self, step: int, pictures: int) -> Callable[[int, int], None]:
+        """Say that an evaluation begins; what is to be called with what is done, and in all."""
+        if self.quiet:
+            return lambda done, total: None
+        began = time.monotonic()
+        self._say(step, f"measuring on {pictures} validation pictures")
+
+        def report(done: int, total: int) -> None:
+            if self._is_time():
+                left = (time.monotonic() - began) / done * (total - done)
+                self._say(
+                    step, f"measured on {done} of {total}, {timedelta(seconds=round(left))} left"
+                )
+
+        return report
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Report the figures of an evaluation."""
+        if figures:
+            self.evaluations.add({"step": step} | figures)
         for name, value in figures.items():
             self._show(name.replace("_", "/", 1), value, step)
-            text = f"step {step}/{self.total}  {self.name}  {name} {value:.2f}"
-            print(text, file=sys.stderr, flush=True)
+            self._say(step, f"{name} {value:.2f}")
+
+    def draw(self) -> None:
+        """Draw the curves so far."""
+        tables = {self.name: self.losses.path, "validation": self.evaluations.path}
+        write_curves(self.folder / "curves.png", tables, last=self.total)
+
+    def stalled(self, patience: int | None) -> bool:
+        """Whether so many evaluations in a row brought nothing better; a quiet log cannot tell."""
+        if patience is None or self.quiet:
+            return False
+        main = [float(row[1]) for row in self.evaluations.read()[1]]
+        return bool(main) and len(main) - 1 - main.index(max(main)) >= patience
+
+    def _say(self, step: int, text: str) -> None:
+        self.spoken = time.monotonic()
+        print(f"step {step}/{self.total}  {self.name}  {text}", file=sys.stderr, flush=True)
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self.spoken >= SPEAK_EVERY
 
     def _show(self, name: str, value: float, step: int) -> None:
         for board in self.boards:
             board.add_scalar(name, value, step)
 
-    def _forget_after(self, step: int) -> None:
-        """Drop rows that a stopped run wrote after its last checkpoint, or an older run left."""
-        if not self.path.exists():
-            return
-        header, *rows = self.path.read_text().splitlines(keepends=True)
-        kept = [row for row in rows if int(row.split(",")[0]) <= step]
-        self.path.write_text("".join([header, *kept]) if kept else "")
-
     def _left(self, step: int) -> str:
-        rate = (time.monotonic() - self.began) / max(1, step - self.start.step)
-        minutes = rate * (self.total - step) / 60
-        return f"{rate:.2f} s/step, {minutes:.0f} min left"
-
-    def _append(self, row: dict[str, float]) -> None:
-        is_new = not self.path.exists() or self.path.stat().st_size == 0
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(row)
-            writer.writerow(f"{v:.6g}" for v in row.values())
+        spent, done = time.monotonic() - self.began, step - self.start.step
+        rate = (spent - self.first_step) / (done - 1) if done > 1 else spent
+        return f"{rate:.2f} s/step, {timedelta(seconds=round(rate * (self.total - step)))} left"
 
 
 @contextmanager
-def interruptible() -> Generator[Callable[[], bool]]:
+def interruptible(*, alone: bool = True) -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a flag, so that a step is finished and saved; a second one
     stops at once. Outside the main thread, where signals cannot be caught, the flag stays off.
+
+    Args:
+        alone: this process is the only one of the run; then SIGTERM counts, too, with which
+            schedulers and containers end a process. Of several, one that is left alone by the
+            others would wait for them, so there it ends at once.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield requested.is_set
         return
-    previous = signal.getsignal(signal.SIGINT)
+    caught = (signal.SIGINT, signal.SIGTERM) if alone else (signal.SIGINT,)
+    previous = {number: signal.getsignal(number) for number in caught}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
     def request(signum: int, frame: object) -> None:
         print("finishing this step; press Ctrl-C again to stop at once", file=sys.stderr)
         requested.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, request)
+    for number in caught:
+        signal.signal(number, request)
     try:
         yield requested.is_set
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()

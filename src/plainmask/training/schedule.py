@@ -8,6 +8,11 @@ from __future__ import annotations
 import math
 
 
+def epochs(steps: int, batch_size: int, count: int) -> float:
+    """How often a run sees each of `count` pictures or videos."""
+    return steps * batch_size / count
+
+
 def learning_rate(step: int, *, base: float, warmup: int, total: int, minimum: float) -> float:
     """The rate for the update after `step` updates: a linear rise from 0, then half a cosine.
 

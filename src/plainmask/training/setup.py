@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
@@ -16,19 +17,30 @@ from plainmask.training.step import FeatureSource
 from plainmask.vocabulary import Vocabulary
 
 
-def find_checkpoint(run_dir: Path, *, resume: bool) -> None:
-    """Make the folder; raise InputError unless there is a checkpoint to resume, or none if not."""
-    checkpoint = run_dir / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise InputError(
-            f"{run_dir} already holds a run; go on with --resume, or train into another folder"
-        )
-    if resume and not checkpoint.exists():
-        raise InputError(f"there is no checkpoint to resume in {run_dir}; leave --resume out")
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the run folder {run_dir} cannot be made: {error.strerror}") from error
+def find_checkpoints(run_dirs: Sequence[Path], *, resume: bool) -> list[bool]:
+    """Make the folders of heads that train together; which of them go on where they were left.
+
+    One that was stopped before it was saved starts anew, whether others were saved or not.
+
+    Raises:
+        InputError: `resume`, and no run was begun there; or not, and there is one to resume.
+    """
+    saved = [(folder / "checkpoint.pt").exists() for folder in run_dirs]
+    begun = [(folder / "recipe.yaml").exists() for folder in run_dirs]
+    for folder, was_saved in zip(run_dirs, saved, strict=True):
+        if was_saved and not resume:
+            raise InputError(
+                f"{folder} already holds a run; go on with --resume, or train into another folder"
+            )
+        if resume and not any(saved + begun):
+            raise InputError(f"there is no checkpoint to resume in {folder}; leave --resume out")
+        if resume and not was_saved:
+            say(f"nothing was saved in {folder} before the run was stopped: it starts anew")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+    return saved
 
 
 def write_recipe(run_dir: Path, recipe: Recipe) -> None:
