@@ -1,7 +1,7 @@
 """Recipes for someone's own data: what is chosen, and why."""
 
 import json
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
 from plainmask.training.records import hold_out, read_records, read_vocabulary
+from plainmask.training.schedule import epochs
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -102,6 +103,46 @@ def test_what_is_said_beforehand_counts(tmp_path: Path):
     assert (found.data.train, found.encoder) == ("mine", "dinov3-base")
     assert "Meta's DINOv3 licence" in found.licence
     assert found.augment.crop_size[0] % 16 == found.augment.crop_size[0] % 14 == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["steps=24"], {"steps": 24, "optimizer.warmup": 1}),
+        (["steps=1"], {"steps": 1, "optimizer.warmup": 0}),
+        (["steps=2000"], {"steps": 2000, "optimizer.warmup": 100}),
+        (["steps=24", "optimizer.warmup=5"], {"optimizer.warmup": 5}),
+        (["steps=24", "optimizer={lr: 1}"], {"optimizer.lr": 1, "optimizer.warmup": 6000}),
+        (["batch_size=1"], {"steps": 600, "batch_size": 1}),
+        (["input.size=448"], {"input.size": 448, "augment.crop_size": (448, 448)}),
+        (["input={kind: stride, size: 500}"], {"augment.crop_size": (448, 448)}),
+        (["augment.crop_size=224"], {"input.size": 224, "augment.crop_size": (224, 224)}),
+        (["data.hold_out=0.5"], {"data.hold_out": 0.5}),
+        (["data.val=train"], {"data.val": "train", "data.hold_out": None}),
+        (["masked_attention=true"], {"supervise": "every_layer"}),
+        (["steps=40", "patience=2"], {"evaluate_every": 2}),
+    ],
+)
+def test_what_follows_from_a_choice_follows_what_a_person_changes(
+    tmp_path: Path, words: list[str], expected: dict[str, object]
+):
+    root = labelled_images(tmp_path / "mine", "semantic", "train")
+    if "optimizer.lr" in expected:  # a whole part that is said is whole
+        with pytest.raises(InputError, match=r"optimizer\.warmup 6000 must be less than steps 24$"):
+            own_recipe("semantic", root, gpu=False, overrides=words)
+        return
+    recipe = own_recipe("semantic", root, gpu=False, overrides=words).recipe
+    for key, value in expected.items():
+        assert reduce(getattr, key.split("."), recipe) == value, key
+
+
+def test_reasons_are_true(tmp_path: Path):
+    root = labelled_images(tmp_path / "mine", "semantic", "train")
+    reasons = own_recipe("semantic", root, gpu=False).reasons
+    assert "600 steps of 4 images: fewer would teach little" in reasons
+    reasons = own_recipe("semantic", root, gpu=False, overrides=["steps=24"]).reasons
+    assert "24 steps of 4 images: as you say" in reasons
+    assert (epochs(600, 4, 31), epochs(24, 4, 31), epochs(1, 4, 5)) == ("77", "3.1", "0.8")
 
 
 def test_objects_are_things_only(tmp_path: Path):

@@ -6,7 +6,12 @@ import pytest
 
 from plainmask.encoder.presets import find_preset
 from plainmask.errors import InputError
-from plainmask.training.recipe import load_recipe, save_recipe
+from plainmask.training.recipe import (
+    find_recipe_file,
+    load_recipe,
+    save_recipe,
+    shipped_recipes,
+)
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 MINIMAL = """
@@ -89,6 +94,47 @@ def test_round_trip(recipe: Path, tmp_path: Path):
 def test_mistakes_are_named(recipe: Path, override: str, message: str):
     with pytest.raises(InputError, match=message):
         load_recipe(recipe, [override])
+
+
+def test_an_error_shows_the_key_not_the_recipe(recipe: Path):
+    for override in ("optimizer.warmup=10000", "augment={shorter: [252]}", "steps={a: 1}"):
+        with pytest.raises(InputError) as caught:
+            load_recipe(recipe, [override])
+        assert "dinov2-small" not in str(caught.value)
+        assert len(str(caught.value).splitlines()[1]) < 100
+        assert "recipe:" not in str(caught.value)
+
+
+def test_a_run_that_is_cut_short_warms_up_for_less(recipe: Path):
+    assert load_recipe(recipe, ["steps=7000"]).optimizer.warmup == 6000
+    assert load_recipe(recipe, ["steps=24"]).optimizer.warmup == 1
+    assert load_recipe(recipe, ["steps=1", "optimizer.lr=1"]).optimizer.warmup == 0
+    with pytest.raises(InputError, match=r"optimizer\.warmup 30 must be less than steps 24$"):
+        load_recipe(recipe, ["steps=24", "optimizer.warmup=30"])
+    recipe.write_text(MINIMAL.replace("10000", "24"))  # nobody cut it short
+    with pytest.raises(InputError, match=r"optimizer\.warmup 6000 must be less than steps 24$"):
+        load_recipe(recipe)
+
+
+def test_shipped_recipes_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert shipped_recipes() == {path.stem: path for path in RECIPES}
+    assert find_recipe_file("street-semantic") == shipped_recipes()["street-semantic"]
+    monkeypatch.chdir(tmp_path)
+    Path("street-semantic").write_text("a file of this name comes first")
+    assert find_recipe_file(Path("street-semantic")) == Path("street-semantic")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("own-semantics", r"did you mean own-semantic\?"),
+        ("street_semantic.yaml", r"did you mean street-semantic\?"),
+        ("elsewhere/nothing.yaml", "by name there are own-semantic, ade20k-semantic-large-512, "),
+    ],
+)
+def test_a_near_name_is_suggested(name: str, hint: str):
+    with pytest.raises(InputError, match=f"the recipe {name} cannot be read: .*{hint}"):
+        find_recipe_file(name, others=["own-semantic"])
 
 
 def test_unreadable_recipes(tmp_path: Path):

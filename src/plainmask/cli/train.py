@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example:  plainmask train own-semantic data.root=mydata --out runs/mine\n\n"
-    "Example:  plainmask train recipes/street-semantic.yaml data.root=camvid --out runs/street"
+    "Example:  plainmask train street-semantic data.root=camvid --out runs/street"
 )
 
 
@@ -26,8 +26,8 @@ def train(
     recipe: Annotated[
         Path,
         typer.Argument(
-            help="A YAML recipe (see recipes/), or own-semantic, own-instance or own-panoptic with "
-            "data.root=FOLDER, which choose one for your own data."
+            help="A YAML recipe, the name of a shipped one (street-semantic), or own-semantic, "
+            "own-instance or own-panoptic with data.root=FOLDER, which choose one for your data."
         ),
     ],
     overrides: Annotated[
@@ -112,10 +112,10 @@ def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
     from plainmask.inference.shared_pass import pick_device
     from plainmask.training.own import OWN, own_recipe_by_name
     from plainmask.training.processes import say
-    from plainmask.training.recipe import load_recipe
+    from plainmask.training.recipe import find_recipe_file, load_recipe
 
     if str(path) not in OWN:
-        return load_recipe(path, overrides)
+        return load_recipe(find_recipe_file(path, others=OWN), overrides)
     found = own_recipe_by_name(str(path), overrides, gpu=pick_device(device).type == "cuda")
     for reason in found.reasons:
         say(reason)

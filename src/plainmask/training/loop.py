@@ -224,7 +224,7 @@ def build_run(
     count = len(sampler.names)
     say(
         f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size} of {count} {pictures}, "
-        f"{epochs(recipe.steps, recipe.batch_size, count):.3g} epochs; "
+        f"{epochs(recipe.steps, recipe.batch_size, count)} epochs; "
         f"figures on {len(val_records) or 'no'} pictures"
     )
     batches = training_batches(

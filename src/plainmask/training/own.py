@@ -7,7 +7,7 @@ at the machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from plainmask.data.reader import (
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
-from plainmask.training.recipe import Recipe, build_recipe
+from plainmask.training.recipe import Recipe, build_recipe, parse_overrides
 from plainmask.vocabulary import Vocabulary
 
 OWN: dict[str, Task] = {
@@ -40,6 +40,8 @@ TRAIN_SPLITS = ("train", "training", "train2017")
 VAL_SPLITS = ("val", "valid", "validation", "val2017")
 HELD_OUT = 0.1
 """Share of the training images to measure on, where there is no split for it."""
+VALIDATION = ("val", "hold_out")
+"""Settings of `data` that say what to measure on."""
 OBJECT_SIDE = 42
 """Pixels, three patches: what the middling object should be in tiles."""
 
@@ -78,54 +80,37 @@ def own_recipe_by_name(name: str, overrides: Sequence[str], *, gpu: bool) -> Own
     Raises:
         InputError: `data.root` is missing, or see `own_recipe` and `build_recipe`.
     """
-    said = dict(text.split("=", 1) for text in overrides if "=" in text)
+    said = parse_overrides(overrides)
     if "data.root" not in said:
         raise InputError(f"{name} needs your data: plainmask train {name} data.root=FOLDER")
-    form = said.get("data.format")
-    found = own_recipe(
-        OWN[name],
-        Path(said["data.root"]),
-        gpu=gpu,
-        format=None if form is None else check_format(form),
-        train=said.get("data.train"),
-        encoder=said.get("encoder"),
-    )
-    settings = found.recipe.model_dump(mode="json", exclude_unset=True)
-    return OwnRecipe(build_recipe(settings, overrides, name), found.reasons)
+    return own_recipe(OWN[name], Path(str(said["data.root"])), gpu=gpu, overrides=overrides)
 
 
-def own_recipe(
-    task: Task,
-    root: Path,
-    *,
-    gpu: bool,
-    format: DataFormat | None = None,
-    train: str | None = None,
-    encoder: str | None = None,
-) -> OwnRecipe:
+def own_recipe(task: Task, root: Path, *, gpu: bool, overrides: Sequence[str] = ()) -> OwnRecipe:
     """Choose a recipe for the data in a folder.
 
     Args:
         task: what to train for.
         root: the data set, of any format that can be guessed.
         gpu: whether there is one.
-        format, train: of the data, its format and its training split; None: found out.
-        encoder: a name or file; None: chosen.
+        overrides: `a.b=value`: settings that are not to be chosen; what would be derived from a
+            choice is derived from them.
 
     Raises:
         InputError: the folder holds no data set, or one without training images or without what
-            the task needs.
+            the task needs; or see `build_recipe`.
     """
-    form = format or image_format(task, root)
-    train, val = _splits(form, root, train)
+    said = _flat(parse_overrides(overrides))
+    form = check_format(said["data.format"]) if "data.format" in said else image_format(task, root)
+    train, val = _splits(form, root, said.get("data.train"))
     vocabulary = dataset_vocabulary(form, root, train)
     _check_classes(task, vocabulary, root)
     seen = _look_over(task, read_dataset(form, root, train, vocabulary), root)
-    choice = _Choices(task, gpu, seen)
+    choice = _Choices(task, gpu, seen, said)
     settings = {
         "name": root.resolve().name,
         "task": task,
-        "encoder": encoder or choice.encoder(),
+        "encoder": choice.encoder(),
         "data": {"root": str(root), "format": form, "train": train, **choice.validation(val)},
         **choice.sizes(),
         "decoder": {"num_blocks": 3, "upscale_stages": 2, "num_queries": choice.queries()},
@@ -140,19 +125,27 @@ def own_recipe(
         f"{seen.shorter:.0f} pixels, {len(vocabulary)} classes, up to {seen.objects} segments in "
         f"an image, the middling one {seen.object_side:.0f} pixels wide",
     ]
-    return OwnRecipe(Recipe.model_validate(settings), facts + choice.reasons)
+    recipe = build_recipe(settings, overrides, "the recipe for your data")
+    return OwnRecipe(recipe, facts + choice.reasons)
 
 
 @dataclass
 class _Choices:
-    """One choice after the other; each leaves its reason."""
+    """One choice after the other; each leaves its reason.
+
+    What the person said stands, and what follows from it follows.
+    """
 
     task: Task
     gpu: bool
     seen: _Survey
+    said: Mapping[str, Any]
+    """Settings by key, such as `optimizer.lr`."""
     reasons: list[str] = field(default_factory=list)
 
     def encoder(self) -> str:
+        if "encoder" in self.said:
+            return str(self.said["encoder"])
         name = "dinov2-base" if self.gpu else "dinov2-small"
         why = "a GPU is there" if self.gpu else "there is no GPU"
         better = name.replace("dinov2", "dinov3")
@@ -160,6 +153,10 @@ class _Choices:
         return name
 
     def validation(self, val: str | None) -> dict[str, Any]:
+        """Where figures come from: said, else a split of its own, else held out."""
+        held = {key: self.said[f"data.{key}"] for key in VALIDATION if f"data.{key}" in self.said}
+        if held:
+            return held
         if val is not None:
             self._say(f"figures on the split {val}")
             return {"val": val}
@@ -170,43 +167,62 @@ class _Choices:
         return {"hold_out": HELD_OUT}
 
     def sizes(self) -> dict[str, Any]:
-        crop = 560 if self.gpu else 336  # whole patches of 14 and of 16
+        usual = self._number("augment.crop_size", 560 if self.gpu else 336)
+        size = self._number("input.size", usual)
+        # What is learnt from is as large as what is seen at use, in whole patches of 14 and of 16.
+        crop = max(1, round(size / 112)) * 112
         augment: dict[str, Any] = {"crop_size": crop, "flip": 0.5, "color_jitter": True}
         scale = float(np.clip(OBJECT_SIDE / self.seen.object_side, 0.25, 3))
         if self.task == "semantic":
-            shorter = int(np.clip(self.seen.shorter, crop, 2 * crop))
-            self._say(f"windows of {crop} pixels, the shorter side being {shorter}")
+            shorter = int(np.clip(self.seen.shorter, size, 2 * size))
+            self._say(f"windows of {size} pixels, the shorter side being {shorter}")
             augment["scale"] = [1.0, 2.0]
             return {
-                "input": {"kind": "windows", "size": crop, "shorter": shorter},
+                "input": {"kind": "windows", "size": size, "shorter": shorter},
                 "augment": augment,
             }
-        if scale * self.seen.longer > 1.5 * crop and scale > crop / self.seen.shorter:
+        if scale * self.seen.longer > 1.5 * size and scale > size / self.seen.shorter:
             scale = round(scale, 2)
             self._say(
-                f"tiles of {crop} pixels of images times {scale:g}: in one pass the middling "
+                f"tiles of {size} pixels of images times {scale:g}: in one pass the middling "
                 f"object would be smaller than {OBJECT_SIDE} pixels, three patches"
             )
             augment |= {"scale": [0.6 * scale, 1.6 * scale], "scale_of": "image"}
-            return {"input": {"kind": "tiles", "size": crop, "scale": scale}, "augment": augment}
-        self._say(f"whole images, the shorter side being {crop} pixels")
+            return {"input": {"kind": "tiles", "size": size, "scale": scale}, "augment": augment}
+        self._say(f"whole images, the shorter side being {size} pixels")
         augment["scale"] = [0.5, 2.0]
-        return {"input": {"kind": "stride", "size": crop}, "augment": augment}
+        return {"input": {"kind": "stride", "size": size}, "augment": augment}
 
     def queries(self) -> int:
+        if "decoder.num_queries" in self.said:
+            return self.said["decoder.num_queries"]
         count = int(np.clip(2 * self.seen.objects, 50, 200 if self.gpu else 100))
         self._say(f"{count} queries: twice the most segments in an image, within 50 and what fits")
         return count
 
     def length(self) -> dict[str, Any]:
-        batch, epochs, least, most = (16, 40, 2000, 60_000) if self.gpu else (4, 24, 600, 4000)
-        steps = int(np.clip(self.seen.images * epochs // batch, least, most))
-        where = "a GPU" if self.gpu else "CPUs"
-        self._say(f"{steps} steps of {batch} images: {epochs} epochs, within what {where} bear")
-        optimizer = {"lr": 2e-4 if self.gpu else 5e-4, "warmup": max(1, steps // 20)}
-        settings: dict[str, Any] = {"batch_size": batch, "steps": steps, "optimizer": optimizer}
-        settings["workers"] = min(8, os.cpu_count() or 1) if self.gpu else 0
-        settings["precision"] = "bf16" if self.gpu else "fp32"
+        usual, goal, least, most = (16, 40, 2000, 60_000) if self.gpu else (4, 24, 600, 4000)
+        batch = self._number("batch_size", usual)
+        wanted = self.seen.images * goal // batch
+        steps = self._number("steps", int(np.clip(wanted, least, most)))
+        if steps == self.said.get("steps"):
+            why = "as you say"
+        elif steps == wanted:
+            why = f"about {goal} epochs"
+        else:
+            bears = "a GPU bears" if self.gpu else "CPUs bear"
+            why = "fewer would teach little" if wanted < steps else f"what {bears}"
+        self._say(f"{steps} steps of {batch} images: {why}")
+        warmup = min(max(1, steps // 20), steps - 1)
+        settings: dict[str, Any] = {
+            "batch_size": batch,
+            "steps": steps,
+            "optimizer": {"lr": 2e-4 if self.gpu else 5e-4, "warmup": warmup},
+            "workers": min(8, os.cpu_count() or 1) if self.gpu else 0,
+            "precision": "bf16" if self.gpu else "fp32",
+        }
+        if self.said.get("patience") is not None:
+            settings["evaluate_every"] = max(1, steps // 20)
         return settings
 
     def supervision(self) -> dict[str, Any]:
@@ -214,13 +230,27 @@ class _Choices:
         if self.task == "semantic":
             settings["loss"]["semantic"] = 5.0
             self._say("a semantic loss on top of the published ones: it helps with few images")
-        if self.task == "semantic" and not self.gpu:
+        if self.task == "semantic" and not self.gpu and not self.said.get("masked_attention"):
             self._say("only the last layer is supervised: cheaper, and good enough for classes")
             return settings | {"supervise": "last", "masked_attention": False}
         return settings
 
+    def _number(self, key: str, usual: int) -> int:
+        """What the person said, if it is a number that can be reckoned with, else the usual one."""
+        said = self.said.get(key)
+        return said if isinstance(said, int) and said > 0 else usual
+
     def _say(self, reason: str) -> None:
         self.reasons.append(reason)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of settings by their whole keys, too: `input={size: 448}` says `input.size`."""
+    flat = dict(settings)
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat({f"{key}.{name}": inner for name, inner in value.items()})
+    return flat
 
 
 def _splits(form: DataFormat, root: Path, train: str | None) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ A recipe file starts with a comment that says its command, hardware, time and ex
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -224,6 +224,34 @@ class Recipe(_Part):
         return every is not None and step % every == 0 and step < self.steps
 
 
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with plainmask, by name: of its own heads and of published ones."""
+    inside = Path(__file__).parents[1] / "recipes"  # in a wheel; a checkout has them at its top
+    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe_file(name: str | Path, *, others: Iterable[str] = ()) -> Path:
+    """The file of a recipe: given as such, or by the name of a shipped one.
+
+    Args:
+        name: a path or a name.
+        others: further names that a person may have meant.
+
+    Raises:
+        InputError: there is none; says which name is near.
+    """
+    path, shipped = Path(name), shipped_recipes()
+    if path.exists():
+        return path
+    if str(name) in shipped:
+        return shipped[str(name)]
+    names = [*others, *shipped]
+    near = difflib.get_close_matches(path.stem, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"by name there are {', '.join(names)}"
+    raise InputError(f"the recipe {name} cannot be read: there is no such file; {hint}")
+
+
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a YAML recipe and apply `a.b=value` overrides (values are YAML, too).
 
@@ -253,13 +281,34 @@ def build_recipe(content: dict[str, Any], overrides: Iterable[str], source: str)
     Raises:
         InputError: as `load_recipe`.
     """
-    for override in overrides:
-        _apply(content, override)
+    said = parse_overrides(overrides)
+    for key, value in said.items():
+        _apply(content, key, value)
+    _shorten_warmup(content, said)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
         raise InputError(f"{source} is not valid:\n  " + "\n  ".join(lines)) from error
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """The values of `a.b=value` overrides by their keys, in the order in which they count.
+
+    Raises:
+        InputError: one is not of this form, or its value is no YAML.
+    """
+    said: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise InputError(f"the override {override!r} must be key=value, such as steps=100")
+        said.pop(key, None)
+        try:
+            said[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"the override {override!r} is not valid YAML: {error}") from error
+    return said
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -268,28 +317,39 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_atomically(path, text.encode())
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator:
-        raise InputError(f"the override {override!r} must be key=value, such as steps=100")
+def _apply(content: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     place = content
     for parent in parents:
         child = place.get(parent)
         place[parent] = place = dict(child) if isinstance(child, dict) else {}
-    try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"the override {override!r} is not valid YAML: {error}") from error
+    place[last] = value
+
+
+def _shorten_warmup(content: dict[str, Any], said: Mapping[str, Any]) -> None:
+    """A twentieth of the steps, where a person cut them so short that the warm-up does not fit."""
+    steps, optimizer = said.get("steps"), content.get("optimizer", {})
+    if {"optimizer", "optimizer.warmup"} & said.keys() or not isinstance(optimizer, dict):
+        return
+    if not isinstance(steps, int) or steps < 1:
+        return
+    warmup: Any = optimizer.get("warmup", OptimizerConfig().warmup)
+    if isinstance(warmup, int) and warmup >= steps:
+        content["optimizer"] = optimizer | {"warmup": steps // 20}
 
 
 def _explain(problem: Any) -> str:
+    """One line for a mistake: its key, what is wrong, and what was found, if that is short."""
     location = [part for part in problem["loc"] if part not in _KINDS]
-    path = ".".join(map(str, location)) or "recipe"
-    if problem["type"] != "extra_forbidden":
-        return f"{path}: {problem['msg']} (found {problem['input']!r})"
-    near = difflib.get_close_matches(str(location[-1]), _valid_keys(problem["loc"][:-1]))
-    return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    path = ".".join(map(str, location))
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _valid_keys(problem["loc"][:-1]))
+        return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    reason = problem["msg"].removeprefix("Value error, ")
+    found = problem["input"]
+    # Of several settings that do not go together, the reason names the keys.
+    told = isinstance(found, dict | BaseModel) or problem["type"] == "value_error"
+    return f"{path}: {reason}".removeprefix(": ") + ("" if told else f" (found {found!r})")
 
 
 _KINDS: dict[str | int, type[BaseModel]] = {"fixed": AugmentConfig, "video": VideoAugmentConfig}

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 
-def epochs(steps: int, batch_size: int, count: int) -> float:
-    """How often a run sees each of `count` pictures or videos."""
-    return steps * batch_size / count
+def epochs(steps: int, batch_size: int, count: int) -> str:
+    """How often a run sees each of `count` pictures or videos, as people say it: 0.8, 2.5, 77."""
+    times = steps * batch_size / count
+    return f"{times:.0f}" if times >= 10 else f"{times:.2g}"
 
 
 def learning_rate(step: int, *, base: float, warmup: int, total: int, minimum: float) -> float:
