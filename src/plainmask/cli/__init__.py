@@ -19,24 +19,26 @@ import typer
 from plainmask import __version__
 from plainmask.cli import data, doctor, evaluate, heads, segment, track, train
 from plainmask.cli.console import complain
+from plainmask.cli.options import Command, Group
 from plainmask.errors import PlainmaskError
 
 app = typer.Typer(
     name="plainmask",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="One frozen vision encoder, many small segmentation heads.",
     epilog="Example:  plainmask segment street.jpg",
 )
-app.command("segment", epilog=segment.EXAMPLE)(segment.segment)
-app.command("track", epilog=track.EXAMPLE)(track.track)
-app.command("train", epilog=train.EXAMPLE)(train.train)
-app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("segment", cls=Command, epilog=segment.EXAMPLE)(segment.segment)
+app.command("track", cls=Command, epilog=track.EXAMPLE)(track.track)
+app.command("train", cls=Command, epilog=train.EXAMPLE)(train.train)
+app.command("eval", cls=Command, epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")
-app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command("doctor", cls=Command, epilog=doctor.EXAMPLE)(doctor.doctor)
 
 
 def print_version(wanted: bool) -> None:

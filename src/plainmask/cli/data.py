@@ -11,7 +11,7 @@ import typer
 
 from plainmask.cli.console import stepper
 from plainmask.cli.data_report import print_report
-from plainmask.cli.options import Json
+from plainmask.cli.options import Command, Group, Json
 from plainmask.errors import PlainmaskError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHECK_EXAMPLE = "Example:  plainmask data check my-data --out sheet.png"
 CONVERT_EXAMPLE = "Example:  plainmask data convert my-data --to coco_instances --out my-coco"
 
-app = typer.Typer(no_args_is_help=True, epilog=CHECK_EXAMPLE)
+app = typer.Typer(cls=Group, no_args_is_help=True, epilog=CHECK_EXAMPLE)
 
 Root: TypeAlias = Annotated[
     Path, typer.Argument(metavar="PATH", help="The folder of the data set.", show_default=False)
@@ -47,7 +47,7 @@ def data() -> None:
     """Check a labelled data set, or convert it."""
 
 
-@app.command("check", epilog=CHECK_EXAMPLE)
+@app.command("check", cls=Command, epilog=CHECK_EXAMPLE)
 def check(
     path: Root,
     format: Format = None,
@@ -96,7 +96,7 @@ def _vocabulary(name: str | None) -> Vocabulary | None:
     return None if name is None else Vocabulary.load(name)
 
 
-@app.command("convert", epilog=CONVERT_EXAMPLE)
+@app.command("convert", cls=Command, epilog=CONVERT_EXAMPLE)
 def convert(
     path: Root,
     to: Annotated[str, typer.Option(help="label_folder, coco_instances, coco_panoptic or yolo.")],

@@ -7,21 +7,27 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plainmask import __version__
 from plainmask.cli.options import Json
+from plainmask.errors import InputError
 
 if TYPE_CHECKING:
     from plainmask.encoder.presets import Preset
 
 EXAMPLE = "Example:  plainmask doctor --json"
 
-PACKAGES = ("plainmask", "torch", "numpy", "pillow", "safetensors", "huggingface_hub")
+PACKAGES = ("torch", "numpy", "pillow", "safetensors", "huggingface_hub")
 HUB_TIMEOUT = 3.0
+ENCODER = "dinov2-small"
+"""What the shipped heads stand on."""
+READY = "ready"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ def doctor(as_json: Json = False) -> None:
         "encoders": list(encoders()),
         "shipped heads": list(heads()),
     }
+    report["verdict"] = [verdict(report)]
     if as_json:
         print(json.dumps({k: [asdict(line) for line in lines] for k, lines in report.items()}))
         return
@@ -61,6 +68,7 @@ def doctor(as_json: Json = False) -> None:
 def versions() -> Iterator[Finding]:
     """Python and the packages that results depend on."""
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("plainmask", __version__)
     for package in PACKAGES:
         yield Finding(package, metadata.version(package))
 
@@ -68,6 +76,9 @@ def versions() -> Iterator[Finding]:
 def extras() -> Iterator[Finding]:
     """What the optional extras bring."""
     packages: dict[str, list[str]] = {}
+    if not is_installed("plainmask"):
+        yield Finding("plainmask", "run from its source, not installed", 'pip install "plainmask"')
+        return
     for requirement in metadata.requires("plainmask") or ():
         if match := re.match(r"([\w.-]+).*;.*extra == ['\"](\w+)", requirement):
             packages.setdefault(match[2], []).append(match[1])
@@ -100,9 +111,10 @@ def devices() -> Iterator[Finding]:
         yield Finding(f"cuda:{index}", f"{properties.name}, {properties.total_memory / 1e9:.0f} GB")
     if torch.backends.mps.is_available():
         yield Finding("mps", "Apple GPU")
-    if torch.version.cuda is None and torch.version.hip is None:
+    has_gpu = shutil.which("nvidia-smi") is not None
+    if has_gpu and torch.version.cuda is None:
         yield Finding(
-            "cuda", "this torch is built without it", "for a GPU: install its build of torch"
+            "cuda", "this torch is built without it", "for the GPU: install its build of torch"
         )
 
 
@@ -113,9 +125,13 @@ def sources() -> Iterator[Finding]:
     from plainmask.encoder.presets import find_preset
     from plainmask.encoder.sources import cache_folder, first_line
 
-    folder = cache_folder()
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    yield Finding("cache", f"{folder} ({size / 1e6:.0f} MB; PLAINMASK_CACHE moves it)")
+    try:
+        folder = cache_folder()
+    except InputError as error:
+        yield Finding("cache", "not found", str(error))
+    else:
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        yield Finding("cache", f"{folder} ({size / 1e6:.0f} MB; PLAINMASK_CACHE moves it)")
     if importlib.util.find_spec("pip"):
         yield Finding("pip", "installed (brings the weights of DINOv2 small)")
     else:
@@ -145,18 +161,40 @@ def encoder(preset: Preset) -> Finding:
     """Where the weights of one encoder are, or would come from at first use."""
     from huggingface_hub import try_to_load_from_cache
 
-    from plainmask.encoder.sources import WHEELS, cached_file
+    from plainmask.encoder.sources import WHEELS, cached_file, weights_damage
 
-    in_hub_cache = try_to_load_from_cache(preset.hub_id, "model.safetensors")
-    for file in (cached_file(preset), in_hub_cache):
+    try:
+        files = [cached_file(preset)]
+    except InputError:  # there is no cache, as said above
+        files = []
+    files += [try_to_load_from_cache(preset.hub_id, "model.safetensors")]
+    for file in files:
         if isinstance(file, str | Path) and Path(file).is_file():
-            return Finding(preset.name, f"ready: {file}")
+            if damage := weights_damage(Path(file)):
+                return Finding(preset.name, f"damaged: {file}", damage)
+            return Finding(preset.name, f"{READY}: {file}")
     if preset.gated:
-        advice = f"accept it on the hub page of {preset.hub_id}, then hf auth login"
-        return Finding(preset.name, "gated: Meta's own DINOv3 licence", advice)
+        where = f"accept Meta's DINOv3 licence on the hub page of {preset.hub_id}, hf auth login"
+        return Finding(preset.name, f"gated: {where}")
     if preset.name in WHEELS:
         return Finding(preset.name, f"at first use by pip, else from the hub ({preset.licence})")
     return Finding(preset.name, f"at first use from the hub ({preset.licence})")
+
+
+def verdict(report: Mapping[str, Sequence[Finding]]) -> Finding:
+    """Whether `plainmask segment IMAGE` works here, by what the other lines say."""
+    lines = {line.name: line for part in report.values() for line in part}
+    weights = lines[ENCODER]
+    if not report["shipped heads"] or "none" in lines:
+        return Finding("not ready", "there is no head: see shipped heads")
+    if weights.state.startswith(READY):
+        return Finding("ready", "plainmask segment IMAGE works here, without a network")
+    if weights.state.startswith("damaged"):
+        return Finding("not ready", weights.advice)
+    ways = [name for name in ("pip", "hub") if not lines[name].advice]
+    if ways:
+        return Finding("ready", f"the first use fetches {ENCODER} by {' or '.join(ways)}, once")
+    return Finding("not ready", f"the weights of {ENCODER} are not here and cannot be fetched")
 
 
 def heads() -> Iterator[Finding]:

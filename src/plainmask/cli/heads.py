@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from plainmask.cli.console import print_table
-from plainmask.cli.options import HeadName, Json
+from plainmask.cli.options import Command, Group, HeadName, Json
 
 if TYPE_CHECKING:
     from plainmask.heads.head import HeadConfig
@@ -22,7 +22,7 @@ VIDEOS = {
     "gru": "followed, by a GRU (LVMT)",
 }
 
-app = typer.Typer(invoke_without_command=True, epilog=SHOW_EXAMPLE)
+app = typer.Typer(cls=Group, invoke_without_command=True, epilog=SHOW_EXAMPLE)
 
 
 @app.callback()
@@ -32,7 +32,7 @@ def heads(context: typer.Context, as_json: Json = False) -> None:
         list_heads(as_json)
 
 
-@app.command("list", epilog=LIST_EXAMPLE)
+@app.command("list", cls=Command, epilog=LIST_EXAMPLE)
 def list_heads(as_json: Json = False) -> None:
     """List the heads that come with plainmask."""
     from plainmask.heads.head import read_config, shipped_heads
@@ -47,7 +47,7 @@ def list_heads(as_json: Json = False) -> None:
     )
 
 
-@app.command("show", epilog=SHOW_EXAMPLE)
+@app.command("show", cls=Command, epilog=SHOW_EXAMPLE)
 def show(head: HeadName, as_json: Json = False) -> None:
     """Show one head: classes, encoder, figures, training data and its terms."""
     from plainmask.heads.head import find_head, read_config

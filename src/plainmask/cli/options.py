@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 HeadName: TypeAlias = Annotated[
     str, typer.Argument(help="A shipped head, a head folder, or a hub repository (user/name).")
@@ -19,3 +20,26 @@ EncoderSource: TypeAlias = Annotated[
     ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class Command(TyperCommand):
+    """A command whose help says no type after flags, which take no value."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """See `click.Command`."""
+        return _without_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """Commands under one name, likewise."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """See `click.Command`."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: Any) -> Any:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters

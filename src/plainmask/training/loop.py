@@ -142,7 +142,7 @@ def train_together(
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(closing(run.log))
-        with interruptible(alone=fabric.world_size == 1) as interrupted:
+        with interruptible() as interrupted:
             go_through(runs, encoder, shared, interrupted)
         for run in runs:
             finish(run, encoder)

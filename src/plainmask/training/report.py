@@ -190,34 +190,23 @@ class RunLog:
 
 
 @contextmanager
-def interruptible(*, alone: bool = True) -> Generator[Callable[[], bool]]:
+def interruptible() -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a flag, so that a step is finished and saved; a second one
     stops at once. Outside the main thread, where signals cannot be caught, the flag stays off.
-
-    Args:
-        alone: this process is the only one of the run; then SIGTERM counts, too, with which
-            schedulers and containers end a process. Of several, one that is left alone by the
-            others would wait for them, so there it ends at once.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield requested.is_set
         return
-    caught = (signal.SIGINT, signal.SIGTERM) if alone else (signal.SIGINT,)
-    previous = {number: signal.getsignal(number) for number in caught}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    previous = signal.getsignal(signal.SIGINT)
 
     def request(signum: int, frame: object) -> None:
         print("finishing this step; press Ctrl-C again to stop at once", file=sys.stderr)
         requested.set()
-        restore()
+        signal.signal(signal.SIGINT, previous)
 
-    for number in caught:
-        signal.signal(number, request)
+    signal.signal(signal.SIGINT, request)
     try:
         yield requested.is_set
     finally:
-        restore()
+        signal.signal(signal.SIGINT, previous)
