@@ -91,6 +91,50 @@ def test_completed_form():
     assert vocabulary.ignore_values == ()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["bg", "fg"],
+        {"classes": ["bg", "fg"]},
+        {"0": "bg", "1": "fg"},
+        {"classes": {"0": "bg", "1": "fg"}},
+        {"classes": [{"id": "0", "name": "bg"}, {"id": "1", "name": "fg"}]},
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_forms_that_people_write(tmp_path: Path, content: Any, encoding: str):
+    (tmp_path / "classes.json").write_bytes(json.dumps(content).encode(encoding))
+    for source in (content, tmp_path / "classes.json"):
+        vocabulary = Vocabulary.load(source)
+        assert vocabulary.names == ("bg", "fg")
+        assert vocabulary.by_file_id == {0: 0, 1: 1}
+
+
+def test_names_by_numbers_may_have_gaps():
+    vocabulary = Vocabulary.load({"7": "road", "0": "sky"})
+    assert vocabulary.names == ("sky", "road")
+    assert vocabulary.by_file_id == {0: 0, 7: 1}
+
+
+@pytest.mark.parametrize("color", ["#ff0010", "FF0010", "#FF0010FF", [255, 0, 16], [255, 0, 16, 9]])
+def test_colours_as_files_write_them(color: Any):
+    vocabulary = Vocabulary.load(minimal(classes=[{"id": 0, "name": "a", "color": color}]))
+    assert vocabulary.classes[0].color == (255, 0, 16)
+
+
+@pytest.mark.parametrize(
+    ("stated", "values"),
+    [
+        ({"ignore": {"pixel_values": None}}, ()),
+        ({"ignore": {"pixel_values": 9}}, (9,)),
+        ({"ignore_value": None}, ()),
+        ({"ignore_value": [8, 9]}, (8, 9)),
+    ],
+)
+def test_values_to_ignore_as_people_write_them(stated: dict[str, Any], values: tuple[int, ...]):
+    assert Vocabulary.load(minimal(**stated)).ignore_values == values
+
+
 def test_numbered():
     vocabulary = Vocabulary.numbered(300)
     assert vocabulary.names[:2] == ("class_0", "class_1")
@@ -118,7 +162,16 @@ BAD = {
     "unknown key": (minimal(clases=[]), "clases"),
     "no classes": ({}, "classes: Field required"),
     "empty": ({"classes": []}, "classes: .*at least 1"),
-    "row": ({"classes": ["sky"]}, r"classes\.0"),
+    "row": ({"classes": [7]}, r"classes\.0: should be a name"),
+    "negative file id": (
+        minimal(classes=[{"id": 0, "name": "a", "file_id": -1}]),
+        r"classes\.0\.file_id: .*greater than or equal to 0",
+    ),
+    "no colour": (
+        minimal(classes=[{"id": 0, "name": "a", "color": "red"}]),
+        r"classes\.0\.color: .*#rrggbb",
+    ),
+    "no number": ({"classes": {"a": "sky"}}, "classes: should be a list"),
     "no id": ({"classes": [{"name": "sky"}]}, r"classes\.0\.id"),
     "ignored class": (minimal(ignore_value=1), r"to be ignored and file_ids.*\[1\]"),
     "ignore": (minimal(ignore_value="none"), r"ignore_values\.0"),
@@ -140,7 +193,7 @@ def test_unknown_name_suggests_the_nearest():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "cannot be read: No such file"), ("{", "not valid JSON"), ("[]", "must be an object")],
+    [(None, "cannot be read: No such file"), ("{", "not valid JSON"), ("7", "must be an object")],
 )
 def test_refuses_file(tmp_path: Path, text: str | None, message: str):
     path = tmp_path / "classes.json"

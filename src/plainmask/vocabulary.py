@@ -9,10 +9,11 @@ from __future__ import annotations
 import colorsys
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from string import hexdigits
 from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -39,6 +40,11 @@ _NOTES = frozenset(
 _CLASS_NOTES = frozenset({"supercategory", "synonyms", "instance_file_id", "colour"})
 _IGNORE_LISTS = ("pixel_values", "label_ids")
 """Entries of `ignore` that are numbers of the same kind as `file_id`; others explain."""
+_WORDS = {
+    "tuple_type": 'should be a list; a colour is [R, G, B] or "#rrggbb"',
+    "model_type": 'should be a name, or {"id": number, "name": text}',
+}
+"""What pydantic says in terms of Python, in terms of the file."""
 
 
 class VocabularyClass(BaseModel):
@@ -53,7 +59,7 @@ class VocabularyClass(BaseModel):
     """True: objects that can be counted; False: stuff, of which an image has one segment."""
     color: tuple[Channel, Channel, Channel]
     """RGB, 0..255."""
-    file_id: int
+    file_id: int = Field(ge=0, lt=2**63)
     """The number of the class in the data set's files (category id or pixel value)."""
 
 
@@ -92,36 +98,31 @@ class Vocabulary(BaseModel):
         return self
 
     @classmethod
-    def load(cls, source: str | Path | Mapping[str, Any]) -> Self:
+    def load(cls, source: str | Path | Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> Self:
         """Read a vocabulary.
 
         Args:
             source: the name of a built-in one (`builtin_names()`), the path of a JSON file, or what
                 such a file holds. Its form is that of the built-in files; `classes` is enough, each
                 with `id` and `name`. `thing` is False where it is not given, `file_id` is the id,
-                and a missing `color` (also spelt `colour`) is generated. Values to ignore stand
-                under `ignore_values`, `ignore_value` or `ignore`.
+                and a missing `color` (also spelt `colour`, [R, G, B] or "#rrggbb") is generated.
+                Values to ignore stand under `ignore_values`, `ignore_value` or `ignore`. Classes
+                may also be names alone, in their order, or names by their numbers: ["sky", "road"],
+                {"0": "sky", "7": "road"}; such a list or object may be all that the file holds.
 
         Raises:
             InputError: no such name or file, or its contents are wrong; the message says where.
         """
-        if isinstance(source, Mapping):
-            return cls._read(source, "the vocabulary", default_name="custom")
+        if isinstance(source, Mapping | list | tuple):
+            form = _table(source, "the vocabulary")
+            return cls._read(form, "the vocabulary", default_name="custom")
         if isinstance(source, str) and source in builtin_names():
             text = (_builtin_folder() / f"{source}.json").read_text(encoding="utf-8")
             return cls._read(json.loads(text), source, default_name=source)
         path = Path(source)
         if isinstance(source, str) and not path.suffix and not path.exists():
             raise InputError(_unknown_name(source))
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as cause:
-            raise InputError(f"the vocabulary {path} cannot be read: {cause.strerror}") from cause
-        except ValueError as cause:
-            raise InputError(f"the vocabulary {path} is not valid JSON: {cause}") from cause
-        if not isinstance(content, dict):
-            raise InputError(f'the vocabulary {path} must be an object with "classes"')
-        return cls._read(cast(dict[str, Any], content), str(path), default_name=path.stem)
+        return cls._read(read_table(path), str(path), default_name=path.stem)
 
     @classmethod
     def numbered(cls, count: int) -> Self:
@@ -163,7 +164,7 @@ class Vocabulary(BaseModel):
         form.setdefault("name", default_name)
         form.setdefault("task", "any")
         form.setdefault("ignore_values", _ignore_values(content))
-        rows = form.get("classes")
+        rows = _class_rows(form.get("classes"))
         if isinstance(rows, list | tuple):
             form["classes"] = [_class_form(row) for row in cast(list[Any], rows)]
         try:
@@ -171,8 +172,42 @@ class Vocabulary(BaseModel):
         except ValidationError as cause:
             first = cause.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            reason = first["msg"].removeprefix("Value error, ")
+            reason = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
             raise InputError(f"{where}: {place + ': ' if place else ''}{reason}") from cause
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What the JSON file of a class table holds, in its form as an object with "classes".
+
+    Raises:
+        InputError: it cannot be read, or is no JSON or neither an object nor a list.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as cause:
+        raise InputError(f"the vocabulary {path} cannot be read: {cause.strerror}") from cause
+    except (ValueError, RecursionError) as cause:
+        raise InputError(f"the vocabulary {path} is not valid JSON: {cause}") from cause
+    return _table(content, f"the vocabulary {path}")
+
+
+def color_of(value: Any) -> tuple[int, int, int] | None:
+    """RGB of a colour as files write it: [R, G, B], [R, G, B, A], "#rrggbb" or "#rgb".
+
+    None where it is none of these.
+    """
+    if isinstance(value, str):
+        digits = value.strip().removeprefix("#")
+        digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+        if len(digits) not in (6, 8) or not set(digits) <= set(hexdigits):
+            return None
+        red, green, blue = bytes.fromhex(digits[:6])
+        return red, green, blue
+    match value:
+        case [int(red), int(green), int(blue), *rest] if len(rest) < 2:
+            return (red, green, blue) if all(0 <= c <= 255 for c in (red, green, blue)) else None
+        case _:
+            return None
 
 
 def from_coco(name: str | None) -> dict[int, int]:
@@ -231,13 +266,55 @@ def _unknown_name(name: str) -> str:
 
 def _ignore_values(content: Mapping[str, Any]) -> list[int]:
     """The values to ignore that a vocabulary file states, in whichever of the two loose forms."""
-    if "ignore_value" in content:
-        return [content["ignore_value"]]
-    stated = content.get("ignore", {})
+    if content.get("ignore_value") is not None:
+        stated = content["ignore_value"]
+        return cast(list[int], stated) if isinstance(stated, list) else [stated]
+    stated = content.get("ignore")
     if not isinstance(stated, Mapping):
         return []
+    values: list[Any] = []
+    for key in _IGNORE_LISTS:
+        found = cast(Mapping[str, Any], stated).get(key)
+        values += [] if found is None else found if isinstance(found, list) else [found]
+    return values
+
+
+def _table(content: Any, where: str) -> dict[str, Any]:
+    """The object with "classes" that a list of names, or names by numbers, stands for."""
+    if isinstance(content, list | tuple):
+        return {"classes": content}
+    if not isinstance(content, Mapping):
+        raise InputError(f'{where} must be an object with "classes", or a list of names')
+    table = cast(Mapping[str, Any], content)
+    is_numbered = table and all(
+        _number(key) is not None and isinstance(name, str) for key, name in table.items()
+    )
+    return {"classes": table} if is_numbered else dict(table)
+
+
+def _number(text: Any) -> int | None:
+    """The whole number that something is, or is the text of."""
+    is_text = isinstance(text, str) and text.strip().isdecimal() and len(text) < 19
+    if is_text:
+        return int(text)
+    return text if isinstance(text, int) and not isinstance(text, bool) else None
+
+
+def _class_rows(rows: Any) -> Any:
+    """Class entries in the form of objects; anything odd is left to the validation."""
+    if isinstance(rows, Mapping):
+        numbered = cast(Mapping[Any, Any], rows)
+        pairs = [(_number(key), name) for key, name in numbered.items()]
+        if any(number is None for number, _ in pairs):
+            return numbered
+        ordered = sorted(cast(list[tuple[int, Any]], pairs), key=lambda pair: pair[0])
+        rows = [{"file_id": number, "name": name} for number, name in ordered]
+        return [{"id": place, **row} for place, row in enumerate(rows)]
+    if not isinstance(rows, list | tuple):
+        return rows
     return [
-        value for key in _IGNORE_LISTS for value in cast(Mapping[str, Any], stated).get(key, [])
+        {"id": place, "name": row} if isinstance(row, str) else row
+        for place, row in enumerate(cast(Sequence[Any], rows))
     ]
 
 
@@ -247,11 +324,12 @@ def _class_form(row: Any) -> Any:
         return row
     entry = cast(Mapping[str, Any], row)
     form = {key: value for key, value in entry.items() if key not in _CLASS_NOTES}
-    index = form.get("id")
+    index = _number(form.get("id"))
     form.setdefault("thing", False)
-    form.setdefault("file_id", index)
-    if "colour" in entry:
-        form.setdefault("color", entry["colour"])
-    elif isinstance(index, int):
-        form.setdefault("color", generated_color(index))
+    form.setdefault("file_id", form.get("id"))
+    color = form.get("color", entry.get("colour"))
+    if color is not None:
+        form["color"] = color_of(color) or color
+    elif "id" in form:  # where that is no number, it is what the error is about
+        form["color"] = generated_color(index or 0)
     return form

@@ -9,6 +9,7 @@ from PIL import Image
 
 from plainmask.data.coco_instances import coco_instances_vocabulary, read_coco_instances
 from plainmask.data.coco_panoptic import read_coco_panoptic
+from plainmask.data.reader import dataset_splits, guess_format
 from plainmask.data.record import with_classes
 from plainmask.errors import InputError
 from plainmask.results.rle import Rle
@@ -63,7 +64,7 @@ class TestReading:
         assert record.classes == {0, 1}
 
     def test_pictures_without_objects_count(self, tmp_path: Path):
-        rows = [row(2, RLE), row(2, [[1, 1, 2]]), row(2, [])]
+        rows = [row(2, RLE), row(2, [[1, 1, 2]], bbox=[1, 1, 1, 0])]  # as COCO holds some
         records = read_coco_instances(write(tmp_path, {1: "b.jpg", 2: "a.jpg"}, rows), "train")
         assert [record.id for record in records] == ["b", "a"]
         assert [len(record.segments()) for record in records] == [0, 1]
@@ -92,17 +93,178 @@ class TestReading:
         assert coco_instances_vocabulary(root, "train").names == ("zero", "one")
 
 
+def edited(root: Path, change, json_path="annotations/instances_train.json") -> Path:
+    content = json.loads((root / json_path).read_text())
+    change(content)
+    (root / json_path).write_text(json.dumps(content))
+    return root
+
+
+class TestClasses:
+    def test_the_category_decides_however_alike_names_are(self, tmp_path: Path):
+        names = ["a", "A", "b", "B", "-", "_", "no-entry", "no entry", "no_entry "]
+        rows = [row(1, RLE, place + 1) for place in range(len(names))]
+
+        def name(content: dict) -> None:
+            content["categories"] = [{"id": i + 1, "name": n} for i, n in enumerate(names)]
+
+        root = edited(write(tmp_path, {1: "a.jpg"}, rows), name)
+        own = coco_instances_vocabulary(root, "train")
+        for vocabulary in (None, own):
+            (record,) = read_coco_instances(root, "train", vocabulary)
+            assert [own.names[i] for i in record.segments().class_ids] == names
+
+    @pytest.mark.parametrize(
+        ("categories", "names"),
+        [
+            ([(0, "cells", "none"), (1, "cells", "cells")], ("cells",)),
+            ([(0, "animals", "none"), (1, "cat", "animals")], ("cat",)),
+            ([(1, "cat", "animals"), (1, "cat", "animals")], ("cat",)),
+            ([(0, "dog", "none"), (1, "cat", "none")], ("dog", "cat")),
+            ([(1, "cat", "none")], ("cat",)),
+            ([("1", 7, None)], ("7",)),
+        ],
+    )
+    def test_roots_and_repeated_categories_are_no_classes(self, tmp_path, categories, names):
+        def put(content: dict) -> None:
+            content["categories"] = [
+                {"id": id, "name": name, "supercategory": above} for id, name, above in categories
+            ]
+
+        root = edited(write(tmp_path, {1: "a.jpg"}, [row(1, RLE, "1")]), put)
+        assert coco_instances_vocabulary(root, "train").names == names
+        (record,) = read_coco_instances(root, "train")
+        assert len(record.segments()) == 1
+
+
+class TestFormsOfExporters:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda c: [category.update(color="#a60f2f") for category in c["categories"]],
+            lambda c: [category.update(color=[1, 2, 3, 255]) for category in c["categories"]],
+            lambda c: [category.update(color="red") for category in c["categories"]],
+            lambda c: c["images"][0].update(width=None, height=None),
+            lambda c: c["annotations"][0].update(iscrowd=None, area=None),
+            lambda c: c["annotations"][0].update(category_id="1", image_id="1"),
+            lambda c: c["images"][0].update(file_name="/home/else/set/train/ä b.jpg"),
+            lambda c: c["images"][0].update(file_name="C:\\set\\ä b.jpg"),
+            lambda c: c["images"][0].update(file_name="../train/ä b.jpg"),
+            lambda c: c["images"][0].update(file_name="%C3%A4%20b.jpg"),
+            lambda c: c["images"][0].update(file_name="a\u0308 b.jpg"),
+            lambda c: c["images"][0].update(file_name="https://x.org/i/%C3%A4%20b.jpg?w=9"),
+            lambda c: c["images"][0].update(file_name=None, coco_url="http://x.org/ä b.jpg"),
+        ],
+    )
+    def test_they_are_read(self, tmp_path: Path, change):
+        root = edited(write(tmp_path, {1: "ä b.jpg"}, [row(1, RLE)]), change)
+        (record,) = read_coco_instances(root, "train")
+        assert record.segments().class_ids.tolist() == [1]
+        assert record.picture == root / "train/ä b.jpg"
+        assert record.id.endswith("ä b") or record.id.endswith("a\u0308 b")
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_marks_of_the_encoding(self, tmp_path: Path, encoding: str):
+        root = write(tmp_path, {1: "a.jpg"}, [row(1, RLE)])
+        path = root / "annotations/instances_train.json"
+        path.write_bytes(path.read_text().encode(encoding))
+        assert len(read_coco_instances(root, "train")) == 1
+
+    def test_two_pictures_that_differ_by_suffix(self, tmp_path: Path):
+        root = write(tmp_path, {1: "a.jpg", 2: "a.png", 3: "b.jpg"}, [row(1, RLE), row(3, RLE)])
+        records = read_coco_instances(root, "train")
+        assert [record.id for record in records] == ["a.jpg", "a.png", "b"]
+        assert [len(record.segments()) for record in records] == [1, 0, 1]
+
+    def test_a_split_without_annotations_is_unlabelled(self, tmp_path: Path):
+        root = edited(write(tmp_path, {1: "a.jpg"}, []), lambda c: c.pop("annotations"))
+        (record,) = read_coco_instances(root, "train")
+        assert not record.labelled
+
+    @pytest.mark.parametrize("name", ["result.json", "annotations/any.json", "instances_val.json"])
+    def test_the_only_file_needs_no_split(self, tmp_path: Path, name: str):
+        root = write(tmp_path, {1: "images\\a.jpg"}, [row(1, RLE)], name, ".")
+        for place in (root, root / name):
+            assert guess_format(place) == "coco_instances"
+            (split,) = dataset_splits("coco_instances", place)
+            (record,) = read_coco_instances(place, split)
+            assert record.picture == root / "images/a.jpg"
+            assert coco_instances_vocabulary(place, split).names == ("zero", "one")
+
+    def test_the_file_itself_finds_the_pictures_of_its_split(self, tmp_path: Path):
+        root = write(tmp_path, {1: "a.jpg"}, [row(1, RLE)], folder="images/train")
+        (record,) = read_coco_instances(root / "annotations/instances_train.json", None)
+        assert record.picture == root / "images/train/a.jpg"
+
+
+class TestObjectsWithoutOutline:
+    @pytest.mark.parametrize(
+        "form", [None, [], {}, [[1, 1, 5, 5]], [2, 1, 5, 4], {"size": [6, 8], "counts": [48]}]
+    )
+    def test_they_are_no_background(self, tmp_path: Path, form):
+        rows = [row(1, RLE, id=3), row(1, form, id=17, bbox=[1, 1, 4, 4]), row(1, form, id=18)]
+        root = write(tmp_path, {1: "a.jpg"}, rows)
+        message = (
+            r"2 objects have no outline .* background \(annotation 17 of a\.jpg, annotation 18"
+        )
+        with pytest.raises(InputError, match=message):
+            read_coco_instances(root, "train")
+        problems: list[str] = []
+        (record,) = read_coco_instances(root, "train", problems=problems)
+        assert (len(problems), len(record.segments())) == (1, 1)
+
+    def test_without_a_key(self, tmp_path: Path):
+        rows = [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}]
+        with pytest.raises(InputError, match="1 object has no outline"):
+            read_coco_instances(write(tmp_path, {1: "a.jpg"}, rows), "train")
+
+
 class TestDefects:
+    @pytest.mark.parametrize(
+        "name",
+        ["../../secret.jpg", "x/../../../secret.jpg", "{root}/../secret.jpg", "..\\..\\secret.jpg"],
+    )
+    def test_names_that_lead_out_are_never_opened(self, tmp_path: Path, name: str):
+        root = write(tmp_path / "set", {1: "a.jpg", 2: "b.jpg"}, [row(1, RLE)])
+        Image.new("RGB", (8, 6)).save(tmp_path / "secret.jpg")
+        name = name.format(root=root)
+        edited(root, lambda content: content["images"][1].update(file_name=name))
+        with pytest.raises(InputError, match=r"secret\.jpg leads out of"):
+            read_coco_instances(root, "train")
+        assert len(read_coco_instances(root, "train", problems=[])) == 1
+
+    def test_names_that_no_file_can_have(self, tmp_path: Path):
+        root = write(tmp_path, {1: "a.jpg", 2: "b.jpg", 3: "c.jpg"}, [row(1, RLE)])
+        edited(root, lambda c: c["images"][1].update(file_name="b\0.jpg"))
+        edited(root, lambda c: c["images"][2].update(file_name="x" * 5000))
+        problems: list[str] = []
+        assert len(read_coco_instances(root, "train", problems=problems)) == 1
+        assert len(problems) == 2
+
+    def test_entries_are_named_by_their_id(self, tmp_path: Path):
+        root = write(tmp_path, {1: "a.jpg"}, [row(1, RLE, id=31, iscrowd="maybe")])
+        with pytest.raises(InputError, match=r"annotations\.0 \(id 31\)\.iscrowd: "):
+            read_coco_instances(root, "train")
+        root = write(tmp_path, {1: "a.jpg"}, [row(1, {"size": [6, 8], "counts": [3, 9]}, id=31)])
+        with pytest.raises(InputError, match=r"a\.jpg, annotation 31: .*damaged"):
+            read_coco_instances(root, "train")[0].segments()
+
+    def test_several_files_and_no_split(self, tmp_path: Path):
+        for name in ("one.json", "two.json"):
+            write(tmp_path, {1: "a.jpg"}, [row(1, RLE)], name)
+        with pytest.raises(InputError, match=r"name a split, .* there are one\.json, two\.json"):
+            read_coco_instances(tmp_path, None)
+
     def test_all_come_in_one_error(self, tmp_path: Path):
         rows = [row(1, RLE, id=4), row(2, RLE, id=4), row(9, RLE, id=5), row(1, RLE, 8, id=6)]
-        root = write(tmp_path, {1: "a.jpg", 2: "a.png", 3: "c.jpg"}, rows)
+        root = write(tmp_path, {1: "a.jpg", 2: "./a.jpg", 3: "c.jpg"}, rows)
         (root / "train/c.jpg").unlink()
         with pytest.raises(InputError) as refusal:
             read_coco_instances(root, "train")
         assert [line.strip() for line in str(refusal.value).splitlines()[1:]] == [
-            "image name a occurs 2 times",
             "annotation id 4 occurs 2 times",
             "annotation 5 is of image 9, which is unknown",
+            "image name a occurs 2 times",
             "category 8 '' of 1 annotations is no class of the vocabulary 'instances_train'",
             f"there is no file {root / 'train/c.jpg'}",
         ]

@@ -98,6 +98,25 @@ class TestCategories:
         assert class_of_category([Category(7), Category(9)], vocabulary) == {7: 2}
         assert class_of_category([], vocabulary) == {3: 0, 5: 1, 7: 2}
 
+    def test_spelling_helps_where_nothing_else_can_be_meant(self):
+        vocabulary = Vocabulary.load({"classes": ["traffic light", "cat", "Dog", "dog"]})
+        pairs = {1: "Traffic_light", 2: "cat", 3: "Cat", 4: "DOG", 5: "dog"}
+        found = class_of_category([Category(*pair) for pair in pairs.items()], vocabulary)
+        assert found == {1: 0, 2: 1, 4: 2, 5: 3}
+        found = class_of_category([Category(1, "CAT"), Category(2, "Cat")], vocabulary)
+        assert found == {}
+
+    def test_two_categories_never_become_one_class(self):
+        vocabulary = Vocabulary.load({"name": "x", "classes": ["cat"]})
+        categories = [Category(1, "cat"), Category(2, "cat"), Category(3, "Cat")]
+        found = class_of_category(categories, vocabulary)
+        problems = category_problems(Counter({3: 1}), found, categories, vocabulary)
+        assert problems == [
+            "category 3 'Cat' of 1 annotations is no class of the vocabulary 'x' ('cat' is spelt "
+            "alike, but other categories are, too)",
+            "2 categories are called 'cat'; give each its own name",
+        ]
+
     def test_unknown_categories_are_counted(self):
         vocabulary = category_vocabulary(CATEGORIES, Path("x"))
         categories = [Category(1, "cat"), Category(2, "dog")]

@@ -3,7 +3,13 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from plainmask.data.coco_masks import Outline, decode_mask, is_absent, read_outlines
+from plainmask.data.coco_masks import (
+    Outline,
+    decode_mask,
+    has_outline,
+    is_absent,
+    read_outlines,
+)
 from plainmask.errors import InputError
 from plainmask.results.rle import Rle
 
@@ -42,6 +48,34 @@ class TestForms:
         assert decode_mask([SQUARE], (10, 12)).sum() == 6
         np.testing.assert_array_equal(decode_mask(SQUARE, (9, 9)), decode_mask([SQUARE], (9, 9)))
 
+    def test_points_may_be_pairs(self):
+        pairs = np.reshape(SQUARE, (-1, 2)).tolist()
+        for form in (pairs, [pairs], [pairs, SQUARE]):
+            np.testing.assert_array_equal(decode_mask(form, (9, 9)), decode_mask([SQUARE], (9, 9)))
+
+    @pytest.mark.parametrize(
+        ("form", "has"),
+        [
+            (None, False),
+            ([], False),
+            ({}, False),
+            ("", False),
+            ([[1, 1, 9, 9]], False),
+            ([1, 1, 9, 9], False),
+            ([[1, 1], [9, 9]], False),
+            ({"size": [9, 9], "counts": [81]}, False),
+            ({"size": [9, 9], "counts": [81, 0]}, False),
+            (Rle.encode(np.zeros((9, 9), bool)).to_coco(), False),
+            (Rle.encode(np.ones((9, 9), bool)).to_coco(), True),
+            ({"size": [9, 9], "counts": [80, 1]}, True),
+            ([[1, 1], [9, 9], [1, 9]], True),
+            ([[], SQUARE], True),
+            ("what decoding refuses", True),
+        ],
+    )
+    def test_whether_there_is_an_outline(self, form, has: bool):
+        assert has_outline(form) == has
+
     def test_malformed_polygons_are_left_out(self):
         for polygons in ([[1, 1, 2]], [[1, 1, 4, 4]], [[1, 1, 4, 1, 4, 4, 1]], [[]]):
             assert not decode_mask(polygons, (9, 9)).any()
@@ -79,7 +113,9 @@ class TestDamage:
             ("<", "polygons or run lengths, not str"),
             ([["a"] * 6], "list of numbers"),
             ([[float("nan")] * 6], "finite numbers"),
-            ([[[1, 2], [3, 4], [5, 6]]], "flat list"),
+            ([[[1, 2], [3, 4], [5, [6, 7]]]], "list of numbers"),
+            ([[[[1, 2], [3, 4], [5, 6]]]], "flat list"),
+            ([[10**400] * 6], "list of numbers"),
         ],
     )
     def test_it_is_named(self, form, reason: str):
@@ -119,13 +155,13 @@ class TestPictures:
         [
             ([1, 1, 2, 2], "a polygon of 4 numbers is none: it takes three points"),
             ([1, 1, 4, 1, 4, 4, 1], "a polygon of 7 numbers"),
-            ([50, 50, 60, 50, 60, 60], "has no pixels; delete it"),
+            ([50, 50, 60, 50, 60, 60], "it has no pixels; delete it"),
         ],
     )
     def test_strictly_nothing_is_left_out(self, image_path, polygon, reason: str):
-        outlines = [Outline([polygon], 4, False, 11)]
+        outlines = [Outline([polygon], 4, False, 11, number="x6")]
         assert len(read_outlines(outlines, None, image_path)) == 0
-        with pytest.raises(InputError, match=rf"object 11:? {reason}"):
+        with pytest.raises(InputError, match=rf"annotation x6: {reason}"):
             read_outlines(outlines, None, image_path, strict=True)
 
     def test_no_objects(self, image_path):
@@ -137,7 +173,7 @@ class TestPictures:
             read_outlines([], (20, 24), image_path)
 
     def test_damage_names_the_object(self, image_path):
-        with pytest.raises(InputError, match=r"a\.png, object 7: .*damaged"):
+        with pytest.raises(InputError, match=r"a\.png, object 1 of it: .*damaged"):
             read_outlines(
                 [Outline({"size": [10, 12], "counts": [1]}, 0, False, 7)], None, image_path
             )

@@ -131,14 +131,13 @@ class TestDefects:
             read_coco_panoptic(root, "train")
         assert [line.strip() for line in str(refusal.value).splitlines()[1:]] == [
             "image id 5 occurs 2 times",
-            "image name 6 occurs 2 times",
+            f"there is no file {root / 'train/7.jpg'}",
+            f"there is no file {root / 'train/8.jpg'}",
+            f"there is no file {root / 'train/6.png'}",
             "annotation 6.png is of image 77, which is unknown",
             "5.png: segment id 7 occurs 2 times",
-            "7.png: segment id 0 is no id",
+            "7.png: segment id 0 is no id, which are 1..16777215",
             "category 4 '' of 1 annotations is no class of the vocabulary 'panoptic_train'",
-            f"there is no file {root / 'train/8.jpg'}",
-            f"there is no file {root / 'train/7.jpg'}",
-            f"there is no file {root / 'train/6.png'}",
             f"the file is empty: {root / 'annotations/panoptic_train/6.png'}",
         ]
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainmask.data.class_table import read_class_table
 from plainmask.data.label_folder import read_label_folder
-from plainmask.data.labels import LabelTable, ignored_colors, pack, read_semantic_label
+from plainmask.data.labels import LabelTable, pack, read_semantic_label
 from plainmask.errors import InputError
-from plainmask.pictures.images import has_colors
+from plainmask.pictures.images import label_form
 from plainmask.vocabulary import Vocabulary
 
 RED, BLUE, GREY = (255, 0, 0), (0, 0, 250), (9, 9, 9)
@@ -74,7 +75,7 @@ class TestColours:
         assert record.segments().index_map.tolist() == [[0, -1]]
         (tmp_path / "classes.json").write_text(json.dumps(content | {"ignore_colors": [7]}))
         with pytest.raises(InputError, match=r"classes\.json: ignore_colors lists \[R, G, B\]"):
-            ignored_colors(tmp_path / "classes.json")
+            read_class_table(tmp_path / "classes.json")
 
 
 class TestNumbers:
@@ -86,7 +87,7 @@ class TestNumbers:
         picture = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8))
         picture.putpalette([7] * 768)
         picture.save(image.with_suffix(".png"))
-        assert not has_colors(image.with_suffix(".png"))
+        assert not label_form(image.with_suffix(".png")).colors
         segments = read_semantic_label(image.with_suffix(".png"), image, table())
         assert segments.index_map.tolist() == [[0, 1], [1, 0]]
 

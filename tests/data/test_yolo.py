@@ -83,19 +83,107 @@ class TestReading:
         assert len(record.segments()) == 1
 
 
+class TestPlaces:
+    def test_folders_within_a_split(self, tmp_path: Path):
+        for folder in ("images/train", "images/train/2024/01", "images/train/2024/02"):
+            write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, folder=folder)
+        records = read(tmp_path)
+        assert [record.id for record in records] == ["a", "2024/01/a", "2024/02/a"]
+        assert all(len(record.segments()) == 1 for record in records)
+        (tmp_path / "images/train/2024/02/a.jpg").unlink()
+        with pytest.raises(InputError, match=r"labels without an image: .*2024/02/a\.txt"):
+            read(tmp_path)
+
+    def test_folders_that_are_one_split_may_share_names(self, tmp_path: Path):
+        yaml = "train: [images/a, images/b/]\nnames: [cat]\n"
+        for folder in ("images/a", "images/b"):
+            write(tmp_path, {"1.jpg": f"0 {SQUARE}"}, yaml, folder)
+        assert [record.id for record in read(tmp_path)] == ["a/1", "b/1"]
+
+    def test_labels_beside_their_images(self, tmp_path: Path):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}", "b.jpg": f"1 {SQUARE}"})
+        (tmp_path / "labels/train/b.txt").rename(tmp_path / "images/train/b.txt")
+        assert [record.segments().class_ids.tolist() for record in read(tmp_path)] == [[0], [1]]
+
+    def test_names_composed_otherwise(self, tmp_path: Path):
+        write(tmp_path, {"u\u0308.jpg": f"0 {SQUARE}"})
+        (tmp_path / "labels/train/u\u0308.txt").rename(tmp_path / "labels/train/\u00fc.txt")
+        assert len(read(tmp_path)[0].segments()) == 1
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "data/images/train/a.jpg",
+            "/home/me/set/images/train/a.jpg",
+            "C:\\x\\images\\train\\a.jpg",
+        ],
+    )
+    def test_lists_of_other_machines(self, tmp_path: Path, line: str):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, "path: ./\ntrain: train.txt\nnames: {0: cat}\n")
+        (tmp_path / "train.txt").write_text(f"{line}\n")
+        assert len(read(tmp_path)[0].segments()) == 1
+
+    def test_lists_that_share_a_folder_of_labels(self, tmp_path: Path):
+        yaml = "train: train.txt\nval: val.txt\nnames: [cat]\n"
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}", "b.jpg": ""}, yaml)
+        (tmp_path / "train.txt").write_text("images/train/a.jpg\n")
+        (tmp_path / "val.txt").write_text("images/train/b.jpg\n")
+        assert len(read(tmp_path)) == len(read_yolo(tmp_path, "val")) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("classes.txt", b"cat\ndog\n"),
+            ("notes.txt", b"drawn by Ann\n"),
+            ("._a.txt", b"\0\5\x16\7Mac OS X"),
+            ("train.cache", b"\x80"),
+        ],
+    )
+    def test_harmless_files_among_labels(self, tmp_path: Path, name: str, content: bytes):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}"})
+        (tmp_path / "labels/train" / name).write_bytes(content)
+        assert len(read(tmp_path)) == 1
+
+    def test_scores_at_the_ends_of_all_lines(self, tmp_path: Path):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE} 0.9\n1 {LOWER_HALF} 0.5", "b.jpg": ""})
+        assert [len(record.segments()) for record in read(tmp_path)] == [2, 0]
+
+
+class TestYaml:
+    @pytest.mark.parametrize(
+        ("stated", "names"),
+        [
+            ("[yes, no]", ("yes", "no")),
+            ("[null, on]", ("null", "on")),
+            ("cat", ("cat",)),
+            ("{'0': 1, 1: 2.50}", ("1", "2.50")),
+            ("[07, 1e3]", ("07", "1e3")),
+        ],
+    )
+    def test_names_as_they_are_written(self, tmp_path: Path, stated: str, names: tuple[str, ...]):
+        write(tmp_path, {"a.jpg": ""}, f"train: images/train\nval: null\nnames: {stated}\n")
+        assert yolo_vocabulary(tmp_path).names == names
+        assert yolo_splits(tmp_path) == ["train"]
+
+    @pytest.mark.parametrize("key", ["val", "valid", "validation"])
+    def test_spellings_of_val(self, tmp_path: Path, key: str):
+        write(tmp_path, {"a.jpg": ""}, f"train: x\n{key}: images/train\nnc: '1'\nnames: [cat]\n")
+        assert yolo_splits(tmp_path) == ["train", "val"]
+        assert len(read_yolo(tmp_path, "val")) == len(read_yolo(tmp_path, "valid")) == 1
+
+
 class TestProblems:
     def test_all_lines_come_in_one_error(self, tmp_path: Path):
         lines = {
-            "0 0.5 0.5 0.2 0.2": "a box, not a polygon",
             "0 0.1 0.1": "2 coordinates; a polygon has three points",
-            "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4": "7 coordinates",
             f"2 {SQUARE}": "class 2, which is none of the classes 0, 1",
             f"0.5 {SQUARE}": "class 0.5",
             "0 10 10 70 10 70 30": "coordinates 10..70; they are fractions",
             "0 a b c d e f": "something that is no number",
             "0 nan 0 1 0 1 1": "a number that is not finite",
+            "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4": "7 coordinates; a polygon has three points",
         }
-        write(tmp_path, {"a.jpg": "\n".join(lines), "b.jpg": f"0 {SQUARE}\n0 1 1"})
+        write(tmp_path, {"a.jpg": "\n".join(lines), "b.jpg": f"0 {SQUARE}"})
         problems: list[str] = []
         records = read(tmp_path, problems=problems)
         assert [len(record.segments()) for record in records] == [0, 1]
@@ -104,8 +192,40 @@ class TestProblems:
             zip(problems, lines.values(), strict=False), start=1
         ):
             assert problem.startswith(f"{a}, line {number}: {words}")
-        assert len(problems) == len(lines) + 1
-        with pytest.raises(InputError, match=r"a\.txt, line 1: a box"):
+        assert len(problems) == len(lines)
+        with pytest.raises(InputError, match=r"a\.txt, line 1: 2 coordinates"):
+            read(tmp_path)
+
+    def test_boxes_are_counted_in_one_line(self, tmp_path: Path):
+        box = "0 0.5 0.5 0.2 0.2"
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}\n{box}\n{box} 0.9", "b.jpg": box})
+        problems: list[str] = []
+        records = read(tmp_path, problems=problems)
+        assert [len(record.segments()) for record in records] == [1, 0]
+        (problem,) = problems
+        assert problem.startswith("3 lines are boxes, not polygons")
+        assert f"{tmp_path / 'labels/train/a.txt'}, line 2; " in problem
+        with pytest.raises(InputError, match="3 lines are boxes"):
+            read(tmp_path)
+
+    def test_a_line_twice_is_a_problem_and_one_object(self, tmp_path: Path):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}\n1 {SQUARE}\n0 {SQUARE}\n"})
+        assert len(read(tmp_path)[0].segments()) == 2
+        problems: list[str] = []
+        assert len(read(tmp_path, problems=problems)[0].segments()) == 2
+        (problem,) = problems
+        assert problem.endswith("a.txt, line 3: the same object as in an earlier line")
+
+    def test_objects_without_pixels_are_named_by_file_and_line(self, tmp_path: Path):
+        write(tmp_path, {"a.jpg": f"0 {SQUARE}\n\n0 0.1 0.1 0.1 0.1 0.1 0.1"})
+        (record,) = read(tmp_path, problems=[])
+        with pytest.raises(InputError, match=r"labels/train/a\.txt, line 3: it has no pixels"):
+            record.segments()
+
+    def test_text_that_is_not_utf_8(self, tmp_path: Path):
+        write(tmp_path, {"a.jpg": ""})
+        (tmp_path / "labels/train/a.txt").write_bytes(b"0 \xff\xff")
+        with pytest.raises(InputError, match=r"a\.txt, line 1, is no UTF-8 text"):
             read(tmp_path)
 
     def test_labels_of_deleted_images(self, tmp_path: Path):

@@ -222,7 +222,7 @@ class TestDefects:
         damaged = {"size": list(SIZE), "counts": [3, 4]}
         root = write(tmp_path, [video(1, "a", 1)], [track(8, 1, [damaged])])
         (record,) = read_youtube_vis(root, "train")
-        with pytest.raises(InputError, match=r"00000\.jpg, object 8: .*cover 7 pixels of 48"):
+        with pytest.raises(InputError, match=r"00000\.jpg, annotation 8: .*cover 7 pixels of 48"):
             record.segments()
 
 

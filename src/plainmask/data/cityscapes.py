@@ -112,7 +112,7 @@ def read_cityscapes_panoptic(
     path = find_file(root, candidates, "panoptic annotations (made by the official converter)")
     content = read_panoptic_json(path)
     if content.categories:
-        category_vocabulary(content.categories, path)  # two of one name or id are refused
+        category_vocabulary(content.own_categories(), path)  # two of one name or id are refused
     files = _pictures(root, split)
     return panoptic_records(
         path,

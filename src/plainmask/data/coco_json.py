@@ -1,25 +1,26 @@
 """What the JSON files of the COCO family have in common: parsing, categories, file names.
 
-The family is COCO, YouTube-VIS, OVIS and VIPSeg. Keys that are not needed are not looked at;
-numbers written as text are accepted.
+The family is COCO, YouTube-VIS, OVIS and VIPSeg. Keys that are not needed are not looked at, and
+null says that a thing is not stated; numbers written as text are accepted.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from plainmask.data.files import refuse
 from plainmask.errors import InputError
 from plainmask.pictures.archive import open_file
-from plainmask.vocabulary import Vocabulary
+from plainmask.vocabulary import Vocabulary, color_of
 
 IMAGE_PLACES = (
     "{split}",
@@ -33,19 +34,30 @@ IMAGE_PLACES = (
 
 Form = TypeVar("Form")
 
+Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
+"""False where null stands."""
+Side = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
+"""0 where null stands."""
+Text = Annotated[
+    str, BeforeValidator(lambda value: f"{value}" if isinstance(value, int | float) else value)
+]
+"""A number is the text that it is written as."""
+
 
 @dataclass(frozen=True, slots=True)
 class Category:
     """One entry of `categories`."""
 
     id: int
-    name: str = ""
+    name: Text = ""
     isthing: bool = True
-    color: tuple[int, int, int] | None = None
+    color: Annotated[tuple[int, int, int] | None, BeforeValidator(color_of)] = None
+    """None: not stated, or in a form that is no colour."""
+    supercategory: Any = None
 
 
 def read_json(path: Path, form: type[Form]) -> Form:
-    """Read a JSON file, plain or gzipped, into a dataclass.
+    """Read a JSON file, plain or gzipped, UTF-8 or UTF-16, into a dataclass.
 
     Raises:
         InputError: it cannot be read, is no JSON, or lacks something; lists what.
@@ -54,17 +66,47 @@ def read_json(path: Path, form: type[Form]) -> Form:
         with open_file(path) as file:
             content = file.read()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError) as cause:
+        text = _decoded(content)
+    except (OSError, EOFError, UnicodeDecodeError) as cause:
         raise InputError(f"{path} cannot be read ({cause}); get it again") from cause
     try:
-        return TypeAdapter(form).validate_json(content)
+        return TypeAdapter(form).validate_json(text)
     except ValidationError as cause:
+        places = _places(cause, text)
         problems = [
-            f"{'.'.join(map(str, error['loc']))}: {error['msg']}".removeprefix(": ")
-            for error in cause.errors()
+            f"{place}: {error['msg']}".removeprefix(": ")
+            for place, error in zip(places, cause.errors(), strict=True)
         ]
         refuse(path, "its contents are not those of a file of this kind", problems)
         raise
+
+
+def _decoded(content: bytes) -> bytes | str:
+    """Without a byte order mark, and as text where it is not UTF-8."""
+    encoding = json.detect_encoding(content)
+    if encoding == "utf-8-sig":
+        return content[3:]
+    return content if encoding == "utf-8" else content.decode(encoding)
+
+
+def _places(cause: ValidationError, text: bytes | str) -> list[str]:
+    """Where each error lies: the place in the file, and the id of the entry, where it has one."""
+    content: Any = None if cause.errors()[0]["type"] == "json_invalid" else json.loads(text)
+    places: list[str] = []
+    for error in cause.errors():
+        inside: Any = content
+        words: list[str] = []
+        for step in error["loc"]:
+            words.append(str(step))
+            try:
+                inside = inside[step]
+            except (LookupError, TypeError):
+                inside = None
+            if isinstance(step, int) and isinstance(inside, dict) and error["loc"][-1] != "id":
+                entry: dict[str, Any] = inside
+                words[-1] += f" (id {entry['id']})" if "id" in entry else ""
+        places.append(".".join(words))
+    return places
 
 
 def category_vocabulary(categories: Sequence[Category], path: Path) -> Vocabulary:
@@ -91,22 +133,54 @@ def category_vocabulary(categories: Sequence[Category], path: Path) -> Vocabular
         raise InputError(f"{path}, categories: {cause}") from cause
 
 
-def class_of_category(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
-    """Class id of each category id that the vocabulary knows.
+def own_categories(categories: Sequence[Category], used: Collection[int]) -> tuple[Category, ...]:
+    """The categories of a file, each once, without the root that Roboflow puts above all others.
+
+    Args:
+        categories: as the file lists them.
+        used: the categories that annotations have.
+    """
+    once = {(category.id, category.name): category for category in categories}
+    above = {str(category.supercategory) for category in once.values()}
+    return tuple(
+        category
+        for category in once.values()
+        # The root is above others, has nothing above itself, and no annotation is of it.
+        if category.id in used
+        or category.supercategory != "none"
+        or category.name not in above
+        or len(once) == 1
+    )
+
+
+def class_of_category(categories: Iterable[Category], vocabulary: Vocabulary) -> dict[int, int]:
+    """Class id of each category id that the vocabulary knows; no two have one class.
 
     Names decide, since two data sets may number the same classes differently; numbers do for
-    categories without a name.
+    categories without a name. A name that no class has exactly is that of the only class that is
+    spelt alike ("traffic_light", "Traffic light"), if no other category is.
     """
-    by_name = {_plain(entry.name): entry.id for entry in vocabulary.classes}
-    by_file_id = vocabulary.by_file_id
+    categories = list(categories)
     if not categories:
-        return by_file_id
+        return vocabulary.by_file_id
+    by_name = {entry.name: entry.id for entry in vocabulary.classes}
     found = {
-        category.id: by_name.get(_plain(category.name))
+        category.id: by_name.get(category.name)
         if category.name
-        else by_file_id.get(category.id)
+        else vocabulary.by_file_id.get(category.id)
         for category in categories
     }
+    exact = set(found.values())
+    rest = [c for c in categories if found[c.id] is None and c.name]
+    alike = Counter(_plain(category.name) for category in rest)
+    free: dict[str, list[int]] = {}
+    for entry in vocabulary.classes:
+        if entry.id not in exact:
+            free.setdefault(_plain(entry.name), []).append(entry.id)
+    for category in rest:
+        classes = free.get(_plain(category.name), [])
+        if len(classes) == alike[_plain(category.name)] == 1:
+            found[category.id] = classes[0]
     return {category: own for category, own in found.items() if own is not None}
 
 
@@ -116,13 +190,23 @@ def category_problems(
     categories: Sequence[Category],
     vocabulary: Vocabulary,
 ) -> list[str]:
-    """One line per category that annotations use and the vocabulary does not know."""
+    """One line per category that annotations use and the vocabulary does not know.
+
+    Also one per name that several categories have, since they would become one class.
+    """
     names = {category.id: category.name for category in categories}
-    return [
+    plain = {_plain(name): name for name in vocabulary.names}
+    problems = [
         f"category {category} {names.get(category, '')!r} of {count} annotations is no class of "
-        f"the vocabulary {vocabulary.name!r}"
+        f"the vocabulary {vocabulary.name!r}" + _alike(names.get(category, ""), plain)
         for category, count in sorted(used.items())
         if category not in class_of
+    ]
+    counts = Counter(class_of[category] for category in names if category in class_of)
+    return problems + [
+        f"{count} categories are called {vocabulary.names[own]!r}; give each its own name"
+        for own, count in counts.items()
+        if count > 1
     ]
 
 
@@ -137,6 +221,12 @@ def file_path(name: str) -> str:
     return name.replace("\\", "/")
 
 
+def _alike(name: str, plain: Mapping[str, str]) -> str:
+    """What a person may have meant by a name that is no class."""
+    own = plain.get(_plain(name)) if name else None
+    return f" ({own!r} is spelt alike, but other categories are, too)" if own else ""
+
+
 def _plain(name: str) -> str:
-    """A class name without differences of spelling that mean nothing."""
+    """A class name without differences of spelling that mean nothing between two data sets."""
     return re.sub(r"[\s_-]+", " ", name.strip().casefold())

@@ -20,6 +20,9 @@ from plainmask.pictures.images import image_size
 
 Size = tuple[int, int]
 
+_SHORT = 6
+"""Characters that a single run length takes at most, for pictures up to 30 bits of pixels."""
+
 
 class Outline(NamedTuple):
     """One object in one picture, not decoded yet."""
@@ -31,10 +34,17 @@ class Outline(NamedTuple):
     track_id: int
     area: float | None = None
     """Pixels, as the file states them."""
+    number: int | str | None = None
+    """What the file calls it, for messages; None: nothing."""
 
 
 def read_outlines(
-    outlines: Sequence[Outline], stated: Size | None, image_path: Path, *, strict: bool = False
+    outlines: Sequence[Outline],
+    stated: Size | None,
+    image_path: Path,
+    *,
+    strict: bool = False,
+    what: str = "annotation",
 ) -> Segments:
     """Decode the objects of a picture; empty ones are left out, others may overlap.
 
@@ -43,6 +53,7 @@ def read_outlines(
         stated: (H, W) of the picture as the annotation says; None: it does not.
         image_path: the picture.
         strict: whether objects without pixels and polygons that are none are errors.
+        what: what numbers of outlines count.
 
     Raises:
         InputError: an outline cannot be decoded, or sizes differ.
@@ -54,15 +65,16 @@ def read_outlines(
             "use the pictures that belong to it, with their EXIF orientation"
         )
     objects: list[tuple[NDArray[np.bool_], Outline]] = []
-    for outline in outlines:
+    for place, outline in enumerate(outlines, 1):
+        name = f"object {place} of it" if outline.number is None else f"{what} {outline.number}"
         try:
             mask = decode_mask(outline.form, size, strict=strict)
         except InputError as cause:
-            raise InputError(f"{image_path}, object {outline.track_id}: {cause}") from cause
+            raise InputError(f"{image_path}, {name}: {cause}") from cause
         if mask.any():
             objects.append((mask, outline))
         elif strict:
-            raise InputError(f"{image_path}, object {outline.track_id} has no pixels; delete it")
+            raise InputError(f"{image_path}, {name}: it has no pixels; delete it")
     segments = Segments.of_masks(
         [mask for mask, _ in objects],
         size,
@@ -77,6 +89,23 @@ def read_outlines(
 def is_absent(form: Any) -> bool:
     """Whether the value of `segmentation` says that there is no object: null or an empty list."""
     return not form or (isinstance(form, dict) and not cast(dict[str, Any], form).get("counts"))
+
+
+def has_outline(form: Any) -> bool:
+    """Whether the value of `segmentation` says where an object is, as far as it tells undecoded.
+
+    A polygon of less than three points and run lengths of one run do not.
+    """
+    if is_absent(form):
+        return False
+    if isinstance(form, list):
+        return any(map(_is_polygon, _polygons(cast(list[Any], form))))
+    if not isinstance(form, dict):
+        return True  # what decoding will refuse
+    counts = cast(dict[str, Any], form)["counts"]
+    if isinstance(counts, str):
+        counts = _runs(counts) if len(counts) <= _SHORT else [0, 1]
+    return not isinstance(counts, list) or any(cast(list[Any], counts)[1::2])
 
 
 def rle_size(form: Any) -> Size | None:
@@ -155,20 +184,41 @@ def _runs(counts: str) -> list[int]:
     return runs
 
 
-def _fill_polygons(polygons: list[Any], size: Size, strict: bool) -> NDArray[np.bool_]:
+def _polygons(form: list[Any]) -> list[Any]:
+    """The polygons of a list, each a flat list of numbers.
+
+    Some tools leave the outer list out where there is one polygon, or write points as pairs.
+    """
+    if not isinstance(form[0], list):
+        return [form]
+    if len(form) >= 3 and all(isinstance(part, list) and len(part) == 2 for part in form):
+        return [[number for point in form for number in point]]
+    return [
+        [number for point in cast(list[list[Any]], polygon) for number in point]
+        if isinstance(polygon, list)
+        and all(isinstance(point, list) for point in cast(list[Any], polygon))
+        else polygon
+        for polygon in form
+    ]
+
+
+def _is_polygon(points: Any) -> bool:
+    """Whether a list of numbers has three points or more, of two numbers each."""
+    return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0  # pyright: ignore
+
+
+def _fill_polygons(form: list[Any], size: Size, strict: bool) -> NDArray[np.bool_]:
     """The union of polygons, rasterised as COCO's own tool does."""
     height, width = size
-    if not isinstance(polygons[0], list):
-        polygons = [polygons]  # some tools leave the outer list out where there is one polygon
     sound: list[list[float]] = []
-    for polygon in polygons:
+    for polygon in _polygons(form):
         try:
             points = np.array(polygon, np.float64)
-        except (TypeError, ValueError) as cause:
+        except (TypeError, ValueError, OverflowError) as cause:
             raise InputError(f"a polygon is a list of numbers ({cause})") from cause
         if points.ndim != 1 or not np.isfinite(points).all():
             raise InputError("a polygon is a flat list of finite numbers [x0, y0, x1, y1, …]")
-        if len(points) >= 6 and len(points) % 2 == 0:
+        if _is_polygon(polygon):
             # Far points would only cost memory.
             limits = np.tile([width, height], len(points) // 2)
             sound.append(np.clip(points, -limits, 2 * limits).tolist())

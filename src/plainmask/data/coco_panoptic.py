@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +23,23 @@ from numpy.typing import NDArray
 from plainmask.data.coco_json import (
     IMAGE_PLACES,
     Category,
+    Flag,
     category_problems,
     category_vocabulary,
     class_of_category,
-    file_path,
+    own_categories,
     read_json,
     repeated,
 )
-from plainmask.data.files import file_problem, find_file, find_folder, find_splits, refuse
+from plainmask.data.coco_pictures import find_pictures, readings
+from plainmask.data.files import (
+    existing,
+    file_problem,
+    find_file,
+    find_folder,
+    find_splits,
+    refuse,
+)
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, read_image, read_label
@@ -52,6 +61,10 @@ _MAPS = (
 )
 
 
+_MAX_ID = 256**3 - 1
+"""The largest id that a colour can hold."""
+
+
 class PanopticRow(NamedTuple):
     """One segment that a file lists for a picture."""
 
@@ -66,7 +79,7 @@ class SegmentInfo:
 
     id: int
     category_id: int
-    iscrowd: bool = False
+    iscrowd: Flag = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,11 @@ class PanopticFile:
     annotations: tuple[PanopticAnnotation, ...]
     categories: tuple[Category, ...] = ()
 
+    def own_categories(self) -> tuple[Category, ...]:
+        """The categories that are classes."""
+        used = {info.category_id for entry in self.annotations for info in entry.segments_info}
+        return own_categories(self.categories, used)
+
 
 def read_coco_panoptic(
     root: str | Path,
@@ -117,26 +135,25 @@ def read_coco_panoptic(
     """
     root = Path(root)
     path, content = _read(root, split)
-    names = {str(image.id): file_path(image.file_name) for image in content.images}
     places = [place.format(split=split) for place in IMAGE_PLACES]
-    images = find_folder(root, places, list(names.values()), "pictures")
+    names = [image.file_name for image in content.images]
+    images = find_pictures(root, places, names, "pictures")
     places = [place.format(name=path.stem) for place in _MAPS]
     png_names = [annotation.file_name for annotation in content.annotations]
     maps = find_folder(root, places, png_names, "panoptic PNGs")
     pictures = {
-        image_id: (PurePosixPath(name).with_suffix("").as_posix(), images / name)
-        for image_id, name in names.items()
+        str(image.id): (images.ids[image.file_name], images.paths.get(image.file_name))
+        for image in content.images
     }
-    stems = [file_path(image.file_name).rpartition(".")[0] for image in content.images]
     found = repeated([image.id for image in content.images], "image id")
-    found += repeated(stems, "image name")
+    found += repeated([images.ids[name] for name in names], "image name")
     return panoptic_records(
         path,
         content,
         pictures,
         maps,
-        category_vocabulary(content.categories, path) if vocabulary is None else vocabulary,
-        found,
+        category_vocabulary(content.own_categories(), path) if vocabulary is None else vocabulary,
+        [*found, *images.problems],
         problems=problems,
     )
 
@@ -144,7 +161,7 @@ def read_coco_panoptic(
 def panoptic_records(
     path: Path,
     content: PanopticFile,
-    pictures: Mapping[str, tuple[str, Path]],
+    pictures: Mapping[str, tuple[str, Path | None]],
     maps: Path,
     vocabulary: Vocabulary,
     found: Sequence[str] = (),
@@ -156,7 +173,7 @@ def panoptic_records(
     Args:
         path: of the JSON file.
         content: of it.
-        pictures: name and file of each picture, by its id as text.
+        pictures: name and file of each picture, by its id as text; None: it cannot be used.
         maps: the folder of the PNGs.
         vocabulary: the classes.
         found: what is known to be wrong.
@@ -165,31 +182,31 @@ def panoptic_records(
     Raises:
         InputError: something is wrong.
     """
-    class_of = class_of_category(content.categories, vocabulary)
+    categories = content.own_categories()
+    class_of = class_of_category(categories, vocabulary)
     used = Counter(
         info.category_id for entry in content.annotations for info in entry.segments_info
     )
-    files = [*(picture for _, picture in pictures.values())]
-    files += [maps / entry.file_name for entry in content.annotations]
-    broken = {file: problem for file in files if (problem := file_problem(file))}
+    files = [picture for _, picture in pictures.values() if picture is not None]
+    pngs = [_png(maps, entry.file_name) for entry in content.annotations]
+    broken = {file: problem for file in [*files, *pngs] if (problem := file_problem(file))}
     found = [
         *found,
         *_entry_problems(content, pictures.keys()),
-        *category_problems(used, class_of, content.categories, vocabulary),
+        *category_problems(used, class_of, categories, vocabulary),
         *broken.values(),
     ]
     rule = "these entries are wrong; correct them, or get the files again"
     refuse(path, rule, found, into=problems)
     records: list[Record] = []
-    for entry in content.annotations:
+    for entry, png in zip(content.annotations, pngs, strict=True):
         name, picture = pictures.get(str(entry.image_id), ("", None))
-        png = maps / entry.file_name
         if picture is None or picture in broken or png in broken:
             continue
         rows = [
             PanopticRow(info.id, class_of[info.category_id], info.iscrowd)
             for info in entry.segments_info
-            if info.category_id in class_of
+            if info.category_id in class_of and 0 < info.id <= _MAX_ID
         ]
         load = partial(read_panoptic_map, png, picture, rows, strict=problems is not None)
         records.append(
@@ -217,7 +234,7 @@ def coco_panoptic_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
         InputError: the JSON file is missing or wrong.
     """
     path, content = _read(Path(root), split)
-    return category_vocabulary(content.categories, path)
+    return category_vocabulary(content.own_categories(), path)
 
 
 def read_panoptic_map(
@@ -290,7 +307,16 @@ def read_color_ids(path: Path) -> NDArray[np.int32]:
 def repeated_segments(name: str, infos: Sequence[SegmentInfo]) -> list[str]:
     """One line per segment id that is listed twice for a picture or is not positive."""
     problems = repeated([info.id for info in infos], f"{name}: segment id")
-    return problems + [f"{name}: segment id {info.id} is no id" for info in infos if info.id <= 0]
+    return problems + [
+        f"{name}: segment id {info.id} is no id, which are 1..{_MAX_ID}"
+        for info in infos
+        if not 0 < info.id <= _MAX_ID
+    ]
+
+
+def _png(maps: Path, name: str) -> Path:
+    """The PNG of a name, which may not lead out of the folder."""
+    return existing(maps, readings(name))
 
 
 def _read(root: Path, split: str | None) -> tuple[Path, PanopticFile]:

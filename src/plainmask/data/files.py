@@ -6,12 +6,15 @@ archives; see `archive`.
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from plainmask.errors import InputError
-from plainmask.pictures.archive import entries, file_size, is_file, is_folder
+from plainmask.pictures.archive import entries, file_size, is_file, is_folder, open_file
 from plainmask.pictures.images import IMAGE_SUFFIXES
 
 NaturalKey = tuple[tuple[int, int, str], ...]
@@ -60,16 +63,80 @@ def file_problem(path: Path) -> str | None:
         return f"there is no file {path}"
 
 
+def composed(name: str) -> str:
+    """A name in one of the two spellings that look the same: a Mac writes "ü" as two characters."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def spellings(name: str) -> list[str]:
+    """A name as it is, and in the two spellings of `composed`."""
+    if name.isascii():
+        return [name]
+    return list(dict.fromkeys([name, *(unicodedata.normalize(f, name) for f in ("NFC", "NFD"))]))
+
+
+def existing(folder: Path, names: Sequence[str]) -> Path:
+    """The first file in a folder with one of the names, in either spelling; else the first name."""
+    paths = [folder / spelling for name in names for spelling in spellings(name)]
+    return next((path for path in paths if is_file(path)), paths[0])
+
+
 def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The pictures in a folder, by name without suffix, in plain order.
+    """The pictures in a folder, by composed name without suffix, in plain order.
 
     Hidden files are left out. None where there is no folder.
     """
     pictures: dict[str, list[Path]] = {}
     for path in entries(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            pictures.setdefault(path.stem, []).append(path)
+            pictures.setdefault(composed(path.stem), []).append(path)
     return pictures
+
+
+def pictures_below(folder: Path) -> dict[str, list[Path]]:
+    """The pictures in a folder and in those within it, by composed path in it without suffix."""
+    pictures: dict[str, list[Path]] = {}
+    for inside in folders_below(folder):
+        place = composed(inside.relative_to(folder).as_posix())
+        prefix = "" if place == "." else f"{place}/"
+        for stem, paths in pictures_by_stem(inside).items():
+            pictures[f"{prefix}{stem}"] = paths
+    return pictures
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """A folder and those within it, hidden ones left out; links are followed once."""
+    found: dict[str, Path] = {}
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop(0)
+        if (true_place := os.path.realpath(here)) not in found:
+            found[true_place] = here
+            waiting += subfolders(here)
+    return list(found.values())
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, or in UTF-16 with its mark; may lie in an archive.
+
+    Raises:
+        InputError: it cannot be read, or is in another encoding.
+    """
+    try:
+        with open_file(path) as file:
+            content = file.read()
+        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
+    except OSError as cause:
+        raise InputError(f"{path} cannot be read: {cause.strerror}; check the path") from cause
+    except UnicodeDecodeError as cause:
+        line = cause.object[: cause.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {line}, is no UTF-8 text; save it as UTF-8") from cause
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without white space around them, empty ones left out; see above."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plainmask.data.class_table import Color
 from plainmask.data.files import shortened
 from plainmask.data.record import NO_SEGMENT, Segments
 from plainmask.errors import InputError
-from plainmask.pictures.images import has_colors, image_size, read_label
+from plainmask.pictures.images import image_size, label_form, read_label
 from plainmask.vocabulary import Vocabulary
-
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -47,26 +45,6 @@ def pack(color: Color) -> int:
     """R + 256 G + 65536 B."""
     red, green, blue = color
     return red + 256 * green + 65536 * blue
-
-
-def ignored_colors(path: Path) -> tuple[Color, ...]:
-    """`ignore_colors` of a class table; none where it states none.
-
-    Raises:
-        InputError: they are no list of colours.
-    """
-    stated: Any = None
-    if path.is_file():
-        content = json.loads(path.read_text("utf-8"))
-        stated = content.get("ignore_colors") if isinstance(content, dict) else None
-    colors: list[Color] = []
-    for color in cast(list[Any], stated or []):
-        match color:
-            case [int(red), int(green), int(blue)]:
-                colors.append((red, green, blue))
-            case _:
-                raise InputError(f"{path}: ignore_colors lists [R, G, B] each, not {color!r}")
-    return tuple(colors)
 
 
 def read_semantic_label(
@@ -103,16 +81,24 @@ def class_map(
     *,
     strict: bool = False,
 ) -> NDArray[np.int64]:
-    """(H, W) class ids of a label file, -1 for ignored pixels; arguments as above."""
+    """(H, W) class ids of a label file, -1 for ignored pixels; arguments as above.
+
+    Where a palette shows the colours of the table at other numbers than the table has them, an
+    editor has sorted it anew, and colours decide. White is 255 in a file of one bit.
+    """
     table = table if isinstance(table, LabelTable) else LabelTable(table)
-    is_colored = table.colors is not None and has_colors(label_path)
+    form = label_form(label_path)
+    is_colored = table.colors is not None and form.colors
     size = image_size(image_path)
-    label = read_label(label_path, None if strict else size, colors=is_colored)
-    if label.shape != size:
-        raise InputError(
-            f"{label_path} is {label.shape} high and wide, its picture {size}; training resizes "
-            "labels to their pictures, but labels of the same size are better"
+    label = read_label(label_path, size, colors=is_colored, resize=not strict)
+    if table.colors is not None and form.palette is not None:
+        palette = np.array(form.palette, np.int32)
+        is_colored = _is_sorted_anew(
+            label_path, np.unique(label), palette, table.values, table.colors
         )
+        label = palette[label] if is_colored else label
+    if form.one_bit and 1 not in table.values and 255 in table.values:
+        label = label * 255
     class_of = table.values if table.colors is None or not is_colored else table.colors
     values, counts = np.unique(label, return_counts=True)
     unknown = [
@@ -128,6 +114,50 @@ def class_map(
         )
     classes = np.array([class_of[value] for value in values.tolist()], np.int64)
     return classes[np.searchsorted(values, label)]
+
+
+def _is_sorted_anew(
+    path: Path,
+    used: NDArray[np.int32],
+    palette: NDArray[np.int32],
+    values: Mapping[int, int],
+    colors: Mapping[int, int],
+) -> bool:
+    """Whether the colours of a palette say otherwise than its numbers, so that colours decide.
+
+    Args:
+        path: of the label file.
+        used: the numbers that occur in it.
+        palette: the colour of each number.
+        values: class of each number.
+        colors: class of each colour.
+
+    Raises:
+        InputError: they do, but some of them are no colours of the table.
+    """
+    if used.max() >= len(palette):
+        return False
+    told = {number: colors.get(int(palette[number])) for number in used.tolist()}
+    # Palettes are filled up with black, which then also stands where its number is that of black.
+    agreed = {
+        color
+        for number, color in enumerate(palette.tolist())
+        if color in colors and values.get(number) == colors[color]
+    }
+    wrong = [
+        number
+        for number, own in told.items()
+        if own not in (None, values.get(number)) and int(palette[number]) not in agreed
+    ]
+    if not wrong:
+        return False
+    if None not in told.values():
+        return True
+    raise InputError(
+        f"{path}: its palette gives the number {wrong[0]} the colour "
+        f"{_shown(int(palette[wrong[0]]), True)}, which the class table has for another class, so "
+        "numbers and colours disagree; save it in the colours of the table, or without a palette"
+    )
 
 
 def _shown(value: int, is_color: bool) -> str:

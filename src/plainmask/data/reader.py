@@ -1,13 +1,15 @@
 """One door to all readers: a data set by the name of its format.
 
-A new format is one file and one line in each function here.
+A new format is one file, one name in `DataFormat` and one row in `_FORMATS`; and what tells it from
+others in `guess_format`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from plainmask.data.ade20k import (
     ade20k_splits,
@@ -34,14 +36,23 @@ from plainmask.data.coco_panoptic import (
     coco_panoptic_vocabulary,
     read_coco_panoptic,
 )
-from plainmask.data.files import find_splits, subfolders
-from plainmask.data.label_folder import label_folder_splits, read_label_folder
+from plainmask.data.files import subfolders
+from plainmask.data.label_folder import (
+    label_folder_splits,
+    label_folder_vocabulary,
+    read_label_folder,
+)
 from plainmask.data.record import Record
-from plainmask.data.video_folder import read_video_folder, video_folder_splits
-from plainmask.data.vipseg import read_vipseg
-from plainmask.data.voc import looks_like_voc, read_voc, voc_objects_vocabulary, voc_splits
-from plainmask.data.vspw import read_vspw
+from plainmask.data.video_folder import (
+    read_video_folder,
+    video_folder_splits,
+    video_folder_vocabulary,
+)
+from plainmask.data.vipseg import read_vipseg, vipseg_splits
+from plainmask.data.voc import looks_like_voc, read_voc, voc_splits, voc_vocabulary
+from plainmask.data.vspw import read_vspw, vspw_splits
 from plainmask.data.yolo import looks_like_yolo, read_yolo, yolo_splits, yolo_vocabulary
+from plainmask.data.yolo_table import YAML_NAMES, find_yaml
 from plainmask.data.youtube_vis import (
     read_youtube_vis,
     youtube_vis_splits,
@@ -71,13 +82,61 @@ DataFormat = Literal[
 DAVIS is video_folder."""
 
 
-@dataclass(frozen=True)
-class _Content:
-    """What tells JSON files of the COCO family apart."""
+class _Format(NamedTuple):
+    """What is known of a format."""
 
-    videos: list[Any] | None = None
-    images: list[Any] | None = None
-    categories: list[Any] | None = None
+    read: Callable[..., list[Record]]
+    """Called with root, split and vocabulary; of pictures also with `problems`."""
+    vocabulary: Callable[[Path, str | None], Vocabulary]
+    splits: Callable[[Path], list[str]]
+    of_videos: bool = False
+
+
+def _built_in(name: str) -> Callable[[Path, str | None], Vocabulary]:
+    return lambda root, split: Vocabulary.load(name)
+
+
+_FORMATS: dict[DataFormat, _Format] = {
+    "label_folder": _Format(
+        read_label_folder, lambda root, split: label_folder_vocabulary(root), label_folder_splits
+    ),
+    "camvid_clips": _Format(
+        read_camvid_clips,
+        lambda root, split: label_folder_vocabulary(root),
+        label_folder_splits,
+        of_videos=True,
+    ),
+    "youtube_vis": _Format(
+        read_youtube_vis, youtube_vis_vocabulary, youtube_vis_splits, of_videos=True
+    ),
+    "coco_panoptic": _Format(read_coco_panoptic, coco_panoptic_vocabulary, coco_panoptic_splits),
+    "coco_instances": _Format(
+        read_coco_instances, coco_instances_vocabulary, coco_instances_splits
+    ),
+    "ade20k": _Format(read_ade20k, _built_in("ade20k_semantic"), ade20k_splits),
+    "ade20k_panoptic": _Format(
+        partial(read_ade20k, objects=True), _built_in("ade20k_panoptic"), ade20k_splits
+    ),
+    "cityscapes": _Format(read_cityscapes, _built_in("cityscapes"), cityscapes_splits),
+    "cityscapes_panoptic": _Format(
+        read_cityscapes_panoptic, _built_in("cityscapes"), cityscapes_panoptic_splits
+    ),
+    "voc": _Format(read_voc, lambda root, split: voc_vocabulary(root), voc_splits),
+    "voc_objects": _Format(
+        partial(read_voc, objects=True),
+        lambda root, split: voc_vocabulary(root, objects=True),
+        voc_splits,
+    ),
+    "yolo": _Format(read_yolo, lambda root, split: yolo_vocabulary(root), yolo_splits),
+    "vipseg": _Format(read_vipseg, _built_in("vipseg"), vipseg_splits, of_videos=True),
+    "vspw": _Format(read_vspw, _built_in("vspw"), vspw_splits, of_videos=True),
+    "video_folder": _Format(
+        read_video_folder,
+        lambda root, split: video_folder_vocabulary(root),
+        video_folder_splits,
+        of_videos=True,
+    ),
+}
 
 
 def read_dataset(
@@ -92,7 +151,7 @@ def read_dataset(
 
     Args:
         format: its layout; see `guess_format`.
-        root: its folder.
+        root: its folder; of COCO, YouTube-VIS and YOLO also the file that lists all others.
         split: such as train or val; None where the format needs none.
         vocabulary: the classes; None: the data set's own, see `dataset_vocabulary`.
         problems: of pictures, a list that takes what is wrong, instead of an error that lists it:
@@ -101,35 +160,10 @@ def read_dataset(
     Raises:
         InputError: files are missing or wrong, all of them in one error; see the readers.
     """
-    match format:
-        case "label_folder":
-            return read_label_folder(root, split, vocabulary, problems=problems)
-        case "camvid_clips":
-            return read_camvid_clips(root, split, vocabulary)
-        case "youtube_vis":
-            return read_youtube_vis(root, split, vocabulary)
-        case "coco_panoptic":
-            return read_coco_panoptic(root, split, vocabulary, problems=problems)
-        case "coco_instances":
-            return read_coco_instances(root, split, vocabulary, problems=problems)
-        case "ade20k" | "ade20k_panoptic":
-            objects = format == "ade20k_panoptic"
-            return read_ade20k(root, split, vocabulary, objects=objects, problems=problems)
-        case "cityscapes":
-            return read_cityscapes(root, split, vocabulary, problems=problems)
-        case "cityscapes_panoptic":
-            return read_cityscapes_panoptic(root, split, vocabulary, problems=problems)
-        case "voc" | "voc_objects":
-            objects = format == "voc_objects"
-            return read_voc(root, split, vocabulary, objects=objects, problems=problems)
-        case "yolo":
-            return read_yolo(root, split, vocabulary, problems=problems)
-        case "vipseg":
-            return read_vipseg(root, split, vocabulary)
-        case "vspw":
-            return read_vspw(root, split, vocabulary)
-        case "video_folder":
-            return read_video_folder(root, split, vocabulary)
+    known = _FORMATS[format]
+    if known.of_videos:
+        return known.read(root, split, vocabulary)
+    return known.read(root, split, vocabulary, problems=problems)
 
 
 def dataset_vocabulary(format: DataFormat, root: str | Path, split: str | None) -> Vocabulary:
@@ -138,29 +172,7 @@ def dataset_vocabulary(format: DataFormat, root: str | Path, split: str | None) 
     Raises:
         InputError: the file that states them is missing or wrong.
     """
-    match format:
-        case "label_folder" | "camvid_clips":
-            return Vocabulary.load(Path(root) / "classes.json")
-        case "youtube_vis":
-            return youtube_vis_vocabulary(root, split)
-        case "coco_panoptic":
-            return coco_panoptic_vocabulary(root, split)
-        case "coco_instances":
-            return coco_instances_vocabulary(root, split)
-        case "yolo":
-            return yolo_vocabulary(root)
-        case "voc_objects":
-            return voc_objects_vocabulary()
-        case "ade20k":
-            return Vocabulary.load("ade20k_semantic")
-        case "cityscapes" | "cityscapes_panoptic":
-            return Vocabulary.load("cityscapes")
-        case "ade20k_panoptic" | "voc" | "vipseg" | "vspw":
-            return Vocabulary.load(format)
-        case "video_folder":
-            table = Path(root) / "classes.json"
-            one = {"name": "objects", "classes": [{"id": 0, "name": "object", "thing": True}]}
-            return Vocabulary.load(table if table.is_file() else one)
+    return _FORMATS[format].vocabulary(Path(root), split)
 
 
 def dataset_splits(format: DataFormat, root: str | Path) -> list[str | None]:
@@ -169,34 +181,7 @@ def dataset_splits(format: DataFormat, root: str | Path) -> list[str | None]:
     Raises:
         InputError: its folder is not there or lacks what tells them.
     """
-    root = Path(root)
-    found: list[str] = []
-    match format:
-        case "label_folder" | "camvid_clips":
-            found = label_folder_splits(root)
-        case "youtube_vis":
-            found = youtube_vis_splits(root)
-        case "coco_panoptic":
-            found = coco_panoptic_splits(root)
-        case "coco_instances":
-            found = coco_instances_splits(root)
-        case "ade20k" | "ade20k_panoptic":
-            found = ade20k_splits(root)
-        case "cityscapes":
-            found = cityscapes_splits(root)
-        case "cityscapes_panoptic":
-            found = cityscapes_panoptic_splits(root)
-        case "voc" | "voc_objects":
-            found = voc_splits(root)
-        case "yolo":
-            found = yolo_splits(root)
-        case "vipseg":
-            found = find_splits(root, ["panoptic_gt_VIPSeg_{split}.json"])
-        case "vspw":
-            found = [split for split in ("train", "val") if (root / f"{split}.txt").is_file()]
-        case "video_folder":
-            found = video_folder_splits(root)
-    return [*found] or [None]
+    return [*_FORMATS[format].splits(Path(root))] or [None]
 
 
 def check_format(name: str) -> DataFormat:
@@ -212,42 +197,32 @@ def check_format(name: str) -> DataFormat:
 
 
 def guess_format(root: str | Path) -> DataFormat:
-    """Tell a data set's format from the files in its folder.
+    """Tell a data set's format from the files in its folder, or from the file that lists others.
 
     Where a folder holds panoptic files and others of the same pictures, it is taken as panoptic.
 
     Raises:
-        InputError: it looks like none.
+        InputError: it is not there, or looks like none; says which files could not be read.
     """
     root = Path(root)
-    if (root / "camvid.json").is_file():
-        return "camvid_clips"
-    if any(root.glob("panoptic_gt_*.json")):
-        return "vipseg"
-    if any(root.glob("data/*/origin")):
-        return "vspw"
-    if looks_like_cityscapes(root):
-        return "cityscapes_panoptic" if cityscapes_panoptic_splits(root) else "cityscapes"
-    if looks_like_ade20k(root):
-        return "ade20k_panoptic" if has_ade20k_objects(root) else "ade20k"
-    if looks_like_voc(root):
-        return "voc"
-    if coco_panoptic_splits(root):
-        return "coco_panoptic"
-    if (root / "annotations_trainval2017.zip").is_file():
-        return "coco_instances"
-    patterns = ("*.json", "annotations/*.json*", "*/instances.json", "*/_annotations.coco.json")
-    files = [path for pattern in patterns for path in root.glob(pattern)]
-    for path in sorted(files, key=lambda path: path.stat().st_size):
+    if root.is_file():
+        return _format_of_file(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder; check the path")
+    if published := _published(root):
+        return published
+    broken: list[str] = []
+    for path in _json_files(root):
         try:
-            content = read_json(path, _Content)
-        except InputError:  # a file of another kind
+            found = _format_of_json(path)
+        except InputError as cause:
+            broken.append(str(cause))
             continue
-        if content.videos:
-            return "youtube_vis"
-        if content.images and content.categories:
-            return "coco_instances"
-    if looks_like_yolo(root):
+        if found is not None:
+            return found
+    if broken and any((root / "annotations").glob("*.json*")):
+        raise InputError(broken[0])
+    if _is_yolo(root, broken):
         return "yolo"
     if any(root.glob("**/JPEGImages")):
         return "video_folder"
@@ -255,7 +230,8 @@ def guess_format(root: str | Path) -> DataFormat:
         return "video_folder" if _is_deep(root) else "label_folder"
     if label_folder_splits(root):
         return "label_folder"
-    raise InputError(f"{root} looks like no data set that can be read; name its format")
+    reason = f" ({'; '.join(broken)})" if broken else ""
+    raise InputError(f"{root} looks like no data set that can be read; name its format{reason}")
 
 
 def image_format(task: str, root: str | Path) -> DataFormat:
@@ -287,6 +263,75 @@ def image_format(task: str, root: str | Path) -> DataFormat:
                 "COCO's or YOLO's. From panoptic data: plainmask data convert … --to coco_instances"
             )
     return found
+
+
+def _published(root: Path) -> DataFormat | None:
+    """The format of a data set that lies there as it was published, if it does."""
+    if (root / "camvid.json").is_file():
+        return "camvid_clips"
+    if any(root.glob("panoptic_gt_*.json")):
+        return "vipseg"
+    if any(root.glob("data/*/origin")):
+        return "vspw"
+    if looks_like_cityscapes(root):
+        return "cityscapes_panoptic" if cityscapes_panoptic_splits(root) else "cityscapes"
+    if looks_like_ade20k(root):
+        return "ade20k_panoptic" if has_ade20k_objects(root) else "ade20k"
+    if looks_like_voc(root):
+        return "voc"
+    if coco_panoptic_splits(root):
+        return "coco_panoptic"
+    return "coco_instances" if (root / "annotations_trainval2017.zip").is_file() else None
+
+
+def _json_files(root: Path) -> Iterator[Path]:
+    """The files that may list a data set, the smallest first; hidden ones are left out."""
+    patterns = ("*.json", "annotations/*.json*", "*/instances.json", "*/_annotations.coco.json")
+    files = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+    files = {path for path in files if not path.name.startswith(".")}
+    yield from sorted(files, key=lambda path: (path.stat().st_size, path))
+
+
+def _format_of_json(path: Path) -> DataFormat | None:
+    """What a JSON file of the COCO family lists; None for other contents.
+
+    Raises:
+        InputError: it cannot be read or is no JSON.
+    """
+    content = read_json(path, cast(type[Any], Any))
+    if not isinstance(content, dict):
+        return None
+    listed = cast(dict[str, Any], content)
+    if isinstance(listed.get("videos"), list) and listed["videos"]:
+        return "youtube_vis"
+    has_pictures = isinstance(listed.get("images"), list) and listed["images"]
+    return "coco_instances" if has_pictures and listed.get("categories") else None
+
+
+def _format_of_file(path: Path) -> DataFormat:
+    """The format of a data set that is given by the file that lists it."""
+    if path.suffix in (".yaml", ".yml"):
+        return "yolo"
+    found = _format_of_json(path) if path.name.endswith((".json", ".json.gz")) else None
+    if found is None:
+        raise InputError(f"{path} lists no data set; give its folder, or a JSON file of COCO")
+    return found
+
+
+def _is_yolo(root: Path, broken: list[str]) -> bool:
+    """Whether a YAML file says so; one that cannot be read goes to `broken`.
+
+    Raises:
+        InputError: it cannot be read, and its name is that of YOLO's.
+    """
+    try:
+        return looks_like_yolo(root)
+    except InputError as cause:
+        path = find_yaml(root)
+        if path is not None and path.name in YAML_NAMES:
+            raise
+        broken.append(str(cause))
+        return False
 
 
 def _is_deep(root: Path) -> bool:

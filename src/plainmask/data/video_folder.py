@@ -9,23 +9,25 @@ its videos (`ImageSets/2017/SPLIT.txt`, `SPLIT.txt`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
+from plainmask.data.class_table import find_class_table, read_class_table
 from plainmask.data.files import (
     NaturalKey,
     file_problem,
     natural_key,
     pictures_by_stem,
+    read_lines,
     refuse,
     shortened,
     subfolders,
 )
-from plainmask.data.labels import read_semantic_label
+from plainmask.data.labels import LabelTable, read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record, Segments
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, read_image, read_label
@@ -63,9 +65,9 @@ def read_video_folder(
         root: the folder of the data set.
         split: see the top; None: all videos.
         vocabulary: the classes. For object numbers and masks all objects are of its first class.
-            None: `classes.json` in the root where label values are classes, else one class
+            None: the class table in the root where label values are classes, else one class
             "object".
-        values: what label values mean. None: classes where there is a `classes.json`; else, where
+        values: what label values mean. None: classes where there is a class table; else, where
             the first label holds 0 and 255 only, a mask (DAVIS 2016); else object numbers, with
             0 for none and 255 for void.
 
@@ -79,6 +81,11 @@ def read_video_folder(
     videos = [path.name for path in subfolders(frames_folder)]
     names = videos if wanted is None else wanted
     problems = [] if names else [f"there is no folder of a video in {frames_folder}"]
+    beside = [path.name for paths in pictures_by_stem(frames_folder).values() for path in paths]
+    if beside and names:
+        problems.append(
+            f"pictures beside the folders of videos in {frames_folder}: {shortened(beside, ', ')}"
+        )
     surplus = {path.name for path in subfolders(labels_folder)} - set(videos)
     problems += [f"labels without a video: {name}" for name in sorted(surplus)]
     frames: list[tuple[str, int, Path, Path | None]] = []
@@ -89,12 +96,12 @@ def read_video_folder(
     refuse(root, "every label belongs to one frame of a video", problems)
     if values is None:
         values = _guess_values(root, [label for *_, label in frames if label is not None])
-    numbers = _numbers(root, vocabulary, values)
+    table = _table(root, vocabulary, values)
     return [
         Record(
             id=f"{name}/{image.stem}",
             load_image=partial(read_image, image),
-            load_segments=None if label is None else _loader(values, label, image, numbers),
+            load_segments=None if label is None else _loader(values, label, image, table),
             sequence=name,
             frame=place,
         )
@@ -114,6 +121,15 @@ def video_folder_splits(root: Path) -> list[str]:
     lists = [path.stem for path in (*root.glob("*.txt"), *root.glob("ImageSets/*/*.txt"))]
     usual = [name for name in lists if name in ("train", "val", "test")]
     return sorted({*(folders or usual)} - {"480p", "Full-Resolution"})
+
+
+def video_folder_vocabulary(root: Path) -> Vocabulary:
+    """The classes of the class table where label values are classes; else one, "object"."""
+    table = find_class_table(root)
+    if table is not None:
+        return read_class_table(table).vocabulary
+    one = {"name": "objects", "classes": [{"id": 0, "name": "object", "thing": True}]}
+    return Vocabulary.load(one)
 
 
 def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Segments:
@@ -139,25 +155,30 @@ def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Se
 
 
 def _loader(
-    values: LabelValues, label: Path, image: Path, class_of_value: Mapping[int, int]
+    values: LabelValues, label: Path, image: Path, table: LabelTable | None
 ) -> partial[Segments]:
-    if values == "classes":
-        return partial(read_semantic_label, label, image, class_of_value)
+    if table is not None:
+        return partial(read_semantic_label, label, image, table)
     return partial(read_object_label, label, image, single=values == "mask")
 
 
-def _numbers(root: Path, vocabulary: Vocabulary | None, values: LabelValues) -> dict[int, int]:
-    """Class id of each value in label files of classes; empty where values are objects."""
+def _table(root: Path, vocabulary: Vocabulary | None, values: LabelValues) -> LabelTable | None:
+    """The class of each value, or colour, in label files of classes; None: values are objects."""
     if values != "classes":
-        return {}
+        return None
+    path = find_class_table(root)
+    known = None if path is None else read_class_table(path)
+    if vocabulary is None and known is None:
+        raise InputError(f"{root} holds no classes.json, which says what label values are")
     if vocabulary is None:
-        vocabulary = Vocabulary.load(root / "classes.json")
-    return vocabulary.by_file_id | dict.fromkeys(vocabulary.ignore_values, NO_SEGMENT)
+        assert known is not None
+        vocabulary = known.vocabulary
+    return LabelTable.of(vocabulary, () if known is None else known.ignored_colors)
 
 
 def _guess_values(root: Path, labels: Sequence[Path]) -> LabelValues:
     """What label values mean, where nobody said it; see `read_video_folder`."""
-    if (root / "classes.json").is_file():
+    if find_class_table(root) is not None:
         return "classes"
     first = set(np.unique(read_label(labels[0])).tolist()) if labels else set[int]()
     return "mask" if first == {0, _VOID_VALUE} else "objects"
@@ -201,8 +222,7 @@ def _listed_videos(root: Path, split: str | None) -> list[str] | None:
             f"{root} has no split {split!r}: neither a folder nor a list of that name; "
             f"the lists there are {shortened(known, ', ') or 'none'}"
         )
-    entries = [line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.strip()]
-    names = (PurePosixPath(entry) for entry in entries)
+    names = (PurePosixPath(line.split()[0]) for line in read_lines(listing))
     return list(dict.fromkeys(path.parent.name or path.name for path in names))
 
 

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from plainmask.data.coco_json import (
     Category,
     category_problems,
     class_of_category,
+    own_categories,
     read_json,
     repeated,
 )
@@ -26,9 +27,10 @@ from plainmask.data.coco_panoptic import (
     read_panoptic_map,
     repeated_segments,
 )
-from plainmask.data.files import file_problem, find_file, refuse
+from plainmask.data.files import file_problem, find_file, find_splits, refuse
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.archive import is_file
 from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
@@ -57,6 +59,10 @@ class _Frame:
 class _Annotation:
     video_id: str
     annotations: tuple[_Frame, ...]
+
+    def infos(self) -> Iterator[SegmentInfo]:
+        """The segments of all frames."""
+        return (info for frame in self.annotations for info in frame.segments_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,9 @@ def read_vipseg(
     vocabulary = Vocabulary.load("vipseg") if vocabulary is None else vocabulary
     path = find_file(root, [place.format(split=split) for place in _JSON], "panoptic annotations")
     content = read_json(path, _File)
-    class_of = class_of_category(content.categories, vocabulary)
+    listed = {info.category_id for entry in content.annotations for info in entry.infos()}
+    categories = own_categories(content.categories, listed)
+    class_of = class_of_category(categories, vocabulary)
     frames_of = {annotation.video_id: annotation.annotations for annotation in content.annotations}
     videos = {
         video.video_id: _entries(root, video, frames_of.get(video.video_id, ()))
@@ -110,13 +118,18 @@ def read_vipseg(
     for name, entries in videos.items():
         problems += _video_problems(name, entries)
         used.update(info.category_id for entry in entries for info in entry.segments or ())
-    problems += category_problems(used, class_of, content.categories, vocabulary)
+    problems += category_problems(used, class_of, categories, vocabulary)
     refuse(path, "these entries are wrong; correct them, or get the files again", problems)
     return [
         _record(name, place, entry, class_of)
         for name, entries in videos.items()
         for place, entry in enumerate(entries)
     ]
+
+
+def vipseg_splits(root: Path) -> list[str]:
+    """The splits that annotation files are there for."""
+    return find_splits(root, _JSON[:1])
 
 
 def _record(video: str, place: int, entry: _Entry, class_of: Mapping[int, int]) -> Record:
@@ -146,7 +159,7 @@ def _entries(root: Path, video: _Video, frames: Sequence[_Frame]) -> list[_Entry
         stem = Path(image.file_name).stem
         png_path = root / "panomasksRGB" / video.video_id / f"{stem}.png"
         segments = listed.get(str(image.id), ())
-        annotated = bool(segments) or png_path.is_file()
+        annotated = bool(segments) or is_file(png_path)
         image_path = root / "images" / video.video_id / f"{stem}.jpg"
         entries.append(_Entry(image_path, png_path, segments if annotated else None))
     return entries
@@ -154,6 +167,8 @@ def _entries(root: Path, video: _Video, frames: Sequence[_Frame]) -> list[_Entry
 
 def _video_problems(name: str, entries: Sequence[_Entry]) -> list[str]:
     problems = [] if entries else [f"video {name} has no frames"]
+    if not name or {"..", "/"} & {*PurePosixPath(name).parts}:
+        problems.append(f"the video name {name!r} leads out of the folder of videos")
     problems += repeated([entry.image_path.stem for entry in entries], f"video {name}: frame")
     for entry in entries:
         problems += _missing(entry)

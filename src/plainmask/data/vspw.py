@@ -10,7 +10,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from plainmask.data.files import file_problem, find_file, natural_key, pictures_by_stem, refuse
+from plainmask.data.files import (
+    file_problem,
+    find_file,
+    natural_key,
+    pictures_by_stem,
+    read_lines,
+    refuse,
+)
 from plainmask.data.labels import read_semantic_label
 from plainmask.data.record import NO_SEGMENT, Record
 from plainmask.errors import InputError
@@ -42,7 +49,7 @@ def read_vspw(
     vocabulary = Vocabulary.load("vspw") if vocabulary is None else vocabulary
     class_of_value = dict.fromkeys(range(256), NO_SEGMENT) | vocabulary.by_file_id
     split_file = find_file(root, [f"{split}.txt"], "split file")
-    names = split_file.read_text("utf-8").split()
+    names = read_lines(split_file)
     records: list[Record] = []
     problems = [] if names else ["there is no video"]
     for name in names:
@@ -72,3 +79,8 @@ def read_vspw(
     rule = "these files are wrong; get them again, or take their videos out of the split file"
     refuse(split_file, rule, problems)
     return records
+
+
+def vspw_splits(root: Path) -> list[str]:
+    """The lists that are there for splits with masks."""
+    return [split for split in ("train", "val") if (root / f"{split}.txt").is_file()]

@@ -13,22 +13,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from plainmask.data.coco_json import (
     Category,
+    Flag,
+    Side,
     category_problems,
     category_vocabulary,
     class_of_category,
     file_path,
+    own_categories,
     read_json,
     repeated,
 )
 from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines, rle_size
+from plainmask.data.coco_pictures import find_pictures, home_of
 from plainmask.data.files import (
-    file_problem,
     find_file,
-    find_folder,
     find_splits,
     natural_key,
     refuse,
@@ -47,6 +49,7 @@ ANNOTATION_FILES = (
     "annotations_{split}.json",
 )
 """Where the annotation of a split may lie, below the root."""
+_HUGE = 1 << 63
 _IMAGES = ("{split}/JPEGImages", "{split}/images", "{split}", "JPEGImages", "images")
 
 
@@ -54,8 +57,8 @@ _IMAGES = ("{split}/JPEGImages", "{split}/images", "{split}", "JPEGImages", "ima
 class _Video:
     id: int | str
     file_names: tuple[str, ...]
-    width: int = 0
-    height: int = 0
+    width: Side = 0
+    height: Side = 0
 
     @property
     def size(self) -> Size | None:
@@ -69,7 +72,14 @@ class _Track:
     video_id: int | str
     category_id: int
     segmentations: tuple[Any, ...] | None = None
-    iscrowd: bool = False
+    iscrowd: Flag = False
+    bboxes: Any = None
+
+    @property
+    def is_boxed(self) -> bool:
+        """Whether there are boxes, but no mask in any frame."""
+        boxes = cast(list[Any], self.bboxes) if isinstance(self.bboxes, list) else []
+        return any(boxes) and all(map(is_absent, self.segmentations or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,11 @@ class _File:
     videos: tuple[_Video, ...]
     annotations: tuple[_Track, ...] | None = None
     categories: tuple[Category, ...] = ()
+
+    def own_categories(self) -> tuple[Category, ...]:
+        """The categories that are classes."""
+        used = {track.category_id for track in self.annotations or ()}
+        return own_categories(self.categories, used)
 
 
 def read_youtube_vis(
@@ -102,19 +117,22 @@ def read_youtube_vis(
     root = Path(root)
     path, content = _read(root, split)
     if vocabulary is None:
-        vocabulary = category_vocabulary(content.categories, path)
-    names = [file_path(name) for video in content.videos for name in video.file_names]
-    frames_split = "valid" if str(split).startswith("gt") else str(split)
+        vocabulary = category_vocabulary(content.own_categories(), path)
+    names = [name for video in content.videos for name in video.file_names]
+    name = path.name.partition(".")[0] if split is None else split
+    frames_split = "valid" if name.startswith("gt") else name
     places = [place.format(split=frames_split) for place in _IMAGES]
-    folder = find_folder(root, places, names, "video frames")
-    class_of = class_of_category(content.categories, vocabulary)
+    home, places = home_of(root, places)
+    pictures = find_pictures(home, places, names, "video frames")
+    categories = content.own_categories()
+    class_of = class_of_category(categories, vocabulary)
     tracks = content.annotations or ()
     used = Counter(track.category_id for track in tracks)
     problems = [
         *_video_problems(content.videos),
         *_track_problems(content.videos, tracks),
-        *category_problems(used, class_of, content.categories, vocabulary),
-        *(problem for name in names if (problem := file_problem(folder / name))),
+        *category_problems(used, class_of, categories, vocabulary),
+        *pictures.problems,
     ]
     refuse(path, "these entries are wrong; correct them, or get the files again", problems)
     sequences = _sequence_names(content.videos)
@@ -128,7 +146,7 @@ def read_youtube_vis(
         for record in _frames(
             video,
             sequences[str(video.id)],
-            folder,
+            pictures.paths,
             tracks_of.get(str(video.id), []) if tracks else None,
             class_of,
         )
@@ -142,7 +160,7 @@ def youtube_vis_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
         InputError: the JSON file is missing or wrong.
     """
     path, content = _read(Path(root), split)
-    return category_vocabulary(content.categories, path)
+    return category_vocabulary(content.own_categories(), path)
 
 
 def youtube_vis_ids(root: str | Path, split: str | None) -> dict[str, int | str]:
@@ -164,10 +182,13 @@ def youtube_vis_splits(root: Path) -> list[str]:
 
 
 def _read(root: Path, split: str | None) -> tuple[Path, _File]:
-    if split is None:
+    if root.is_file():
+        path = root
+    elif split is None:
         raise InputError(f"{root}: name a split, such as train or valid")
-    candidates = [place.format(split=split) for place in ANNOTATION_FILES]
-    path = find_file(root, candidates, "video annotations")
+    else:
+        candidates = [place.format(split=split) for place in ANNOTATION_FILES]
+        path = find_file(root, candidates, "video annotations")
     content = read_json(path, _File)
     if not content.videos:
         raise InputError(f"{path} lists no videos")
@@ -192,24 +213,24 @@ def _sequence_names(videos: Sequence[_Video]) -> dict[str, str]:
 def _frames(
     video: _Video,
     sequence: str,
-    folder: Path,
+    paths: Mapping[str, Path],
     tracks: Sequence[_Track] | None,
     class_of: Mapping[int, int],
 ) -> Iterator[Record]:
     """The records of one video; tracks None: not annotated."""
-    for place, name in enumerate(map(file_path, video.file_names)):
-        image_path = folder / name
+    for place, name in enumerate(video.file_names):
+        image_path = paths[name]
         load, classes = None, None
         if tracks is not None:
             outlines = tuple(
-                Outline(form, class_of[track.category_id], track.iscrowd, track.id)
+                Outline(form, class_of[track.category_id], track.iscrowd, track.id, number=track.id)
                 for track in tracks
                 if not is_absent(form := (track.segmentations or ())[place])
             )
             load = partial(read_outlines, outlines, video.size, image_path)
             classes = frozenset(outline.class_id for outline in outlines if not outline.crowd)
         yield Record(
-            id=f"{sequence}/{PurePosixPath(name).stem}",
+            id=f"{sequence}/{PurePosixPath(file_path(name)).stem}",
             load_image=partial(read_image, image_path),
             load_segments=load,
             sequence=sequence,
@@ -234,8 +255,15 @@ def _track_problems(videos: Sequence[_Video], tracks: Sequence[_Track]) -> list[
         video = video_of.get(str(track.video_id))
         if video is None:
             problems.append(f"annotation {track.id} is of video {track.video_id}, which is unknown")
+        elif not -_HUGE <= track.id < _HUGE:
+            problems.append(f"annotation id {track.id} has more than 64 bits; number them anew")
         elif track.segmentations is None:
             problems.append(f"annotation {track.id} has no segmentations")
+        elif track.is_boxed:
+            problems.append(
+                f"annotation {track.id} has boxes, but no mask in any frame, and would be learnt "
+                "as background; outline or delete it"
+            )
         elif len(track.segmentations) != len(video.file_names):
             problems.append(
                 f"annotation {track.id} has {len(track.segmentations)} segmentations, its video "

@@ -15,7 +15,7 @@ import struct
 import tempfile
 import weakref
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -47,7 +47,7 @@ def is_file(path: Path) -> bool:
         InputError: an archive on the way to it is damaged; so in all functions here.
     """
     if (place := _locate(path)) is None:
-        return path.is_file()
+        return _holds(path, Path.is_file)
     archive, name = place
     return name in archive.sizes
 
@@ -55,7 +55,7 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether there is a folder of this path, in a folder or in an archive."""
     if (place := _locate(path)) is None:
-        return path.is_dir()
+        return _holds(path, Path.is_dir)
     archive, name = place
     return name in archive.folders
 
@@ -67,7 +67,10 @@ def file_size(path: Path) -> int:
         OSError: it is not there.
     """
     if (place := _locate(path)) is None:
-        return path.stat().st_size
+        try:
+            return path.stat().st_size
+        except ValueError:  # a name that none can have
+            raise _missing(path) from None
     archive, name = place
     if name not in archive.sizes:
         raise _missing(path)
@@ -75,9 +78,18 @@ def file_size(path: Path) -> int:
 
 
 def entries(folder: Path) -> list[Path]:
-    """The files and folders in a folder, by name; none if it is not there."""
+    """The files and folders in a folder, by name; none if it is not there.
+
+    Raises:
+        InputError: it may not be read.
+    """
     if (place := _locate(folder)) is None:
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        try:
+            return sorted(folder.iterdir()) if is_folder(folder) else []
+        except OSError as cause:
+            raise InputError(
+                f"{folder} cannot be read: {cause.strerror}; check its permissions"
+            ) from cause
     archive, name = place
     return [folder / entry for entry in sorted(archive.folders.get(name, ()))]
 
@@ -191,7 +203,7 @@ def _locate(path: Path) -> tuple[_Archive, str] | None:
     """The archive that a path leads into and the name of the member; None for other paths."""
     parts = path.parts
     for depth, part in enumerate(parts[:-1], 1):
-        if part.lower().endswith(".zip") and (outer := Path(*parts[:depth])).is_file():
+        if part.lower().endswith(".zip") and _holds(outer := Path(*parts[:depth]), Path.is_file):
             state = outer.stat()
             archive = _opened(outer, os.getpid(), state.st_mtime_ns, state.st_size)
             return _descend(archive, parts[depth:])
@@ -204,6 +216,14 @@ def _descend(archive: _Archive, parts: tuple[str, ...]) -> tuple[_Archive, str]:
         if part.lower().endswith(".zip") and name in archive.sizes:
             return _descend(archive.inner(name), parts[depth:])
     return archive, "/".join(parts)
+
+
+def _holds(path: Path, is_kind: Callable[[Path], bool]) -> bool:
+    """Whether a path is of a kind; False for names that are too long, and where none may look."""
+    try:
+        return is_kind(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _missing(path: Path) -> FileNotFoundError:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,31 @@ if TYPE_CHECKING:
 ImageSource: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8] | Tensor"
 """A path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Lower-case suffixes by which pictures are found in a folder."""
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""Lower-case suffixes by which pictures are found in a folder, the one list of them."""
 
 _DECODE_ERRORS = (
     EOFError,
@@ -125,18 +148,39 @@ def is_turned(path: str | Path) -> bool:
         return _orientation(image) != 1
 
 
-def has_colors(path: str | Path) -> bool:
-    """Whether a picture file has three channels or more; a palette file has one.
+class LabelForm(NamedTuple):
+    """What the values of a label file are."""
+
+    colors: bool
+    """Three channels; a palette file has one."""
+    one_bit: bool
+    """0 and 1, which viewers show as black and white."""
+    palette: tuple[int, ...] | None
+    """The colour of each value, as R + 256 G + 65536 B; None: there is no palette."""
+
+
+def label_form(path: str | Path) -> LabelForm:
+    """What the values of a label file are, without decoding it.
 
     Raises:
         InputError: as `read_image`.
     """
     with _opened(path) as image:
-        return image.mode in ("RGB", "RGBA")
+        channels = image.getpalette("RGB") if image.mode == "P" else None
+        palette = None if channels is None else np.reshape(channels, (-1, 3)) @ [1, 256, 65536]
+        return LabelForm(
+            image.mode in ("RGB", "RGBA"),
+            image.mode == "1",
+            None if palette is None else tuple(palette.tolist()),
+        )
 
 
 def read_label(
-    path: str | Path, size: tuple[int, int] | None = None, *, colors: bool = False
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    *,
+    colors: bool = False,
+    resize: bool = True,
 ) -> NDArray[np.int32]:
     """Read a label file: one number per pixel.
 
@@ -148,6 +192,7 @@ def read_label(
         size: (height, width) of the image; a label of another size is resized to it by nearest
             neighbour, source index floor(i * in / out).
         colors: read a colour file instead; the numbers are R + 256 G + 65536 B.
+        resize: whether a label of another size may be resized.
 
     Returns:
         (H, W) int32.
@@ -176,6 +221,11 @@ def read_label(
         raise InputError(
             f"{path} lies on its side: it is {label.shape} high and wide, its image {size}. The "
             "image is turned by its EXIF orientation; turn the label, too"
+        )
+    if not resize:
+        raise InputError(
+            f"{path} is {label.shape} high and wide, its picture {size}; training resizes labels "
+            "to their pictures, but labels of the same size are better"
         )
     rows, columns = (
         np.arange(new) * old // new for new, old in zip(size, label.shape, strict=True)

@@ -53,7 +53,7 @@ def _open_path(path: Path) -> Video:
         return _open_pictures(str(path), _frames_in(path))
     if not path.exists():
         raise InputError(f"{path}: there is no such file; check the path")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # which may move
         return _open_pictures(str(path), [path])
     need_pyav("a video file")
     from plainmask.video.container import open_file
