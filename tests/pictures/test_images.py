@@ -1,5 +1,8 @@
+import io
 import re
 import struct
+import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from plainmask.pictures.images import image_size, read_image, read_label
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 # Height 2, width 3, every pixel another colour: no turn or flip of it is itself.
 PICTURE = np.array([[RED, GREEN, BLUE], [(0, 0, 0), (250, 240, 230), (10, 20, 30)]], np.uint8)
+WIDE = PICTURE.repeat(2, 1)
 ORIENTATION = 0x0112
 
 TURN_BACK = {  # what a camera stores for an upright PICTURE, by EXIF orientation
@@ -139,6 +143,105 @@ class TestModes:
         assert tuple(read_image(tmp_path / "picture.gif")[0, 0]) == RED
 
 
+class TestFormsOfSources:
+    @pytest.mark.parametrize(
+        "source_of",
+        [
+            lambda path: path.read_bytes(),
+            lambda path: bytearray(path.read_bytes()),
+            lambda path: io.BytesIO(path.read_bytes()),
+            lambda path: Entry(path),
+        ],
+    )
+    def test_bytes_files_and_path_likes(self, tmp_path: Path, source_of):
+        Image.fromarray(PICTURE).save(tmp_path / "picture.png")
+        np.testing.assert_array_equal(read_image(source_of(tmp_path / "picture.png")), PICTURE)
+
+    def test_an_open_file_stays_open(self, tmp_path: Path):
+        Image.fromarray(PICTURE).save(tmp_path / "picture.png")
+        with (tmp_path / "picture.png").open("rb") as file:
+            file.read(5)
+            for _ in range(2):
+                np.testing.assert_array_equal(read_image(file), PICTURE)
+
+    @pytest.mark.parametrize(
+        "grey", [WIDE[..., 0], WIDE[..., :1], torch.tensor(WIDE[None, ..., 0])]
+    )
+    def test_grey_arrays(self, grey):
+        np.testing.assert_array_equal(read_image(grey), WIDE[..., :1].repeat(3, 2))
+
+    def test_transparency_of_arrays_is_dropped(self):
+        rgba = np.concatenate([WIDE, WIDE[..., :1] // 2], 2)
+        np.testing.assert_array_equal(read_image(rgba), WIDE)
+        np.testing.assert_array_equal(read_image(torch.tensor(rgba).permute(2, 0, 1)), WIDE)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+    def test_other_numbers_need_a_word(self, dtype):
+        white = 510 if dtype == np.uint16 else 1.0
+        values = (PICTURE.astype(np.float64) * white / 255).astype(dtype)
+        close = read_image(values, white=white).astype(int) - PICTURE
+        assert np.abs(close).max() <= (1 if dtype == np.uint16 else 0)
+        with pytest.raises(InputError, match=r"read_image\(image, white=1\.0\)"):
+            read_image(values)
+        tensor = torch.tensor(values.astype(np.float32)).permute(2, 0, 1)
+        np.testing.assert_array_equal(read_image(tensor, white=white), PICTURE)
+        assert read_image(values * 2, white=white).max() == 255
+
+    @pytest.mark.parametrize("white", [0, -1, float("nan"), float("inf")])
+    def test_no_white(self, white: float):
+        with pytest.raises(InputError, match="white is a positive number"):
+            read_image(np.zeros((2, 2)), white=white)
+
+    def test_heic_where_a_reader_is_installed(self, tmp_path: Path, monkeypatch):
+        """The package stands in for pillow-heif: it takes what comes for a red picture."""
+        heif = types.ModuleType("pillow_heif")
+        code = (
+            "from PIL import Image, ImageFile\n"
+            "class File(ImageFile.ImageFile):\n"
+            "    format = 'STANDIN'\n"
+            "    def _open(self):\n"
+            "        self._size, self._mode = (2, 1), 'RGB'\n"
+            "    def load(self):\n"
+            "        self.im = Image.new('RGB', (2, 1), (255, 0, 0)).im\n"
+            "def register_heif_opener():\n"
+            "    Image.register_open('STANDIN', File, lambda head: head[4:12] == b'ftypheic')\n"
+        )
+        exec(code, heif.__dict__)
+        monkeypatch.setitem(sys.modules, "pillow_heif", heif)
+        monkeypatch.setattr(Image, "ID", [*Image.ID])
+        monkeypatch.setattr(Image, "OPEN", {**Image.OPEN})
+        path = written(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0")
+        np.testing.assert_array_equal(read_image(path), [[RED, RED]])
+
+    def test_heic_without_one(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        path = written(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0")
+        with pytest.raises(InputError, match=r"a\.heic: .*pip install pillow-heif"):
+            read_image(path)
+
+    def test_the_limit_on_pixels_may_be_raised(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+        with pytest.raises(InputError, match="PLAINMASK_MAX_PIXELS=16 "):
+            read_image(tmp_path / "a.png")
+        for said in ("16", "0"):
+            monkeypatch.setenv("PLAINMASK_MAX_PIXELS", said)
+            assert read_image(tmp_path / "a.png").shape == (4, 4, 3)
+        monkeypatch.setenv("PLAINMASK_MAX_PIXELS", "many")
+        with pytest.raises(InputError, match="whole number, 0 for no limit, not 'many'"):
+            read_image(tmp_path / "a.png")
+
+
+class Entry:
+    """A path in the form of os.PathLike alone."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
 class TestOrientation:
     @pytest.mark.parametrize("orientation", TURN_BACK)
     @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
@@ -198,7 +301,16 @@ BAD_FILES = {
     "text": (lambda folder: written(folder / "bad.jpg", b"hello"), "not a picture"),
     "truncated": (lambda folder: truncated_jpeg(folder / "bad.jpg"), "damaged"),
     "half a png": (lambda folder: written(folder / "bad.png", png_header(9, 9)), "damaged"),
-    "bomb": (lambda folder: written(folder / "bad.png", png_header(30000, 30000)), "MAX_IMAGE"),
+    "bomb": (
+        lambda folder: written(folder / "bad.png", png_header(30000, 30000)),
+        "PLAINMASK_MAX_PIXELS=900000000",
+    ),
+    "git lfs": (
+        lambda folder: written(folder / "a.jpg", b"version https://git-lfs.github.com/spec/v1\n"),
+        "Git LFS pointer",
+    ),
+    "svg": (lambda folder: written(folder / "a.png", b"<?xml?><SVG>"), "SVG drawing"),
+    "web page": (lambda folder: written(folder / "a.png", b"<!doctype html><html>"), "web page"),
     "near bomb": (lambda folder: written(folder / "bad.png", png_header(10000, 10000)), "MAX_IM"),
     "no pixels": (lambda folder: written(folder / "bad.png", png_header(0, 5)), "bad.png"),
 }
@@ -222,8 +334,9 @@ class TestRefusals:
             (np.full((4, 5, 3), np.nan, np.float32), "float32"),
             (np.zeros((4, 5, 3), np.int64), "int64"),
             (np.zeros((3, 4, 5), np.uint8), r"\(H, W, 3\)"),
-            (np.zeros((4, 5), np.uint8), r"\(H, W, 3\)"),
-            (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\)"),
+            (np.zeros(4, np.uint8), r"\(H, W, 3\)"),
+            (np.zeros((4, 5, 2), np.uint8), r"\(4, 5, 2\)"),
+            (np.zeros((4, 5), bool), "bool"),
             (np.zeros((2, 4, 5, 3), np.uint8), "batch"),
             (np.zeros((0, 5, 3), np.uint8), "no pixels"),
             (torch.zeros(3, 4, 5), "uint8"),
@@ -236,7 +349,9 @@ class TestRefusals:
             (Image.new("F", (2, 2)), "floating-point"),
             (Image.new("I", (2, 2), 70000), "16 bits"),
             (["a.jpg", "b.jpg"], "one by one"),
-            (b"bytes", "bytes"),
+            (b"bytes", "these bytes: this is not a picture"),
+            (io.BytesIO(b""), "the open file: this is not a picture"),
+            ("https://example.org/a.jpg", "is an address; download it"),
             (None, "NoneType"),
         ],
     )

@@ -8,13 +8,16 @@ EXIF, or the many exceptions of broken files.
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import struct
 import sys
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +25,29 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from plainmask.errors import InputError
 from plainmask.pictures.archive import open_file
+from plainmask.pictures.depth import (
+    FULL,
+    WHITE,
+    checked_white,
+    is_dim,
+    raw_mode,
+    scaled,
+    stated_white,
+    swap_bytes,
+    white_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ImageSource: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8] | Tensor"
-"""A path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor."""
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any] | Tensor"
+)
+"""A path, the bytes of a file, an open file, a PIL image, an array (H, W, 3) or a tensor (3, H, W);
+of arrays and tensors also grey and with transparency, see `read_image`."""
+
+MAX_PIXELS = "PLAINMASK_MAX_PIXELS"
+"""Environment variable: how many pixels a picture may have; 0: any number."""
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -70,6 +90,15 @@ _DECODE_ERRORS = (
 )
 """What Pillow raises on broken files; the bomb warning counts where warnings are errors."""
 
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_OTHER_KINDS = (
+    (b"git-lfs", "this is a Git LFS pointer, not the picture; fetch it with git lfs pull"),
+    (b"<svg", "this is an SVG drawing; export it as PNG"),
+    (b"%pdf", "this is a PDF document; export its page as PNG"),
+    (b"<html", "this is a web page, not the picture; download the picture itself"),
+)
+"""What files are that are no pictures, by something that they begin with."""
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 _UPRIGHT = {
@@ -84,15 +113,19 @@ _UPRIGHT = {
 """EXIF orientation -> what makes the picture upright; 5 and above swap height and width."""
 
 
-def read_image(source: ImageSource) -> NDArray[np.uint8]:
+def read_image(source: ImageSource, *, white: float | None = None) -> NDArray[np.uint8]:
     """Read a picture as RGB.
 
-    Files and PIL images are turned upright by their EXIF orientation. Every 8-bit mode, grey,
-    palette, CMYK, 1-bit and 16-bit grey are accepted; of 16 bits the upper 8 are kept (as Pillow
-    does for 16-bit colour), transparency is dropped, and of several frames the first is read.
+    Files and PIL images are turned upright by their EXIF orientation. Every mode of 8 bits, grey,
+    palette, CMYK, 1-bit and 16-bit are accepted; transparency is dropped, and of several frames
+    the first is read. Of 16 bits the upper 8 are kept, or of those that are used (see `depth`).
 
     Args:
-        source: a path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 tensor; RGB.
+        source: a path; the bytes of a file, or an open one; a PIL image; an array (H, W, 3),
+            (H, W, 4), (H, W, 1) or (H, W), or a tensor (3, H, W), (4, H, W), (1, H, W) or (H, W):
+            RGB, RGBA or grey, uint8.
+        white: the value that is white, where arrays and tensors hold other numbers than uint8, such
+            as 1.0, and where files hold more than 8 bits, such as 4095. None: files decide.
 
     Returns:
         (H, W, 3) uint8, contiguous, writable and never shared with the source.
@@ -101,28 +134,49 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
         InputError: the file is missing, broken, too large or no picture, or the array or tensor
             has another dtype or layout. The message names the source and what would be right.
     """
+    white = None if white is None else checked_white(white)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or f"the PIL image of mode {source.mode}"
         with _pillow_errors(name):
-            return _rgb(_upright(source), name)
-    if isinstance(source, str | Path):
-        with _opened(source) as image:
-            return _rgb(_upright(image), str(source))
+            return _rgb(_upright(source), name, white, None)
+    if isinstance(source, str | os.PathLike):
+        return _read_file(Path(source), str(source), white)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _read_file(io.BytesIO(source), "these bytes", white)
     if isinstance(source, np.ndarray):
-        _check("array", "(H, W, 3)", source.shape, str(source.dtype), channel_axis=2)
-        return np.array(source, order="C")
+        return _pixels(source, "array", white)
     # A tensor can only exist where torch is loaded already; importing it here would cost seconds.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.Tensor):
-        dtype = str(source.dtype).removeprefix("torch.")
-        _check("tensor", "(3, H, W)", tuple(source.shape), dtype, channel_axis=0)
-        return np.array(source.permute(1, 2, 0).cpu().numpy(), order="C")
+        tensor = cast(Any, source)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        plain = tensor.float() if dtype == "bfloat16" else tensor  # NumPy has none
+        return _pixels(plain.detach().cpu().numpy(), "tensor", white, dtype)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        name = str(getattr(source, "name", "the open file"))
+        return _read_file(cast(IO[bytes], source), name, white)
     kind = type(source).__name__
     hint = "; give its images one by one" if isinstance(source, list | tuple) else ""
     raise InputError(
-        f"an image must be a path, a PIL image, an (H, W, 3) uint8 array or a (3, H, W) uint8 "
-        f"tensor, not a {kind}{hint}"
+        f"an image must be a path, bytes, an open file, a PIL image, an (H, W, 3) uint8 array or a "
+        f"(3, H, W) uint8 tensor, not a {kind}{hint}"
     )
+
+
+def _read_file(source: Path | IO[bytes], name: str, white: float | None) -> NDArray[np.uint8]:
+    """Decode a file, twice where its colours have 16 bits and the upper 8 do not say all."""
+    with _opened(source, name) as image:
+        stated, raw = stated_white(image), raw_mode(image)
+        first = _rgb(_upright(image), name, white, stated)
+    limit = white or stated or (FULL if WHITE not in os.environ else 0)
+    if ";16" not in raw or raw.startswith("I") or (limit >= FULL and not is_dim(first)):
+        return first
+    with _opened(source, name) as image:
+        if not swap_bytes(image):
+            return first
+        values = first.astype(np.int64) * 256 + _rgb(_upright(image), name, None, None)
+        top = int(values.max())
+        return scaled(values, white_of(top, image, stated, name) if white is None else white)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -233,28 +287,93 @@ def read_label(
     return label[rows[:, None], columns]
 
 
-def _check(kind: str, layout: str, shape: tuple[int, ...], dtype: str, channel_axis: int) -> None:
-    """Refuse an array or tensor that is not one picture of uint8 RGB."""
+def _pixels(
+    values: NDArray[Any], kind: str, white: float | None, dtype: str | None = None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 from an array or tensor of one picture, else refuse it."""
+    shape, layout = values.shape, "(H, W, 3)" if kind == "array" else "(3, H, W)"
+    dtype = str(values.dtype) if dtype is None else dtype
     found = f"its shape is {shape}, its dtype {dtype}"
     if len(shape) == 4:
         raise InputError(f"this {kind} is a batch: {found}; give its images one by one")
-    if len(shape) != 3 or shape[channel_axis] != 3:
-        raise InputError(f"an image {kind} must be {layout} RGB; {found}")
-    if dtype != "uint8":
-        raise InputError(f"an image {kind} must hold uint8 values 0..255; {found}")
+    axis = 2 if kind == "array" else 0
+    is_image = len(shape) == 2 or (len(shape) == 3 and shape[axis] in (1, 3, 4))
+    if not is_image or (axis == 0 and shape[0] != 3 and shape[-1] == 3):  # maybe (H, W, 3)
+        raise InputError(f"an image {kind} must be {layout} RGB, or grey or RGBA alike; {found}")
     if 0 in shape:
         raise InputError(f"this image {kind} has no pixels; {found}")
+    if dtype != "uint8":
+        values = _as_bytes(values, f"an image {kind}", found, white)
+    if len(shape) == 3 and axis == 0:
+        values = values.transpose(1, 2, 0)
+    channels = values[..., None] if len(shape) == 2 else values[..., :3]
+    return np.array(np.broadcast_to(channels, (*channels.shape[:2], 3)), np.uint8, order="C")
+
+
+def _as_bytes(
+    values: NDArray[Any], kind: str, found: str, white: float | None
+) -> NDArray[np.uint8]:
+    """Values whose white is known as uint8."""
+    if white is None or values.dtype == np.bool_:
+        raise InputError(
+            f"{kind} must hold uint8 values 0..255; {found}. Say which value is white to make it "
+            "so: plainmask.pictures.images.read_image(image, white=1.0)"
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"{kind} holds values that are not finite; {found}")
+    return scaled(values, white)
 
 
 @contextmanager
-def _opened(path: str | Path) -> Generator[Image.Image, None, None]:
+def _opened(
+    source: str | Path | IO[bytes], name: str | None = None
+) -> Generator[Image.Image, None, None]:
     """Open a picture file for the block; it is closed, and errors translated, at the end."""
-    with (
-        _pillow_errors(str(path)),
-        open_file(Path(path)) as file,
-        Image.open(file) as image,
-    ):
-        yield image
+    name = str(source) if name is None else name
+    _set_limit()
+    with _pillow_errors(name), ExitStack() as stack:
+        if isinstance(source, str | Path):
+            if re.match(r"\w\w+:/", str(source)) and not Path(source).exists():
+                raise InputError(f"{name} is an address; download it, and give the file")
+            file = stack.enter_context(open_file(Path(source)))
+        else:
+            file = source
+            file.seek(0)
+        yield stack.enter_context(_identified(file, name))
+
+
+def _identified(file: IO[bytes], name: str) -> Image.Image:
+    """What Pillow makes of a file, with the help of pillow-heif where it is installed."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        head = file.read(1024)
+        if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
+            reason = next((words for sign, words in _OTHER_KINDS if sign in head.lower()), None)
+            if reason is None:
+                raise
+            raise InputError(f"{name}: {reason}") from None
+    try:
+        from pillow_heif import register_heif_opener  # pyright: ignore
+    except ImportError:
+        raise InputError(
+            f"{name}: this is a HEIC picture; install what reads it (pip install pillow-heif), or "
+            "export it as JPEG"
+        ) from None
+    cast(Any, register_heif_opener)()
+    file.seek(0)
+    return Image.open(file)
+
+
+def _set_limit() -> None:
+    """Take over the limit on pixels that a person has set."""
+    said = os.environ.get(MAX_PIXELS)
+    if not said:
+        return
+    if not said.isdecimal():
+        raise InputError(f"{MAX_PIXELS} is a whole number, 0 for no limit, not {said!r}")
+    Image.MAX_IMAGE_PIXELS = int(said) or None
 
 
 @contextmanager
@@ -282,9 +401,12 @@ def _reason(cause: Exception) -> str:
         case OSError() if cause.errno is not None:
             return f"this cannot be opened ({cause.strerror})"
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            count = re.search(r"\d+", str(cause))
             return (
-                f"it unpacks to more pixels than the limit that guards against malicious files "
-                f"({cause}); scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+                f"it unpacks to {count[0] if count else 'more'} pixels, beyond the limit that "
+                "guards against malicious files; scale it down, or, if you trust it, set the "
+                f"environment variable {MAX_PIXELS}={count[0] if count else 0} (in Python: "
+                "PIL.Image.MAX_IMAGE_PIXELS)"
             )
         case _:
             return f"the picture is damaged ({cause}); get or export it again"
@@ -316,18 +438,25 @@ def _packed(image: Image.Image, path: str | Path) -> NDArray[np.int32]:
     return red + 256 * green + 65536 * blue
 
 
-def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _rgb(
+    image: Image.Image, name: str, white: float | None, stated: int | None
+) -> NDArray[np.uint8]:
     """A decoded picture of any mode as (H, W, 3) uint8."""
     if image.mode in ("I", *_SIXTEEN_BIT_MODES):
         grey = np.array(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
+        top = int(grey.max())
+        if grey.min() < 0 or (top > FULL and white is None):
             raise InputError(
-                f"{name}: its values {grey.min()}..{grey.max()} do not fit 16 bits; "
+                f"{name}: its values {grey.min()}..{top} do not fit 16 bits; "
                 "export it with 8 or 16 bits"
             )
-        return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        known = white_of(top, image, stated, name) if white is None else white
+        return np.repeat(scaled(grey, known)[..., None], 3, axis=2)
     if image.mode == "F":
-        raise InputError(f"{name} holds floating-point values; export it with 8 or 16 bits")
+        if white is None:
+            raise InputError(f"{name} holds floating-point values; export it with 8 or 16 bits")
+        grey = _as_bytes(np.array(image), name, "mode F", white)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("P", "PA"):  # by way of RGBA: palettes may hold transparency of many forms
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
