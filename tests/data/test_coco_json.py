@@ -50,7 +50,7 @@ class TestReading:
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
     def test_no_json(self, tmp_path: Path, content: bytes):
         (tmp_path / "a.json").write_bytes(content)
-        with pytest.raises(InputError, match=r"a\.json: its contents"):
+        with pytest.raises(InputError, match=r"a\.json: (its contents|Invalid JSON)"):
             read_json(tmp_path / "a.json", Table)
 
     def test_broken_json_names_the_line(self, tmp_path: Path):

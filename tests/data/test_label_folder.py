@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainmask.data.label_folder import label_folder_splits, read_label_folder
+from plainmask.data.label_folder import (
+    label_folder_splits,
+    label_folder_vocabulary,
+    read_label_folder,
+)
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
@@ -164,6 +168,76 @@ class TestLayouts:
                 archive.write(path, path.relative_to(tmp_path))
         (record,) = read_label_folder(tmp_path / "b.zip/.", "train", vocabulary)
         assert len(record.segments()) == 1
+
+
+class TestFoldersWithin:
+    def test_folders_beside_pictures_are_read(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_pair(tmp_path, "a", split="")
+        add_pair(tmp_path, "a", split="s1/x")
+        assert label_folder_splits(tmp_path) == []
+        assert [r.id for r in read_label_folder(tmp_path, None, vocabulary)] == ["a", "s1/x/a"]
+
+    def test_folders_within_a_split(self, tmp_path: Path, vocabulary: Vocabulary):
+        for split in ("train/x", "train/y"):
+            add_pair(tmp_path, "a", split=split)
+        assert label_folder_splits(tmp_path) == ["train"]
+        assert [r.id for r in read_label_folder(tmp_path, "train", vocabulary)] == ["x/a", "y/a"]
+        (tmp_path / "labels/train/y/a.png").unlink()
+        with pytest.raises(InputError, match=r"image without label: images/train/y/a\.jpg"):
+            read_label_folder(tmp_path, "train", vocabulary)
+
+    def test_pictures_beside_the_folders_of_splits(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_pair(tmp_path, "a")
+        add_image(tmp_path, "b.jpg", split="")
+        with pytest.raises(InputError, match=r"in no split, beside the folders .*: b\.jpg"):
+            read_label_folder(tmp_path, "train", vocabulary)
+
+    def test_names_composed_otherwise(self, tmp_path: Path, vocabulary: Vocabulary):
+        add_image(tmp_path, "u\u0308.jpg")
+        add_label(tmp_path, "\u00fc.png", np.full((4, 6), 10))
+        (record,) = read_label_folder(tmp_path, "train", vocabulary)
+        assert record.id == "\u00fc"
+
+    @pytest.mark.parametrize("suffix", ["jfif", "gif", "avif", "jp2", "ppm"])
+    def test_suffixes(self, tmp_path: Path, vocabulary: Vocabulary, suffix: str):
+        path = tmp_path / f"images/train/a.{suffix}"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (6, 4)).save(path, format="JPEG" if suffix == "jfif" else None)
+        add_label(tmp_path, "a.png", np.full((4, 6), 10))
+        (record,) = read_label_folder(tmp_path, "train", vocabulary)
+        assert record.image().shape == (4, 6, 3)
+
+
+class TestWithoutAClassTable:
+    def classes(self, root: Path, *labels) -> Vocabulary:
+        for place, values in enumerate(labels):
+            add_image(root, f"{place}.jpg", np.shape(values)[:2])
+            add_label(root, f"{place}.png", values)
+        assert len(read_label_folder(root, "train")) == len(labels)
+        return label_folder_vocabulary(root)
+
+    @pytest.mark.parametrize(
+        ("values", "names", "ignored"),
+        [
+            ([[0, 255]], ("class_0", "class_255"), ()),
+            ([[0, 7, 255]], ("class_0", "class_7"), (255,)),
+            ([[3, 3]], ("class_3",), ()),
+            ([[(0, 0, 0), (255, 0, 9)]], ("color_0_0_0", "color_255_0_9"), ()),
+        ],
+    )
+    def test_values_are_the_classes(self, tmp_path: Path, values, names, ignored):
+        vocabulary = self.classes(tmp_path, values, values)
+        assert (vocabulary.names, vocabulary.ignore_values) == (names, ignored)
+
+    def test_of_all_splits(self, tmp_path: Path):
+        add_label(tmp_path, "v.png", [[9]], split="val")
+        add_image(tmp_path, "v.jpg", (1, 1), split="val")
+        assert self.classes(tmp_path, [[0]]).names == ("class_0", "class_9")
+
+    def test_photographs_tell_none(self, tmp_path: Path):
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3))
+        with pytest.raises(InputError, match=r"holds no classes\.json, and its labels tell no"):
+            self.classes(tmp_path, noise)
 
 
 class TestRefusals:

@@ -78,7 +78,81 @@ class TestColours:
             read_class_table(tmp_path / "classes.json")
 
 
+def sorted_anew(image: Path, values, palette: list[tuple[int, int, int]]) -> Path:
+    """A palette file whose colours stand at other numbers."""
+    picture = Image.fromarray(np.array(values, np.uint8))
+    picture.putpalette([channel for color in palette for channel in color])
+    picture.save(image.with_suffix(".png"))
+    return image.with_suffix(".png")
+
+
+class TestPalettes:
+    TABLE = LabelTable.of(
+        Vocabulary.load(
+            {
+                "ignore_value": 255,
+                "classes": [
+                    {"id": 0, "name": "none", "color": [0, 0, 0]},
+                    {"id": 1, "name": "red", "color": RED},
+                    {"id": 2, "name": "blue", "color": BLUE},
+                ],
+            }
+        ),
+        (GREY,),
+    )
+
+    @pytest.mark.parametrize(
+        ("values", "palette", "classes"),
+        [
+            ([[0, 1]], [RED, (0, 0, 0)], [[1, 0]]),
+            ([[0, 0]], [RED, (0, 0, 0)], [[1, 1]]),
+            ([[0, 1], [2, 3]], [GREY, BLUE, RED, (0, 0, 0)], [[-1, 2], [1, 0]]),
+            ([[0, 1], [2, 2]], [(0, 0, 0), BLUE, RED], [[0, 2], [1, 1]]),
+            ([[255, 7]], [(9, 0, 0)] * 7 + [RED] + [(0, 0, 0)] * 248, [[0, 1]]),
+        ],
+    )
+    def test_sorted_anew_colours_decide(self, image: Path, values, palette, classes):
+        path = sorted_anew(image, values, palette)
+        Image.new("RGB", (2, len(values))).save(image)
+        segments = read_semantic_label(path, image, self.TABLE)
+        found = np.append(segments.class_ids, -1)[segments.index_map]
+        assert found.tolist() == classes
+
+    @pytest.mark.parametrize(
+        "palette",
+        [
+            [(0, 0, 0), RED, BLUE, *[(1, 1, 1)] * 253],
+            [(0, 0, 0), (0, 128, 0), (128, 128, 0), *[(1, 1, 1)] * 253],  # of another tool
+            [(0, 0, 0), RED, *[(1, 2, 3)] * 254],
+            [(7, 7, 7)] * 256,
+            [(0, 0, 0), RED, BLUE, *[(0, 0, 0)] * 253],  # filled up with black
+        ],
+    )
+    def test_else_numbers_do(self, image: Path, palette):
+        path = sorted_anew(image, [[0, 1], [2, 255]], palette)
+        segments = read_semantic_label(path, image, self.TABLE)
+        assert segments.index_map.tolist() == [[0, 1], [2, -1]]
+
+    def test_what_disagrees_is_refused(self, image: Path):
+        path = sorted_anew(image, [[0, 1], [2, 2]], [(0, 0, 0), BLUE, (1, 2, 3)])
+        with pytest.raises(InputError, match=r"the number 1 the colour \(0, 0, 250\).*disagree"):
+            read_semantic_label(path, image, self.TABLE)
+
+
 class TestNumbers:
+    def test_white_of_one_bit_is_255_where_that_is_meant(self, image: Path):
+        path = label(image, [[0, 255], [0, 0]], "1")
+        assert read_semantic_label(path, image, table()).index_map.tolist() == [[0, 1], [0, 0]]
+        both = LabelTable({0: 0, 1: 1, 255: -1})
+        assert read_semantic_label(path, image, both).index_map.tolist() == [[0, 1], [0, 0]]
+
+    def test_a_turned_label_is_refused_strictly_or_not(self, image: Path):
+        Image.new("RGB", (3, 2)).save(image)
+        path = label(image, [[0, 255], [0, 0], [0, 0]])
+        for strict in (False, True):
+            with pytest.raises(InputError, match="lies on its side"):
+                read_semantic_label(path, image, table(), strict=strict)
+
     def test_masks_of_0_and_255(self, image: Path):
         segments = read_semantic_label(label(image, [[0, 255], [0, 0]]), image, table())
         assert segments.index_map.tolist() == [[0, 1], [0, 0]]

@@ -87,6 +87,46 @@ def test_an_unknown_folder(tmp_path: Path):
         guess_format(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "annotations/instances_train.json",
+            '{"images": [',
+            "instances_train.json: Invalid JSON",
+        ),
+        ("data.yaml", 'path: "D:\\data"\ntrain: x\n', "data.yaml cannot be read as YAML"),
+        ("data.yaml", "train: x\n", "data.yaml states no names"),
+        ("other.json", "{", "looks like no data set .*other.json: .*Invalid JSON"),
+    ],
+)
+def test_the_reason_is_told_where_a_file_cannot_be_read(
+    tmp_path: Path, name: str, content: str, words: str
+):
+    text(tmp_path / name, content)
+    if "looks" not in words:
+        picture(tmp_path / "images/a.jpg")
+    with pytest.raises(InputError, match=words):
+        guess_format(tmp_path)
+
+
+def test_a_missing_folder_is_told_as_missing(tmp_path: Path):
+    with pytest.raises(InputError, match=r"nowhere: there is no such folder; check the path"):
+        guess_format(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("format", "file"), [("youtube_vis", "train.json"), ("yolo", "data.yaml")])
+def test_the_file_that_lists_a_data_set(tmp_path: Path, format: DataFormat, file: str):
+    WRITERS[format](tmp_path)
+    assert guess_format(tmp_path / file) == format
+    (split,) = dataset_splits(format, tmp_path / file)
+    assert len(read_dataset(format, tmp_path / file, split)) == 1
+    assert dataset_vocabulary(format, tmp_path / file, split).names == ("thing",)
+    text(tmp_path / "any.json", [])
+    with pytest.raises(InputError, match=r"any\.json lists no data set"):
+        guess_format(tmp_path / "any.json")
+
+
 def test_label_folders_without_splits(tmp_path: Path):
     picture(tmp_path / "images/a.jpg")
     assert guess_format(tmp_path) == "label_folder"

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainmask.data.reader import dataset_splits, dataset_vocabulary
 from plainmask.data.voc import read_voc
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 
 COLORS = {entry.id: entry.color for entry in Vocabulary.load("voc").classes}
 BORDER = (224, 224, 192)
+RED, GREEN = (128, 0, 0), (0, 128, 0)
 
 
 def save(path: Path, values, palette: bool = True) -> None:
@@ -47,6 +49,73 @@ def test_the_list_of_sbd_has_its_own_folder(tmp_path: Path):
     write(tmp_path, [[0, 0, 0, 1]], split="trainaug", folder="SegmentationClassAug")
     (record,) = read_voc(tmp_path, "trainaug")
     assert record.segments().class_ids.tolist() == [0, 1]
+
+
+class TestOwnClasses:
+    LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nscratch:250,50,83::\n"
+    SCRATCH = (250, 50, 83)
+
+    def own(self, root: Path, classes, objects=None) -> None:
+        write(root, classes, objects)
+        (root / "labelmap.txt").write_text(self.LABELMAP)
+
+    @pytest.mark.parametrize("classes", [[[0, 1, 1, 255]], [[(0, 0, 0), SCRATCH, SCRATCH, BORDER]]])
+    def test_by_number_and_by_colour(self, tmp_path: Path, classes):
+        self.own(tmp_path, classes)
+        vocabulary = dataset_vocabulary("voc", tmp_path, "train")
+        assert vocabulary.names == ("background", "scratch")
+        (record,) = read_voc(tmp_path, "train")
+        assert record.segments().index_map.tolist() == [[0, 1, 1, -1]]
+
+    @pytest.mark.parametrize("objects", [[[0, 1, 2, 255]], [[(0, 0, 0), RED, GREEN, BORDER]]])
+    def test_objects(self, tmp_path: Path, objects):
+        self.own(tmp_path, [[(0, 0, 0), self.SCRATCH, self.SCRATCH, BORDER]], objects)
+        assert dataset_vocabulary("voc_objects", tmp_path, "train").names == ("scratch",)
+        (record,) = read_voc(tmp_path, "train", objects=True)
+        assert record.segments().class_ids.tolist() == [0, 0]
+        assert len(np.unique(record.segments().index_map)) == 3
+
+    def test_a_palette_of_objects_sorted_anew(self, tmp_path: Path):
+        self.own(tmp_path, [[0, 1, 1, 1]], [[1, 0, 0, 2]])
+        picture = Image.open(tmp_path / "SegmentationObject/a.png")
+        picture.putpalette([*RED, 0, 0, 0, *GREEN])
+        picture.save(tmp_path / "SegmentationObject/a.png")
+        (record,) = read_voc(tmp_path, "train", objects=True)
+        assert record.segments().index_map.tolist() == [[-1, 0, 0, 1]]
+
+    @pytest.mark.parametrize(
+        ("line", "name"),
+        [
+            ("my picture 1", "my picture 1.png"),
+            ("a", "a.jpeg"),
+            ("a.jpg", "a.jpg"),
+            ("a 1", "a.jpg"),
+            ("sub/a", "sub/a.webp"),
+            ("u\u0308", "\u00fc.jpg"),
+        ],
+    )
+    def test_names_of_pictures(self, tmp_path: Path, line: str, name: str):
+        self.own(tmp_path, [[0, 1, 1, 1]])
+        for folder, own in (("JPEGImages", name), ("SegmentationClass", Path(name).stem + ".png")):
+            place = tmp_path / folder / Path(name).parent
+            place.mkdir(exist_ok=True)
+            old = next((tmp_path / folder).glob("a.*"))
+            old.rename(place / Path(own).name)
+        (tmp_path / "ImageSets/Segmentation/train.txt").write_text(f"{line}\n")
+        (record,) = read_voc(tmp_path, "train")
+        assert record.segments().class_ids.tolist() == [0, 1]
+
+    def test_without_lists_all_pictures_are_one(self, tmp_path: Path):
+        self.own(tmp_path, [[0, 1, 1, 1]])
+        (tmp_path / "ImageSets/Segmentation/train.txt").unlink()
+        assert dataset_splits("voc", tmp_path) == [None]
+        assert len(read_voc(tmp_path, None)) == 1
+
+    def test_a_list_that_is_not_utf_8(self, tmp_path: Path):
+        self.own(tmp_path, [[0, 1, 1, 1]])
+        (tmp_path / "ImageSets/Segmentation/train.txt").write_bytes(b"a\nb\xe4r\n")
+        with pytest.raises(InputError, match=r"train\.txt, line 2, is no UTF-8 text"):
+            read_voc(tmp_path, "train")
 
 
 class TestObjects:

@@ -72,6 +72,9 @@ def read_json(path: Path, form: type[Form]) -> Form:
     try:
         return TypeAdapter(form).validate_json(text)
     except ValidationError as cause:
+        first = cause.errors()[0]
+        if first["type"] == "json_invalid":
+            raise InputError(f"{path}: {first['msg']}; get or export it again") from cause
         places = _places(cause, text)
         problems = [
             f"{place}: {error['msg']}".removeprefix(": ")
@@ -91,7 +94,7 @@ def _decoded(content: bytes) -> bytes | str:
 
 def _places(cause: ValidationError, text: bytes | str) -> list[str]:
     """Where each error lies: the place in the file, and the id of the entry, where it has one."""
-    content: Any = None if cause.errors()[0]["type"] == "json_invalid" else json.loads(text)
+    content: Any = json.loads(text)
     places: list[str] = []
     for error in cause.errors():
         inside: Any = content
