@@ -54,7 +54,7 @@ class TestCheck:
 
     def test_a_vocabulary(self, run: Run, tmp_path: Path):
         WRITERS["label_folder"](tmp_path)
-        (tmp_path / "classes.json").unlink()
+        (tmp_path / "classes.json").write_text('["one"]')
         assert run("data", "check", tmp_path).code == 1
         code, out, _ = run("data", "check", tmp_path, "--vocabulary", "voc")
         assert code == 0

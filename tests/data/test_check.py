@@ -125,7 +125,7 @@ class TestProblems:
         text(path, content)
         (split,) = check_dataset(tmp_path, "coco_instances").splits
         for words in (
-            "annotation id 1 occurs 2 times",
+            f"{path}: annotation id 1 occurs 2 times",
             "is of image 5, which is unknown",
             "category 9 '' of 1 annotations",
             "there is no file",
@@ -183,6 +183,7 @@ class TestProblems:
         (tmp_path / "classes.json").unlink()
         (split,) = check_dataset(tmp_path).splits
         assert list(split.classes) == ["class_0", "class_1"]
+        assert split.notes[0] == "classes: those of the table 'values found in the labels'"
         (split,) = check_dataset(tmp_path, vocabulary=Vocabulary.numbered(2)).splits
         assert split.problems == []
 

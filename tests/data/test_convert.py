@@ -246,3 +246,29 @@ class TestRefusals:
             picture(source / "train" / name)
         with pytest.raises(InputError, match="several pictures would be called x_a"):
             convert_dataset(source, "yolo", tmp_path / "b")
+
+
+class TestSkippingProblems:
+    def test_what_is_wrong_is_left_out_and_listed(self, tmp_path: Path):
+        source = instances(tmp_path / "a", (square(2, 2, 5), 3, False))
+        path = source / "annotations/instances_train.json"
+        content = json.loads(path.read_text())
+        content["annotations"].append({"id": 9, "image_id": 42, "category_id": 3, "bbox": [1] * 4})
+        content["images"] += [{"id": n, "file_name": f"{n}.jpg"} for n in (50, 51)]
+        text(path, content)
+        (source / "train/50.jpg").write_bytes(b"broken")
+        with pytest.raises(InputError, match=r"annotation 9 of a\.jpg"):
+            convert_dataset(source, "yolo", tmp_path / "b")
+        done = convert_dataset(source, "yolo", tmp_path / "b", skip_problems=True)
+        assert done.images == {"train": 1}
+        assert len(done.skipped) == 3
+        for words in ("annotation 9 of a.jpg", "51.jpg", "50.jpg"):
+            assert any(words in line for line in done.skipped), words
+        (record,) = read_dataset("yolo", tmp_path / "b", "train")
+        assert len(record.segments()) == 1
+
+    def test_nothing_left(self, tmp_path: Path):
+        source = instances(tmp_path / "a", (square(2, 2, 5), 3, False))
+        (source / "train/a.jpg").write_bytes(b"broken")
+        with pytest.raises(InputError, match="no picture of the split train can be used"):
+            convert_dataset(source, "yolo", tmp_path / "b", skip_problems=True)

@@ -57,7 +57,7 @@ SIZE = [4, 6]
         ({"size": [4, 7], "counts": "0h0"}, r"size of \(4, 7\), the picture's is \(4, 6\)"),
         ({"size": SIZE, "counts": [10, 10]}, "cover 20 pixels of 24"),
         ({"size": SIZE, "counts": [-1, 25]}, "damaged"),
-        ({"size": SIZE, "counts": "0é"}, "a character that may not be there"),
+        ({"size": SIZE, "counts": "0é"}, "hold the character 'é'"),
         ({"size": SIZE, "counts": "0h"}, "end in the middle of a number"),
         ({"size": SIZE, "counts": "0ooooooooo0"}, "a number that is too large"),
         ({"size": SIZE, "counts": "000"}, "cover 0 pixels of 24"),

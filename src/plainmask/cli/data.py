@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from plainmask.cli.console import stepper
+from plainmask.cli.console import complain, stepper
 from plainmask.cli.data_report import print_report
 from plainmask.cli.options import Command, Group, Json
 from plainmask.errors import PlainmaskError
@@ -104,6 +104,9 @@ def convert(
     format: Format = None,
     split: Split = None,
     vocabulary: Classes = None,
+    skip_problems: Annotated[
+        bool, typer.Option("--skip-problems", help="Leave out what is wrong, and list it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a data set of pictures in another format, and say what that cannot hold."""
@@ -117,11 +120,14 @@ def convert(
         format=None if format is None else check_format(format),
         split=split,
         vocabulary=_vocabulary(vocabulary),
+        skip_problems=skip_problems,
         on_record=stepper("images"),
     )
     if as_json:
         print(json.dumps(found.to_json()))
         return
+    for problem in found.skipped:
+        complain("left out", problem)
     images = ", ".join(f"{count} images of {name}" for name, count in found.images.items())
     print(f"{path} ({found.source}) -> {out} ({found.target}): {images}")
     for note in found.notes:

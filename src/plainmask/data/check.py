@@ -21,6 +21,7 @@ from PIL import Image
 
 from plainmask.data.contact_sheet import paint_segments
 from plainmask.data.files import shortened
+from plainmask.data.label_folder import FOUND
 from plainmask.data.reader import (
     DataFormat,
     dataset_splits,
@@ -30,7 +31,7 @@ from plainmask.data.reader import (
 )
 from plainmask.data.record import NO_SEGMENT, Record
 from plainmask.errors import InputError
-from plainmask.vocabulary import Vocabulary
+from plainmask.vocabulary import Vocabulary, builtin_names
 
 SAMPLES = 12
 """Pictures on the contact sheet."""
@@ -176,6 +177,8 @@ def check_dataset(
                 twins += [f"{title} = {twin}"] if twin != title else []
             if on_record:
                 on_record(done, len(records))
+        if vocabulary is None and found.vocabulary.name in (*builtin_names(), FOUND):
+            found.notes.insert(0, f"classes: those of the table {found.vocabulary.name!r}")
         _conclude(found, twins)
     _compare(report)
     return report

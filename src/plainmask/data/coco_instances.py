@@ -283,7 +283,8 @@ def _without_outline(bare: Sequence[_Annotation], images: Sequence[_Image]) -> l
     what = "object has" if len(bare) == 1 else "objects have"
     return [
         f"{len(bare)} {what} no outline in `segmentation`, only a box or nothing, and would be "
-        f"learnt as background ({shortened(listed, ', ')}); outline or delete what is named"
+        f"learnt as background ({shortened(listed, ', ')}); outline or delete what is named, or go "
+        "on without: plainmask data convert … --skip-problems"
     ]
 
 

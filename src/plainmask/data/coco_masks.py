@@ -103,8 +103,8 @@ def has_outline(form: Any) -> bool:
     if not isinstance(form, dict):
         return True  # what decoding will refuse
     counts = cast(dict[str, Any], form)["counts"]
-    if isinstance(counts, str):
-        counts = _runs(counts) if len(counts) <= _SHORT else [0, 1]
+    if isinstance(counts, str) and len(counts) <= _SHORT:
+        return bool(_runs(counts)[1::2].any())
     return not isinstance(counts, list) or any(cast(list[Any], counts)[1::2])
 
 
@@ -145,42 +145,60 @@ def decode_mask(form: Any, size: Size, *, strict: bool = False) -> NDArray[np.bo
         raise InputError(f"a segmentation is polygons or run lengths, not {type(form).__name__}")
     if (stated := rle_size(form)) != size:
         raise InputError(f"its run lengths are for a size of {stated}, the picture's is {size}")
-    counts = cast(dict[str, Any], form)["counts"]
-    runs = _runs(counts) if isinstance(counts, str) else counts
-    try:
-        lengths = np.array(runs, np.int64)
-    except (TypeError, ValueError, OverflowError) as cause:
-        raise InputError(f"run lengths must be whole numbers ({cause})") from cause
     height, width = size
-    if lengths.ndim != 1 or lengths.min(initial=0) < 0 or lengths.sum() != height * width:
-        raise InputError(
-            f"its run lengths are damaged: they cover {lengths.sum()} pixels of {height * width}"
-        )
+    lengths = run_lengths(cast(dict[str, Any], form)["counts"], size)
     columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return np.ascontiguousarray(columns.reshape(width, height).T)
 
 
-def _runs(counts: str) -> list[int]:
-    """COCO's text form of run lengths, read.
+def run_lengths(counts: Any, size: Size) -> NDArray[np.int64]:
+    """The run lengths of `counts`, COCO's text or a list, checked to fill a picture.
 
     pycocotools reads beyond the end of a damaged text and returns whatever lies there.
+
+    Raises:
+        InputError: they are none, are damaged, or do not fill it.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            raise InputError(f"its run lengths hold the character {character!r}")
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if code & 0x20:
-            continue
-        if code & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
+    if not isinstance(counts, str | list):
+        raise InputError(f"run lengths are a text or a list, not {type(counts).__name__}")
+    runs = _runs(counts) if isinstance(counts, str) else _whole_numbers(counts)
+    height, width = size
+    if runs.ndim != 1 or runs.min(initial=0) < 0 or runs.sum() != height * width:
+        raise InputError(
+            f"its run lengths are damaged: they cover {runs.sum()} pixels of {height * width}"
+        )
+    return runs
+
+
+def _whole_numbers(counts: list[Any]) -> NDArray[np.int64]:
+    try:
+        return np.array(counts, np.int64)
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise InputError(f"run lengths must be whole numbers ({cause})") from cause
+
+
+def _runs(counts: str) -> NDArray[np.int64]:
+    """Run lengths of COCO's text form.
+
+    Five bits a character, the lowest first; 0x20 says that more follow, 0x10 in the last one that
+    the number is negative. From the fourth on, numbers are differences to the one before last.
+    """
+    codes = np.frombuffer(counts.encode("utf-32-le", "replace"), np.uint32).astype(np.int64) - 48
+    if ((codes < 0) | (codes >= 64)).any():
+        strange = next(c for c in counts if not 48 <= ord(c) < 112)
+        raise InputError(f"its run lengths hold the character {strange!r}")
+    last = codes & 0x20 == 0
+    if not last[-1]:
         raise InputError("its run lengths end in the middle of a number")
+    ends = np.flatnonzero(last)
+    starts = np.append(0, ends[:-1] + 1)
+    if (ends - starts).max() > 6:
+        raise InputError("its run lengths hold a number that is too large")
+    place = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    numbers = np.add.reduceat((codes & 0x1F) << 5 * place, starts)
+    numbers -= np.where(codes[ends] & 0x10, 1 << 5 * (ends - starts + 1), 0)
+    runs = numbers.copy()
+    runs[1::2], runs[2::2] = np.cumsum(numbers[1::2]), np.cumsum(numbers[2::2])
     return runs
 
 

@@ -64,6 +64,8 @@ class Conversion:
     lost: dict[str, int] = field(default_factory=dict[str, int])
     """What the target cannot hold, and how often it occurred."""
     notes: list[str] = field(default_factory=list[str])
+    skipped: list[str] = field(default_factory=list[str])
+    """What was wrong in the source, and was left out."""
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -74,6 +76,7 @@ class Conversion:
             "images": self.images,
             "lost": self.lost,
             "notes": self.notes,
+            "skipped": self.skipped,
         }
 
 
@@ -85,6 +88,7 @@ def convert_dataset(
     format: DataFormat | None = None,
     split: str | None = None,
     vocabulary: Vocabulary | None = None,
+    skip_problems: bool = False,
     on_record: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Write a data set in another format. Pictures are copied as they are where they stand upright.
@@ -96,6 +100,8 @@ def convert_dataset(
         format: layout of the source; None: guessed.
         split: which; None: all that are there.
         vocabulary: the classes; None: the data set's own, those of the first split.
+        skip_problems: leave out objects and pictures that are wrong, and list them, instead of an
+            error.
         on_record: called with (records done, records of the split) after each.
 
     Raises:
@@ -115,8 +121,10 @@ def convert_dataset(
         temporary.mkdir(parents=True)
         writer = _writer(target, content, temporary, vocabulary)
         for name in splits:
-            records = read_dataset(format, root, name, vocabulary)
-            _write_split(writer, records, _target_split(name, target), found, on_record)
+            problems = found.skipped if skip_problems else None
+            records = read_dataset(format, root, name, vocabulary, problems=problems)
+            place = _target_split(name, target)
+            _write_split(writer, records, place, found, on_record, skips=skip_problems)
         writer.finish()
         found.lost = dict(writer.lost)
         temporary.replace(out)
@@ -204,6 +212,8 @@ def _write_split(
     split: str | None,
     found: Conversion,
     on_record: Callable[[int, int], None] | None,
+    *,
+    skips: bool,
 ) -> None:
     labelled = [record for record in records if record.labelled]
     if len(labelled) < len(records):
@@ -217,14 +227,26 @@ def _write_split(
     folder = writer.picture_folder(split)
     folder.mkdir(parents=True, exist_ok=True)
     keeps_ids = all(isinstance(record.image_id, int) for record in labelled)
+    written = 0
     for place, (record, name) in enumerate(zip(labelled, names, strict=True), 1):
-        segments = record.segments()
-        picture = _copy_picture(record, folder / name)
+        try:
+            segments = record.segments()
+            if skips:
+                record.image()  # so that damage is found
+            picture = _copy_picture(record, folder / name)
+        except InputError as cause:
+            if not skips:
+                raise
+            found.skipped.append(str(cause))
+            continue
         number = record.image_id if keeps_ids and isinstance(record.image_id, int) else place
         writer.add(split, picture, number, segments)
+        written += 1
         if on_record:
             on_record(place, len(labelled))
-    found.images[split or "train"] = len(labelled)
+    if labelled and not written:
+        raise InputError(f"no picture of the split {split or 'train'} can be used")
+    found.images[split or "train"] = written
 
 
 def _copy_picture(record: Record, place: Path) -> Path:

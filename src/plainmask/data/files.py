@@ -49,7 +49,9 @@ def refuse(where: Path, rule: str, problems: Sequence[str], into: list[str] | No
         InputError: there are problems.
     """
     if into is not None:
-        into += problems
+        # Entries of a JSON file have no place of their own to be named by.
+        prefix = f"{where}: " if where.suffix in (".json", ".gz") else ""
+        into += [f"{prefix}{problem}" for problem in problems]
     elif problems:
         lines = shortened([f"  {problem}" for problem in problems], "\n")
         raise InputError(f"{where}: {rule}:\n{lines}")

@@ -46,6 +46,8 @@ _LABEL_ENDINGS = (
     *("_gtFine_labelIds", "_labelIds", "_gtFine_labelTrainIds", "_labelTrainIds"),
 )
 _USUAL = ("train", "val", "valid", "test", "trainval")
+FOUND = "values found in the labels"
+"""What classes are called that no table states."""
 _VOID = 255
 """Where labels without a table hold it beside two values or more, it is taken to be no class."""
 _MOST = 256
@@ -179,7 +181,7 @@ def _found_classes(root: Path) -> Vocabulary:
         else:
             rows.append({"id": place, "name": f"class_{value}", "file_id": value})
     ignored = [_VOID] if is_void else []
-    table = {"name": "values found in the labels", "classes": rows, "ignore_values": ignored}
+    table = {"name": FOUND, "classes": rows, "ignore_values": ignored}
     return Vocabulary.load(table)
 
 

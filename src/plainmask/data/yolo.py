@@ -294,7 +294,8 @@ def _line_problems(
         )
         problems.append(
             f"{len(boxes)} {what}, whose object would be learnt as background: "
-            f"{shortened(boxes, '; ')}; outline the objects, or delete the lines"
+            f"{shortened(boxes, '; ')}; outline the objects, or delete the lines, or go on "
+            "without: plainmask data convert … --skip-problems"
         )
     if strict:
         repeated = [place for found in lines.values() for place in found.repeated]

@@ -19,6 +19,7 @@ from plainmask.data.files import (
     find_file,
     natural_key,
     pictures_by_stem,
+    read_lines,
     refuse,
     shortened,
     subfolders,
@@ -67,7 +68,7 @@ def find_vspw_frames(root: str | Path, split: str | None, results: Path) -> list
     """
     root = Path(root)
     split_file = find_file(root, [f"{split or 'val'}.txt"], "split file")
-    names = split_file.read_text("utf-8").split()
+    names = read_lines(split_file)
     masks = {name: root / "data" / name / "mask" for name in names}
     return _paired(masks, results)
 
@@ -199,6 +200,5 @@ def _listed_videos(root: Path, split: str | None) -> list[str] | None:
             f"{root} has no list of the split {split!r}; the lists there are "
             f"{shortened(known, ', ') or 'none'}"
         )
-    entries = [line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.strip()]
-    paths = (PurePosixPath(entry) for entry in entries)
+    paths = (PurePosixPath(line.split()[0]) for line in read_lines(listing))
     return list(dict.fromkeys(path.parent.name or path.name for path in paths))
