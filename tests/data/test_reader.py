@@ -1,11 +1,13 @@
 """What all readers owe, and how a format is told."""
 
+import json
 import pickle
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets import MASK, WRITERS, picture, text
 from plainmask.data.reader import (
@@ -152,3 +154,80 @@ def test_real_data(name: str, format: str):
     record = read_dataset(known, SHARED_DATA / name, "val", problems=problems)[0]
     assert record.image().shape[:2] == record.segments().size
     assert (problems, len(record.segments()) > 0) == ([], True)
+
+
+def test_lists_of_videos_that_are_not_utf_8(tmp_path: Path):
+    for format in ("vspw", "video_folder"):
+        WRITERS[format](tmp_path / format)
+        (tmp_path / format / "val.txt").write_bytes(b"a\n\xff\n")
+        with pytest.raises(InputError, match=r"val\.txt, line 2, is no UTF-8 text"):
+            read_dataset(format, tmp_path / format, "val")
+
+
+def test_names_of_videos_that_no_folder_can_have(tmp_path: Path):
+    WRITERS["vipseg"](tmp_path)
+    path = tmp_path / "panoptic_gt_VIPSeg_train.json"
+    for name, words in (("x" * 300, "there is no file"), ("../a", "leads out of the folder")):
+        content = json.loads(path.read_text())
+        for row in (*content["videos"], *content["annotations"]):
+            row["video_id"] = name
+        text(tmp_path / "panoptic_gt_VIPSeg_val.json", content)
+        with pytest.raises(InputError, match=words):
+            read_dataset("vipseg", tmp_path, "val")
+
+
+def test_ids_beyond_what_files_can_hold(tmp_path: Path):
+    WRITERS["coco_panoptic"](tmp_path)
+    path = tmp_path / "annotations/panoptic_train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segments_info"].append({"id": 10**30, "category_id": 1})
+    text(path, content)
+    problems: list[str] = []
+    (record,) = read_dataset("coco_panoptic", tmp_path, "train", problems=problems)
+    assert len(record.segments()) == 1
+    assert "segment id 1000000000000000000000000000000 is no id" in problems[0]
+    WRITERS["youtube_vis"](tmp_path)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content["annotations"][0]["id"] = 10**30
+    text(tmp_path / "train.json", content)
+    with pytest.raises(InputError, match="has more than 64 bits"):
+        read_dataset("youtube_vis", tmp_path, "train")
+
+
+def test_tracks_with_boxes_alone_are_no_background(tmp_path: Path):
+    WRITERS["youtube_vis"](tmp_path)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content["annotations"][0] |= {"segmentations": [None], "bboxes": [[0, 0, 2, 2]]}
+    text(tmp_path / "train.json", content)
+    with pytest.raises(InputError, match="annotation 1 has boxes, but no mask in any frame"):
+        read_dataset("youtube_vis", tmp_path, "train")
+
+
+def test_frames_beside_the_folders_of_videos(tmp_path: Path):
+    WRITERS["video_folder"](tmp_path)
+    picture(tmp_path / "images/train/stray.jpg")
+    with pytest.raises(InputError, match=r"beside the folders of videos .*: stray\.jpg"):
+        read_dataset("video_folder", tmp_path, "train")
+
+
+def test_palettes_of_videos_of_classes_are_read_by_their_colours(tmp_path: Path):
+    WRITERS["video_folder"](tmp_path)
+    colors = [[0, 0, 0], [250, 0, 0]]
+    rows = [{"id": n, "name": "ab"[n], "color": color} for n, color in enumerate(colors)]
+    text(tmp_path / "classes.json", rows)
+    label = Image.fromarray((~MASK).astype(np.uint8))
+    label.putpalette([250, 0, 0, 0, 0, 0])
+    label.save(tmp_path / "labels/train/a/0.png")
+    (record,) = read_dataset("video_folder", tmp_path, "train")
+    np.testing.assert_array_equal(record.segments().masks()[-1], MASK)
+
+
+def test_folders_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    WRITERS["label_folder"](tmp_path)
+
+    def refuse(path: Path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match="cannot be read: Permission denied; check its perm"):
+        read_dataset("label_folder", tmp_path, "train")

@@ -59,6 +59,7 @@ from plainmask.data.youtube_vis import (
     youtube_vis_vocabulary,
 )
 from plainmask.errors import InputError
+from plainmask.pictures.archive import is_file, is_folder
 from plainmask.vocabulary import Vocabulary
 
 DataFormat = Literal[
@@ -205,9 +206,9 @@ def guess_format(root: str | Path) -> DataFormat:
         InputError: it is not there, or looks like none; says which files could not be read.
     """
     root = Path(root)
-    if root.is_file():
+    if is_file(root):
         return _format_of_file(root)
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"{root}: there is no such folder; check the path")
     if published := _published(root):
         return published
