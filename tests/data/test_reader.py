@@ -112,6 +112,13 @@ def test_the_reason_is_told_where_a_file_cannot_be_read(
         guess_format(tmp_path)
 
 
+def test_labels_of_yolo_without_their_yaml(tmp_path: Path):
+    WRITERS["yolo"](tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    with pytest.raises(InputError, match=r"labels without their data\.yaml"):
+        guess_format(tmp_path)
+
+
 def test_a_missing_folder_is_told_as_missing(tmp_path: Path):
     with pytest.raises(InputError, match=r"nowhere: there is no such folder; check the path"):
         guess_format(tmp_path / "nowhere")

@@ -36,7 +36,7 @@ from plainmask.data.coco_panoptic import (
     coco_panoptic_vocabulary,
     read_coco_panoptic,
 )
-from plainmask.data.files import subfolders
+from plainmask.data.files import pictures_below, subfolders
 from plainmask.data.label_folder import (
     label_folder_splits,
     label_folder_vocabulary,
@@ -227,6 +227,11 @@ def guess_format(root: str | Path) -> DataFormat:
         return "yolo"
     if any(root.glob("**/JPEGImages")):
         return "video_folder"
+    if any((root / "labels").rglob("*.txt")) and not pictures_below(root / "labels"):
+        raise InputError(
+            f"{root} looks like YOLO's labels without their data.yaml, which names the classes; "
+            'write one, such as "train: images/train" and "names: [cat, dog]"'
+        )
     if (root / "images").is_dir():
         return "video_folder" if _is_deep(root) else "label_folder"
     if label_folder_splits(root):
