@@ -203,27 +203,39 @@ def _find_folders(root: Path, split: str | None) -> tuple[Path, Path]:
 
 
 def _listed_videos(root: Path, split: str | None) -> list[str] | None:
-    """The videos that a text file names for the split; None: the split is no such file.
-
-    Lines may be names of videos, or paths of frames as in DAVIS 2016.
-    """
+    """The videos that a text file names for the split; None: the split is no such file."""
     if split is None:
         return None
+    listed = read_video_list(root, split)
+    if listed is None:
+        frames, _ = _find_folders(root, split)
+        if split not in frames.relative_to(root).parts:
+            raise InputError(
+                f"{root} has no split {split!r}: neither a folder nor a list of that name; "
+                f"the lists there are {shortened(video_lists(root), ', ') or 'none'}"
+            )
+    return listed
+
+
+def read_video_list(root: Path, split: str) -> list[str] | None:
+    """The videos that the list of a split names; None where there is no such list.
+
+    Lines may be names of videos, or paths of frames as in DAVIS 2016.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     files = [root / f"{split}.txt", *sorted(root.glob(f"ImageSets/*/{split}.txt"), reverse=True)]
     listing = next((path for path in files if path.is_file()), None)
     if listing is None:
-        frames, _ = _find_folders(root, split)
-        if split in frames.relative_to(root).parts:
-            return None
-        known = sorted(
-            {path.stem for path in (*root.glob("*.txt"), *root.glob("ImageSets/*/*.txt"))}
-        )
-        raise InputError(
-            f"{root} has no split {split!r}: neither a folder nor a list of that name; "
-            f"the lists there are {shortened(known, ', ') or 'none'}"
-        )
+        return None
     names = (PurePosixPath(line.split()[0]) for line in read_lines(listing))
     return list(dict.fromkeys(path.parent.name or path.name for path in names))
+
+
+def video_lists(root: Path) -> list[str]:
+    """The names of the lists that are there."""
+    return sorted({path.stem for path in (*root.glob("*.txt"), *root.glob("ImageSets/*/*.txt"))})
 
 
 def _pair(frames: Path, labels: Path) -> tuple[list[tuple[Path, Path | None]], list[str]]:

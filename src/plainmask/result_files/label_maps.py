@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from plainmask.data.files import (
     shortened,
     subfolders,
 )
+from plainmask.data.video_folder import read_video_list, video_lists
 from plainmask.errors import InputError
 from plainmask.pictures.images import read_label
 from plainmask.vocabulary import Vocabulary
@@ -185,20 +186,11 @@ def _paired(folders: Mapping[str, Path], results: Path) -> list[LabelFrame]:
 
 
 def _listed_videos(root: Path, split: str | None) -> list[str] | None:
-    """The videos of a split; None: there is no such list, and none was asked for.
-
-    Lines may be names of videos, or paths of frames as in DAVIS 2016.
-    """
-    name = split or "val"
-    lists = [root / f"{name}.txt", *sorted(root.glob(f"ImageSets/*/{name}.txt"), reverse=True)]
-    listing = next((path for path in lists if path.is_file()), None)
-    if listing is None:
-        if split is None:
-            return None
-        known = sorted({p.stem for p in (*root.glob("*.txt"), *root.glob("ImageSets/*/*.txt"))})
+    """The videos of a split; None: there is no such list, and none was asked for."""
+    listed = read_video_list(root, split or "val")
+    if listed is None and split is not None:
         raise InputError(
             f"{root} has no list of the split {split!r}; the lists there are "
-            f"{shortened(known, ', ') or 'none'}"
+            f"{shortened(video_lists(root), ', ') or 'none'}"
         )
-    paths = (PurePosixPath(line.split()[0]) for line in read_lines(listing))
-    return list(dict.fromkeys(path.parent.name or path.name for path in paths))
+    return listed
