@@ -92,8 +92,10 @@ def test_what_is_no_video_is_refused(tmp_path: Path):
         open_video(tmp_path / "nowhere")
     with pytest.raises(InputError, match="or an iterable of images, not a float"):
         open_video(1.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"is images, not one array or tensor of shape \(\d+, "):
+        open_video(pictures(1)[0])
     with pytest.raises(InputError, match=r"frame 0 of the video: an image array must be \(H, W, 3"):
-        list(open_video(pictures(1)[0]))
+        list(open_video([np.zeros((4, 5, 2), np.uint8)]))
     with pytest.raises(InputError, match="the video holds no frame"):
         list(open_video([]))
 

@@ -101,7 +101,7 @@ def read_voc(
         if labelled and objects:
             load = partial(read_voc_objects, files[2], label, image, vocabulary)
         elif labelled:
-            table = LabelTable.of(vocabulary, (BORDER_COLOR,))
+            table = _table(vocabulary)
             load = partial(read_semantic_label, label, image, table, strict=problems is not None)
         load_image = partial(read_image, image)
         records.append(Record(id=name, load_image=load_image, load_segments=load, picture=image))
@@ -124,7 +124,7 @@ def read_voc_objects(
     Raises:
         InputError: a file cannot be read, or an object has no class.
     """
-    table = LabelTable.of(vocabulary, (BORDER_COLOR,))
+    table = _table(vocabulary)
     values = {_BACKGROUND: NO_SEGMENT, BORDER: NO_SEGMENT} | dict(table.values)
     colors = None if table.colors is None else {pack(_BLACK): NO_SEGMENT} | dict(table.colors)
     classes = class_map(label_path, image_path, LabelTable(values, colors))
@@ -173,6 +173,12 @@ def voc_splits(root: Path) -> list[str]:
     found = find_splits(_home(root), [_list_of("{split}")])
     plain = [split for split in found if split in ("train", "val")]
     return plain or [split for split in found if split != "test"]
+
+
+def _table(vocabulary: Vocabulary) -> LabelTable:
+    """The table of a vocabulary; borders do not count, unless their colour is that of a class."""
+    is_class = any(entry.color == BORDER_COLOR for entry in vocabulary.classes)
+    return LabelTable.of(vocabulary, () if is_class else (BORDER_COLOR,))
 
 
 def _picture_name(line: str, pictures: Mapping[str, Sequence[Path]]) -> str:

@@ -1,30 +1,22 @@
 """Pictures and label files: whatever people hand over becomes one plain array or one clear error.
 
-Paths may lead into zip archives; see `archive`.
-
-Everything that can be wrong with a file surfaces here, so no other room knows Pillow's modes,
-EXIF, or the many exceptions of broken files.
+Paths may lead into zip archives; see `archive`. Everything that can be wrong with a file surfaces
+here and in `opening`, so no other room knows Pillow's modes, EXIF, or errors of broken files.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
-import struct
 import sys
-import zlib
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from plainmask.errors import InputError
-from plainmask.pictures.archive import open_file
 from plainmask.pictures.depth import (
     FULL,
     WHITE,
@@ -36,6 +28,7 @@ from plainmask.pictures.depth import (
     swap_bytes,
     white_of,
 )
+from plainmask.pictures.opening import opened, orientation, pillow_errors, upright
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +38,6 @@ ImageSource: TypeAlias = (
 )
 """A path, the bytes of a file, an open file, a PIL image, an array (H, W, 3) or a tensor (3, H, W);
 of arrays and tensors also grey and with transparency, see `read_image`."""
-
-MAX_PIXELS = "PLAINMASK_MAX_PIXELS"
-"""Environment variable: how many pixels a picture may have; 0: any number."""
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -75,42 +65,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Lower-case suffixes by which pictures are found in a folder, the one list of them."""
 
-_DECODE_ERRORS = (
-    EOFError,
-    IndexError,
-    OSError,
-    OverflowError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What Pillow raises on broken files; the bomb warning counts where warnings are errors."""
-
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_OTHER_KINDS = (
-    (b"git-lfs", "this is a Git LFS pointer, not the picture; fetch it with git lfs pull"),
-    (b"<svg", "this is an SVG drawing; export it as PNG"),
-    (b"%pdf", "this is a PDF document; export its page as PNG"),
-    (b"<html", "this is a web page, not the picture; download the picture itself"),
-)
-"""What files are that are no pictures, by something that they begin with."""
-
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> what makes the picture upright; 5 and above swap height and width."""
 
 
 def read_image(source: ImageSource, *, white: float | None = None) -> NDArray[np.uint8]:
@@ -137,8 +92,8 @@ def read_image(source: ImageSource, *, white: float | None = None) -> NDArray[np
     white = None if white is None else checked_white(white)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or f"the PIL image of mode {source.mode}"
-        with _pillow_errors(name):
-            return _rgb(_upright(source), name, white, None)
+        with pillow_errors(name):
+            return _rgb(upright(source), name, white, None)
     if isinstance(source, str | os.PathLike):
         return _read_file(Path(source), str(source), white)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -165,16 +120,16 @@ def read_image(source: ImageSource, *, white: float | None = None) -> NDArray[np
 
 def _read_file(source: Path | IO[bytes], name: str, white: float | None) -> NDArray[np.uint8]:
     """Decode a file, twice where its colours have 16 bits and the upper 8 do not say all."""
-    with _opened(source, name) as image:
+    with opened(source, name) as image:
         stated, raw = stated_white(image), raw_mode(image)
-        first = _rgb(_upright(image), name, white, stated)
+        first = _rgb(upright(image), name, white, stated)
     limit = white or stated or (FULL if WHITE not in os.environ else 0)
     if ";16" not in raw or raw.startswith("I") or (limit >= FULL and not is_dim(first)):
         return first
-    with _opened(source, name) as image:
+    with opened(source, name) as image:
         if not swap_bytes(image):
             return first
-        values = first.astype(np.int64) * 256 + _rgb(_upright(image), name, None, None)
+        values = first.astype(np.int64) * 256 + _rgb(upright(image), name, None, None)
         top = int(values.max())
         return scaled(values, white_of(top, image, stated, name) if white is None else white)
 
@@ -185,11 +140,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         InputError: as `read_image`.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         if image.format == "TIFF":
             image.load()  # Pillow turns these itself while loading, unlike all other formats
         width, height = image.size
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+        return (width, height) if orientation(image) >= 5 else (height, width)
 
 
 def is_turned(path: str | Path) -> bool:
@@ -198,8 +153,8 @@ def is_turned(path: str | Path) -> bool:
     Raises:
         InputError: as `read_image`.
     """
-    with _opened(path) as image:
-        return _orientation(image) != 1
+    with opened(path) as image:
+        return orientation(image) != 1
 
 
 class LabelForm(NamedTuple):
@@ -219,7 +174,7 @@ def label_form(path: str | Path) -> LabelForm:
     Raises:
         InputError: as `read_image`.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         channels = image.getpalette("RGB") if image.mode == "P" else None
         palette = None if channels is None else np.reshape(channels, (-1, 3)) @ [1, 256, 65536]
         return LabelForm(
@@ -255,15 +210,15 @@ def read_label(
         InputError: as `read_image`; also for colour files, for JPEG, which changes values, and for
             labels whose height and width are those of the image swapped.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         if image.format == "JPEG":
             raise InputError(
                 f"{path} is a JPEG file, which blurs label values; export the labels as PNG"
             )
         if colors:
-            label = _packed(_upright(image), path)
+            label = _packed(upright(image), path)
         elif image.mode in ("1", "L", "P", "I", *_SIXTEEN_BIT_MODES):
-            label = np.array(_upright(image)).astype(np.int32)
+            label = np.array(upright(image)).astype(np.int32)
         else:
             raise InputError(
                 f"{path} has mode {image.mode}; a label needs one channel of class numbers "
@@ -322,112 +277,6 @@ def _as_bytes(
     if not np.isfinite(values).all():
         raise InputError(f"{kind} holds values that are not finite; {found}")
     return scaled(values, white)
-
-
-@contextmanager
-def _opened(
-    source: str | Path | IO[bytes], name: str | None = None
-) -> Generator[Image.Image, None, None]:
-    """Open a picture file for the block; it is closed, and errors translated, at the end."""
-    name = str(source) if name is None else name
-    _set_limit()
-    with _pillow_errors(name), ExitStack() as stack:
-        if isinstance(source, str | Path):
-            if re.match(r"\w\w+:/", str(source)) and not Path(source).exists():
-                raise InputError(f"{name} is an address; download it, and give the file")
-            file = stack.enter_context(open_file(Path(source)))
-        else:
-            file = source
-            file.seek(0)
-        yield stack.enter_context(_identified(file, name))
-
-
-def _identified(file: IO[bytes], name: str) -> Image.Image:
-    """What Pillow makes of a file, with the help of pillow-heif where it is installed."""
-    try:
-        return Image.open(file)
-    except UnidentifiedImageError:
-        file.seek(0)
-        head = file.read(1024)
-        if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
-            reason = next((words for sign, words in _OTHER_KINDS if sign in head.lower()), None)
-            if reason is None:
-                raise
-            raise InputError(f"{name}: {reason}") from None
-    try:
-        from pillow_heif import register_heif_opener  # pyright: ignore
-    except ImportError:
-        raise InputError(
-            f"{name}: this is a HEIC picture; install what reads it (pip install pillow-heif), or "
-            "export it as JPEG"
-        ) from None
-    cast(Any, register_heif_opener)()
-    file.seek(0)
-    return Image.open(file)
-
-
-def _set_limit() -> None:
-    """Take over the limit on pixels that a person has set."""
-    said = os.environ.get(MAX_PIXELS)
-    if not said:
-        return
-    if not said.isdecimal():
-        raise InputError(f"{MAX_PIXELS} is a whole number, 0 for no limit, not {said!r}")
-    Image.MAX_IMAGE_PIXELS = int(said) or None
-
-
-@contextmanager
-def _pillow_errors(name: str) -> Generator[None, None, None]:
-    """Let what Pillow raises on a broken picture leave the block as an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except _DECODE_ERRORS as cause:
-        raise InputError(f"{name}: {_reason(cause)}") from cause
-
-
-def _reason(cause: Exception) -> str:
-    """What went wrong and what to do, for people."""
-    match cause:
-        case FileNotFoundError():
-            return "there is no such file; check the path"
-        case IsADirectoryError():
-            return "this is a folder; give the files in it"
-        case PermissionError():
-            return "this may not be read; check its permissions and that it is a file"
-        case UnidentifiedImageError():
-            return "this is not a picture that can be read; give a JPEG, PNG, WebP, BMP or TIFF"
-        case OSError() if cause.errno is not None:
-            return f"this cannot be opened ({cause.strerror})"
-        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            count = re.search(r"\d+", str(cause))
-            return (
-                f"it unpacks to {count[0] if count else 'more'} pixels, beyond the limit that "
-                "guards against malicious files; scale it down, or, if you trust it, set the "
-                f"environment variable {MAX_PIXELS}={count[0] if count else 0} (in Python: "
-                "PIL.Image.MAX_IMAGE_PIXELS)"
-            )
-        case _:
-            return f"the picture is damaged ({cause}); get or export it again"
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The decoded picture, turned as its EXIF orientation says."""
-    image.load()
-    if 0 in image.size:
-        raise InputError(f"the image has no pixels (width x height {image.width}x{image.height})")
-    turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where there is none or where it cannot be read."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DECODE_ERRORS:  # damaged metadata is no reason to refuse a sound picture
-        return 1
-    return orientation if orientation in _UPRIGHT else 1
 
 
 def _packed(image: Image.Image, path: str | Path) -> NDArray[np.int32]:

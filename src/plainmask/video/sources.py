@@ -97,6 +97,12 @@ def _open_images(images: Iterable[ImageSource]) -> Video:
             "a video is a file, a folder of frames, an address, the number of a camera or an "
             f"iterable of images, not a {type(images).__name__}"
         )
+    shape = tuple(getattr(images, "shape", ()))
+    if 0 < len(shape) < 4:  # its rows would be taken for grey frames
+        raise InputError(
+            f"a video is images, not one array or tensor of shape {shape}; give a list of them, or "
+            "all in one, (T, H, W, 3)"
+        )
     count = len(images) if isinstance(images, Sized) else None
     repeatable = not isinstance(images, Iterator)
     return Video("the video", partial(_read_images, images), count=count, repeatable=repeatable)
