@@ -98,6 +98,12 @@ class TestWhatTheValuesSay:
                 path = write_png(tmp_path / "a.png", values)
                 np.testing.assert_array_equal(read_image(path), colors(grey >> 8))
 
+    @pytest.mark.parametrize("values", [RAMP << 4, colors(RAMP << 4)])
+    def test_pil_images_that_are_not_decoded_yet(self, tmp_path: Path, values):
+        path = write_png(tmp_path / "a.png", values, significant=12)
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(read_image(picture), colors(RAMP))
+
 
 class TestTheChoice:
     @pytest.mark.parametrize("values", [RAMP << 4, colors(RAMP << 4)])

@@ -91,7 +91,11 @@ def read_image(source: ImageSource, *, white: float | None = None) -> NDArray[np
     """
     white = None if white is None else checked_white(white)
     if isinstance(source, Image.Image):
-        name = getattr(source, "filename", "") or f"the PIL image of mode {source.mode}"
+        file = str(getattr(source, "filename", ""))
+        name = file or f"the PIL image of mode {source.mode}"
+        # One of 16 bits that is not decoded yet is better decoded here: Pillow keeps 8 of colours.
+        if ";16" in raw_mode(source) and source.tell() == 0 and Path(file).is_file():
+            return _read_file(Path(file), name, white)
         with pillow_errors(name):
             return _rgb(upright(source), name, white, None)
     if isinstance(source, str | os.PathLike):
@@ -303,7 +307,10 @@ def _rgb(
         return np.repeat(scaled(grey, known)[..., None], 3, axis=2)
     if image.mode == "F":
         if white is None:
-            raise InputError(f"{name} holds floating-point values; export it with 8 or 16 bits")
+            raise InputError(
+                f"{name} holds floating-point values; export it with 8 or 16 bits, or say which "
+                "value is white: plainmask.pictures.images.read_image(…, white=1.0)"
+            )
         grey = _as_bytes(np.array(image), name, "mode F", white)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("P", "PA"):  # by way of RGBA: palettes may hold transparency of many forms
