@@ -62,6 +62,20 @@ class TestCheck:
 
 
 class TestConvert:
+    def test_goes_on_without_what_is_wrong(self, run: Run, tmp_path: Path):
+        WRITERS["yolo"](tmp_path / "a")
+        with (tmp_path / "a/labels/train/a.txt").open("a") as label:
+            label.write("\n0 0.5 0.5 0.2 0.2\n")
+        arguments = ("data", "convert", tmp_path / "a", "--to", "coco_instances", "--out")
+        code, _, err = run(*arguments, tmp_path / "b")
+        assert code == 2
+        assert "1 line is a box, not a polygon" in err
+        assert "data convert … --skip-problems" in err
+        code, out, err = run(*arguments, tmp_path / "b", "--skip-problems")
+        assert code == 0
+        assert "left out: 1 line is a box" in err
+        assert "1 images of train" in out
+
     def test_says_what_it_did(self, run: Run, data: Path, tmp_path: Path):
         code, out, err = run(
             "data", "convert", data, "--to", "label_folder", "--out", tmp_path / "b"

@@ -153,6 +153,7 @@ class TestFormsOfExporters:
             lambda c: c["images"][0].update(file_name="%C3%A4%20b.jpg"),
             lambda c: c["images"][0].update(file_name="a\u0308 b.jpg"),
             lambda c: c["images"][0].update(file_name="https://x.org/i/%C3%A4%20b.jpg?w=9"),
+            lambda c: c["images"][0].update(file_name="http://[broken/ä b.jpg"),
             lambda c: c["images"][0].update(file_name=None, coco_url="http://x.org/ä b.jpg"),
         ],
     )

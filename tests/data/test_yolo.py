@@ -251,6 +251,7 @@ class TestProblems:
             ("names: [a, a]\ntrain: images/train\n", "used twice"),
             ("names: [a]\nval: images/val\n", "no split 'train'; there are val"),
             ("names: [a]\ntrain: images/nowhere\n", "there is no images/nowhere; looked for"),
+            (f"names: [a]\ntrain: {'x' * 5000}\n", "there is no x"),
             ("names: [", "cannot be read as YAML"),
             ("- a", "should state"),
         ],

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from plainmask.data.files import file_problem, find_folder, spellings
 from plainmask.pictures.archive import is_file
@@ -81,7 +81,7 @@ def readings(name: str) -> list[str]:
     """The paths below a folder that a name may mean, the likeliest first; none leads out of it."""
     plain = _slashes(name)
     is_address = re.match(r"\w+://", plain) is not None
-    plain = urlsplit(plain).path if is_address else plain
+    plain = re.split(r"[?#]", plain.split("://", 1)[1])[0] if is_address else plain
     plain = posixpath.normpath(plain) if "." in plain.split("/") or ".." in plain else plain
     whole = [plain, unquote(plain)] if "%" in plain else [plain]
     found: list[str] = []

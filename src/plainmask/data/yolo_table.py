@@ -17,6 +17,7 @@ import yaml
 from plainmask.data.coco_pictures import readings
 from plainmask.data.files import existing, pictures_below, read_lines, read_text
 from plainmask.errors import InputError
+from plainmask.pictures.archive import is_file, is_folder
 from plainmask.pictures.images import IMAGE_SUFFIXES
 from plainmask.vocabulary import Vocabulary
 
@@ -159,7 +160,7 @@ def _place(table: YoloTable, text: str) -> Path:
     home, root = table.path.parent, table.home
     candidates = [root / text, home / text, root / inside, home / inside]
     for candidate in candidates:
-        if candidate.exists():
+        if is_folder(candidate) or is_file(candidate):
             return candidate
     tried = ", ".join(map(str, dict.fromkeys(candidates)))
     raise InputError(f"{table.path}: there is no {text}; looked for as {tried}")
@@ -176,7 +177,7 @@ def _listed(table: YoloTable, listing: Path) -> list[Path]:
         if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
             continue
         places = [listing.parent / name, table.home / name, table.path.parent / name]
-        path = next((path for path in places if path.is_file()), None)
+        path = next((path for path in places if is_file(path)), None)
         if path is None:  # CVAT writes data/images/…, others paths of their machine
             path = existing(table.path.parent, readings(f"/{name}"))
         images.append(path)
