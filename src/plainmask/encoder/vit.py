@@ -6,6 +6,7 @@ D width, nh heads, d head dim. Sections: SPEC 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Self, TypeAlias
 
@@ -17,6 +18,10 @@ from torch import Tensor, nn
 from plainmask.encoder.positions import resize_table
 from plainmask.encoder.rope import Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
+
+if hasattr(os, "register_at_fork"):
+    # The threads of the first process do not come along, and torch would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class Features(NamedTuple):
