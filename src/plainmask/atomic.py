@@ -1,12 +1,29 @@
-"""Files that are either written whole or not at all."""
+"""Files that are either written whole or not at all, and never in place of a person's own."""
 
 from __future__ import annotations
 
+import errno
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from plainmask.errors import InputError
+
+PNG_MARK = "plainmask"
+"""Under "Software" in the PNG files that results are saved as."""
+MP4_MARK = "made by plainmask"
+"""The comment of overlay videos."""
+
+_OURS = re.compile(
+    rb'\s*\{\s*"plainmask":'  # tables of results, and their lines
+    rb'|\s*\[(\s*\]|\s*\{"video_id":)'  # YouTube-VIS results, whose form leaves no room for a mark
+    rb"|\x89PNG.{0,4000}Software\x00plainmask"
+    rb"|.{4}ftyp.{0,8000}made by plainmask",
+    re.DOTALL,
+)
+"""How files begin that results are saved as; the longest begin of one is `_BEGIN` bytes."""
+_BEGIN = 8192
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
@@ -21,18 +38,66 @@ def write_atomically(path: Path, content: bytes) -> Path:
     Raises:
         InputError: the folder or file cannot be written; the message says why and what to do.
     """
-    # Not `tempfile`: its files are private (0600), results should follow the umask.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
         temporary.replace(path)
     except OSError as cause:
+        raise cannot_write(path, cause) from cause
+    finally:
         with suppress(OSError):
             temporary.unlink()
-        raise InputError(
-            f"{path} cannot be written: {cause.strerror}; give a folder that is writable and has "
-            "room on its disk"
-        ) from cause
     return path
+
+
+def write_result(path: Path, content: bytes) -> Path:
+    """As `write_atomically`, for a file that a person may have one of.
+
+    Raises:
+        InputError: it cannot be written, or `check_replaceable` says so.
+    """
+    check_replaceable(path, content)
+    return write_atomically(path, content)
+
+
+def check_replaceable(path: Path, content: bytes | None = None) -> None:
+    """See that no file is lost that is not a result of plainmask.
+
+    Args:
+        path: what is to be written.
+        content: a file that holds the same is no loss.
+
+    Raises:
+        InputError: another file has this name.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(_BEGIN)
+            if not begin or _OURS.match(begin) or (content and begin + file.read() == content):
+                return
+    except (FileNotFoundError, NotADirectoryError):  # the folder is told of when it is made
+        return
+    except OSError as cause:
+        raise cannot_write(path, cause) from cause
+    raise InputError(
+        f"{path} is there already and is no result of plainmask, so it is not replaced; move it, "
+        "or give another folder"
+    )
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name in the same folder, of a length that does not depend on the name."""
+    # Not `tempfile`: its files are private (0600), results should follow the umask.
+    return path.with_name(f".{secrets.token_hex(4)}.part")
+
+
+def cannot_write(path: Path, cause: OSError) -> InputError:
+    """The error for a file that cannot be written: why, and what to do."""
+    if cause.errno == errno.ENAMETOOLONG:
+        return InputError(f"{path} cannot be written: the name is too long; give a shorter one")
+    return InputError(
+        f"{path} cannot be written: {cause.strerror or cause}; give a folder that is writable and "
+        "has room on its disk"
+    )

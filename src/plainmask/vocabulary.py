@@ -157,6 +157,32 @@ class Vocabulary(BaseModel):
         """File id -> id, as a new dict; build it once per data set, not per image."""
         return {entry.file_id: entry.id for entry in self.classes}
 
+    def ids_of(self, classes: Sequence[int | str] | None) -> list[int]:
+        """The ids of classes that are given as ids or names, whatever the case; None: of all.
+
+        Raises:
+            InputError: there is no such class; the message says which there are.
+        """
+        if classes is None:
+            return list(range(len(self)))
+        by_name = {entry.name.casefold(): entry.id for entry in self.classes}
+        ids: list[int] = []
+        for given in [classes] if isinstance(classes, str) else classes:
+            found = by_name.get(given.casefold().strip()) if isinstance(given, str) else int(given)
+            if found is None or not 0 <= found < len(self):
+                raise InputError(self._unknown_class(given))
+            ids.append(found)
+        return ids
+
+    def _unknown_class(self, given: int | str) -> str:
+        """Message for a class that is not in it."""
+        if not isinstance(given, str):
+            return f"there is no class {given}; ids are 0 to {len(self) - 1}"
+        near = difflib.get_close_matches(given, self.names, n=1, cutoff=0.5)
+        more = f" and {len(self) - 20} more" if len(self) > 20 else ""
+        there = f"there are {', '.join(self.names[:20])}{more}"
+        return f"no class is called {given!r}; {f'did you mean {near[0]!r}?' if near else there}"
+
     @classmethod
     def _read(cls, content: Mapping[str, Any], where: str, default_name: str) -> Self:
         """Validate one of the forms that `load` takes; `where` names it in errors."""

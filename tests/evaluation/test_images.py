@@ -202,7 +202,7 @@ def test_own_segments_are_perfect(task: Task, main: str):
 def test_detections_beyond_the_limit_do_not_count():
     segmenter = sure_segmenter("instance")
     result = segmenter(picture(0))
-    one = record_of(result.above(float(np.sort(result.scores)[-1])), 0)
+    one = record_of(result.keep(score=float(np.sort(result.scores)[-1])), 0)
     assert evaluate(segmenter, [one], rules=Rules(max_detections=(1,))).figures["AP"] > 99.99
     found = evaluate(segmenter, [one], rules=Rules(max_detections=(1, 500)))
     assert "at most 500 detections" in found.protocol

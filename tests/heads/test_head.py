@@ -11,7 +11,7 @@ from plainmask.encoder.vit import Features
 from plainmask.errors import HeadError, InputError
 from plainmask.heads import head as head_room
 from plainmask.heads.card import model_card
-from plainmask.heads.head import FORMAT_VERSION, Head, Provenance
+from plainmask.heads.head import FORMAT_VERSION, Head, Provenance, find_head
 from tiny import tiny_encoder, tiny_head
 
 FOLDERS = Path(__file__).parent
@@ -84,3 +84,9 @@ def test_an_older_head_of_a_satellite_encoder_is_still_understood():
     encoder.name = "dinov3-large-sat"  # an older head that names another encoder of these weights
     with pytest.raises(HeadError, match="its features mean something else"):
         head.check(encoder)
+
+
+@pytest.mark.parametrize("given", [None, 7, b"street-semantic"])
+def test_what_cannot_name_a_head(given: object):
+    with pytest.raises(InputError, match=f"not a {type(given).__name__}"):
+        find_head(given)  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import plainmask
 from plainmask.encoder.vit import Encoder
@@ -203,3 +204,20 @@ def test_tiles_stand_in_for_what_would_fill_the_memory(
 ):
     found = way.for_image(size, 14)
     assert found == way if scale is None else (found.kind, found.scale) == ("tiles", scale)
+
+
+def test_a_result_knows_its_picture_as_it_was_given(tmp_path: Path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(video(0, 1)[0]).save(path)
+    encoder = tiny_encoder()
+    model = plainmask.Segmenter(encoder, {"a": tiny_head("semantic", encoder)}, device="cpu")["a"]
+    result = model(path)
+    assert result.source == path
+    assert [file.name for file in result.save(tmp_path / "out")] == [
+        "photo.labels.png",
+        "photo.segments.json",
+        "photo.overlay.png",
+    ]
+    image = video(1, 1)[0]
+    assert model([image])[0].source is image, "no copy"
+    assert next(model.track([image])).source is None, "frames are not held"

@@ -24,8 +24,8 @@ REGIONS = [Region(1, RED, ""), Region(5, (0, 0, 200), "")]
 def test_colours_and_contours():
     found = np.asarray(overlay(GREY, two_regions(), REGIONS)).astype(int)
     assert (found[:, :99] == 100).all(), "nothing is painted outside of regions"
-    assert (found[:, 110:190] == (150, 50, 50)).all()
-    assert (found[:, 210:] == (50, 50, 150)).all()
+    assert (found[:, 110:190] == (145, 55, 55)).all()
+    assert (found[:, 210:] == (55, 55, 145)).all()
     for column in (100, 199, 200):
         assert found[50, column].min() > 110, "contours are bright"
 

@@ -102,12 +102,12 @@ def test_tables():
 
 
 def test_repr_is_for_people():
-    assert repr(semantic_result()) == "<SemanticResult 40x60: road 50%, sky 25%>"
+    assert repr(semantic_result()) == "<SemanticResult 60 x 40: road 50%, sky 25%>"
     label_map = np.zeros((20, 20), np.int16)
     label_map[0, 0] = 1
     assert repr(SemanticResult(label_map, VOCABULARY)).endswith(": road 100%, car <1%>")
-    assert repr(instance_result()) == "<InstanceResult 40x60: 2 car of 4 candidates>"
-    assert repr(panoptic_result()) == "<PanopticResult 40x60: road, 2 car>"
+    assert repr(instance_result()) == "<InstanceResult 60 x 40: 2 car of 4 candidates>"
+    assert repr(panoptic_result()) == "<PanopticResult 60 x 40: road, 2 car>"
     assert [repr(make()).split(": ")[1] for make in EMPTY] == [
         "nothing>",
         "nothing of 0 candidates>",
@@ -119,9 +119,9 @@ def test_instances():
     result = instance_result()
     assert result.masks.shape == (4, *SIZE)
     assert result.boxes.tolist()[1:] == [[10, 10, 30, 30], [0, 0, 5, 5], [0, 0, 0, 0]]
-    assert result.above(0.8).scores.tolist() == [0.875]
+    assert result.keep(score=0.8).scores.tolist() == [0.875]
     flat = result.flat_map()
-    assert flat[15, 15] == 2, "the surer instance is on top"
+    assert flat[15, 15] == 2, "of two of one size the surer instance is on top"
     assert flat[2, 2] == 1, "doubtful instances hide nothing"
     assert set(np.unique(flat)) == {0, 1, 2}
 
@@ -192,7 +192,11 @@ def test_files(tmp_path: Path, make: Callable[[], Result]):
     result = make()
     folder = tmp_path / "new" / "folder"
     paths = result.save(folder, stem="a.b", image=PHOTO)
-    assert [path.name for path in paths] == ["a.b.labels.png", "a.b.json", "a.b.overlay.png"]
+    assert [path.name for path in paths] == [
+        "a.b.labels.png",
+        "a.b.segments.json",
+        "a.b.overlay.png",
+    ]
     assert sorted(folder.iterdir()) == sorted(paths)
     labels = np.asarray(Image.open(paths[0]))
     if isinstance(result, SemanticResult):
@@ -201,17 +205,18 @@ def test_files(tmp_path: Path, make: Callable[[], Result]):
         np.testing.assert_array_equal(labels, result.to_panoptic()[0])
     table = json.loads(paths[1].read_text())
     assert (table["kind"], table["image_size"]) == (result.kind, list(SIZE))
-    assert [row["area"] for row in table["segments"]] == [s.area for s in result.segments]
-    np.testing.assert_array_equal(np.asarray(Image.open(paths[2])), result.draw(PHOTO))
+    assert [row["area"] for row in table["segments"]] == [s.area for s in result.keep().segments]
+    drawn = np.asarray(result.keep().draw(PHOTO, legend=True))
+    np.testing.assert_array_equal(np.asarray(Image.open(paths[2])), drawn)
 
 
 def test_saved_instances_hold_their_masks(tmp_path: Path):
     result = instance_result()
-    paths = result.save(tmp_path)
-    assert [path.name for path in paths] == ["result.labels.png", "result.json"]
+    paths = result.keep(score=0).save(tmp_path)
+    assert [path.name for path in paths] == ["result.labels.png", "result.segments.json"]
     rows = json.loads(paths[1].read_text())["segments"]
     masks = [coco.decode(row["segmentation"]) for row in rows]
-    np.testing.assert_array_equal(masks, result.masks)
+    np.testing.assert_array_equal(masks, result.masks[:3])  # the last has no pixel
 
 
 def test_label_picture_of_many_classes(tmp_path: Path):
@@ -227,16 +232,18 @@ def test_unwritable_folder(tmp_path: Path):
 
 
 def test_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "result.labels.png").write_text("old")
+    labels, _ = semantic_result().save(tmp_path)
+    old = labels.read_bytes()
 
     def full(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(InputError, match="No space left on device"):
-        semantic_result().save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["result.labels.png"]
-    assert (tmp_path / "result.labels.png").read_text() == "old"
+        semantic_result().keep(classes=["sky"]).save(tmp_path)
+    names = ["result.labels.png", "result.segments.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert labels.read_bytes() == old
 
 
 def test_wrong_image_writes_nothing(tmp_path: Path):

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.data.record import NO_SEGMENT, Segments
-from plainmask.data.trace import trace_polygon
 from plainmask.results.formats import id_colors, xywh
 from plainmask.results.rle import Rle
+from plainmask.results.trace import trace_polygon
 from plainmask.vocabulary import Vocabulary
 
 _STUFF = "segments of stuff"

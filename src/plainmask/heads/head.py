@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import tempfile
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -323,6 +324,11 @@ def find_head(name: str | Path) -> Path:
     Raises:
         InputError: none of these; lists the shipped heads.
     """
+    if not isinstance(name, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            "a head is the name of a shipped one, a folder or a hub repository, not a "
+            f"{type(name).__name__}"
+        )
     if Path(name).is_dir():
         return Path(name)
     shipped = shipped_heads()

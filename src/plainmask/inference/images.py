@@ -6,6 +6,7 @@ Letters: K images of one size, N windows of an image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -53,7 +54,9 @@ def segment_all(
             read.extend(read_image(image) for image in chunk)
         except PlainmaskError as error:
             problem = error
-        yield from _segment_chunk(shared, heads, read, on_tile)
+        # Results know their picture as it was given, a path or the picture itself: no copy.
+        for image, found in zip(chunk, _segment_chunk(shared, heads, read, on_tile), strict=False):
+            yield {name: replace(result, source=image) for name, result in found.items()}
         if problem is not None:
             raise problem
 

@@ -5,27 +5,30 @@ Letters: H W image size.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
-from plainmask.results import formats
+from plainmask.pictures.images import ImageSource, read_image
+from plainmask.results import formats, showing
+from plainmask.results.regions import outlines_of, without_speckles
 from plainmask.results.rle import Rle
+from plainmask.results.saving import Form, save
 from plainmask.results.segments import Segment
 from plainmask.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from supervision import Detections
+
+    from plainmask.results.draw import Color, Region
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Result(ABC):
     vocabulary: Vocabulary
     moment: Moment | None
     """Of a frame of a video; None: an image."""
+    source: ImageSource | None
+    """The picture as it was given, a path or the picture itself; None: not known. What draws and
+    saves takes it where no other is given."""
 
     if TYPE_CHECKING:  # at run time they would pass for defaults of the dataclasses' fields
 
@@ -109,51 +115,87 @@ class Result(ABC):
         """The pixels as a picture without loss, as `save` writes it; each class says how."""
         return Image.fromarray(formats.id_colors(self.flat_map()))
 
-    def draw(self, image: Image.Image | NDArray[np.uint8]) -> Image.Image:
-        """The segments over the image, with contours and names.
+    @abstractmethod
+    def keep(self, score: float | None = None, classes: Sequence[int | str] | None = None) -> Self:
+        """A result of the same kind with only some of the segments; nothing else changes.
 
         Args:
-            image: what was segmented: a PIL image or (H, W, 3) uint8 RGB.
+            score: least score, 0..1; None: what instance results hold for sure (`confident`), and
+                everything of the others.
+            classes: names or ids; None: all.
 
         Raises:
-            InputError: the image has another size.
+            InputError: there is no such class.
         """
-        from plainmask.results.draw import Region, overlay, shade
 
-        regions: list[Region] = []
-        seen: Counter[int] = Counter()
-        for place, segment in enumerate(self.segments):
-            # A track keeps its shade through the video; stuff has the colour of its class.
-            tracked = self.track_ids and segment.thing and self.kind != "semantic"
-            number = self.track_ids[place] if tracked else seen[segment.class_id]
-            color = shade(self.vocabulary.classes[segment.class_id].color, number)
-            seen[segment.class_id] += 1
-            regions.append(Region(segment.id, color, self._caption(segment)))
-        return overlay(image, self.flat_map(), regions)
+    def draw(self, image: ImageSource | None = None, *, legend: bool = False) -> Image.Image:
+        """The segments over the image, with outlines and names.
+
+        Parts of a few pixels are left out, and so are names for which an object has no room.
+
+        Args:
+            image: what was segmented, in any form that a segmenter takes, also a path; None: the
+                `source`.
+            legend: add a strip below the picture with the colour and name of each class.
+
+        Raises:
+            InputError: the image has another size, cannot be read, or is not known.
+        """
+        from plainmask.results.draw import add_legend, outline_width, overlay
+
+        shown = without_speckles(self.flat_map())
+        picture = overlay(
+            self.picture(image),
+            shown,
+            self._regions(),
+            self._outlines(shown, outline_width(self.image_size)),
+        )
+        return add_legend(picture, self._legend()) if legend else picture
+
+    def show(self, image: ImageSource | None = None) -> None:
+        """Open what `draw` paints, with a legend: in a notebook there, else in a window.
+
+        Raises:
+            InputError: as `draw`.
+        """
+        showing.show(self.draw(image, legend=True))
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the picture, where it is known, and the table of segments."""
+        return showing.as_html(self)
 
     def save(
         self,
         folder: str | Path,
         *,
-        stem: str = "result",
-        image: Image.Image | NDArray[np.uint8] | None = None,
+        stem: str | None = None,
+        image: ImageSource | None = None,
+        forms: Sequence[Form] | None = None,
     ) -> list[Path]:
-        """Write the result as files.
+        """Write what `keep()` gives as files.
 
-        `<stem>.labels.png` holds the pixels (see each class), `<stem>.json` the table of segments,
-        and `<stem>.overlay.png`, if the image is given, what `draw` paints. Each file is complete
-        or absent. Existing files of these names are replaced.
+        labels     `<stem>.labels.png`: the pixels, see each class
+        segments   `<stem>.segments.json`: the table of segments
+        overlay    `<stem>.overlay.png`: what `draw` paints, with a legend
+        crops      `<stem>.crops/<id>-<class>.png`: each segment cut out, transparent around it
+        yolo       `yolo/<stem>.txt`: polygons of things, a line each: class id and x y in 0..1
+
+        Each file is complete or absent. Results of before are replaced; a file of such a name that
+        is no result is not.
+
+        Args:
+            folder: is made where it is missing.
+            stem: how the names begin; None: as the file of the image, or "result".
+            image: as for `draw`.
+            forms: of these; None: labels, segments, and the overlay where the image is known.
 
         Returns:
-            The paths, in this order.
+            The paths, in this order; of crops the folder.
 
         Raises:
-            InputError: the folder cannot be written, or the image has another size.
+            InputError: the folder cannot be written, a file there is no result, or as `draw`.
         """
-        files = {"labels.png": formats.png_bytes(self.label_picture()), "json": self._json()}
-        if image is not None:
-            files["overlay.png"] = formats.png_bytes(self.draw(image))
-        return [write_atomically(Path(folder) / f"{stem}.{end}", files[end]) for end in files]
+        return save(self, Path(folder), stem, image, forms)
 
     def to_coco(self, image_id: int | str = 0) -> list[dict[str, Any]]:
         """Entries of a COCO results file, one per segment, ready for JSON.
@@ -183,32 +225,73 @@ class Result(ABC):
         return formats.supervision(self)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The segments as a table ready for JSON; with `track_id` and `age` in a video."""
+        """The segments as a table for JSON or pandas; with `track_id` and `age` in a video."""
         rows = [self._row(segment) for segment in self.segments]
         for row, track_id, age in zip(rows, self.track_ids, self.age, strict=False):
             row |= {"track_id": track_id, "age": age}
         return rows
 
-    def __repr__(self) -> str:
-        """As in `<PanopticResult 480x640: 3 person, 1 car, sky, road>`."""
+    def summary(self) -> str:
+        """What is there in a few words, as in `3 person, 1 car, sky, road`."""
         counts = Counter((s.label, s.thing) for s in self.segments)
         parts = [f"{n} {label}" if thing else label for (label, thing), n in counts.items()]
+        return ", ".join(parts) or "nothing"
+
+    def __repr__(self) -> str:
+        """As in `<PanopticResult 640 x 480: 3 person, 1 car, sky, road>`."""
         height, width = self.image_size
-        return f"<{type(self).__name__} {height}x{width}: {', '.join(parts) or 'nothing'}>"
+        return f"<{type(self).__name__} {width} x {height}: {self.summary()}>"
+
+    def picture(self, image: ImageSource | None = None) -> NDArray[np.uint8]:
+        """The pixels that were segmented, (H, W, 3) uint8: of `image`, else of the `source`.
+
+        Raises:
+            InputError: it cannot be read, or is not known.
+        """
+        chosen = self.source if image is None else image
+        if chosen is None:
+            raise InputError(
+                "this result does not know its picture (results of videos do not hold the frames); "
+                "give what was segmented, as in draw(image)"
+            )
+        return chosen if isinstance(chosen, np.ndarray) else read_image(chosen)
 
     def _caption(self, segment: Segment) -> str:
         return f"{segment.label} {segment.score:.0%}" if segment.thing else segment.label
 
-    def _json(self) -> bytes:
-        table: dict[str, Any] = {
-            "kind": self.kind,
-            "image_size": list(self.image_size),
-            "vocabulary": self.vocabulary.name,
-            "segments": self.rows(),
-        }
-        if self.moment is not None:
-            table["frame_index"] = self.moment.frame_index
-        return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+    def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:
+        """The pixels of outlines of the map that is shown, each with the id of its segment."""
+        return outlines_of(shown, width)
+
+    def _regions(self) -> list[Region]:
+        """How each segment is painted."""
+        from plainmask.results.draw import Region, shade
+
+        regions: list[Region] = []
+        seen: Counter[int] = Counter()
+        for place, segment in enumerate(self.segments):
+            # A track keeps its shade through the video; stuff has the colour of its class.
+            tracked = self.track_ids and segment.thing and self.kind != "semantic"
+            number = self.track_ids[place] if tracked else seen[segment.class_id]
+            color = shade(self.vocabulary.classes[segment.class_id].color, number)
+            seen[segment.class_id] += 1
+            regions.append(Region(segment.id, color, self._caption(segment)))
+        return regions
+
+    def _legend(self) -> list[tuple[Color, str]]:
+        """Colour and name of each class that is drawn, the largest first; of things how many."""
+        areas: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
+        for segment in self.keep().segments:
+            areas[segment.class_id] += segment.area
+            counts[segment.class_id] += 1
+        entries: list[tuple[Color, str]] = []
+        for class_id, _ in areas.most_common():
+            entry = self.vocabulary.classes[class_id]
+            counted = entry.thing and self.kind != "semantic"
+            number = f"{counts[class_id]} " if counted else ""
+            entries.append((entry.color, f"{number}{entry.name}"))
+        return entries
 
     def _row(self, segment: Segment) -> dict[str, Any]:
         return asdict(segment)

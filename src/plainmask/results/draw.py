@@ -1,6 +1,6 @@
-"""Pictures for people: segments painted over an image, with contours and names. No torch here.
+"""Pictures for people: segments painted over an image, with outlines, names and a legend.
 
-The same input always gives the same picture.
+The same input always gives the same picture. No torch here.
 
 Letters: H W image size.
 """
@@ -13,19 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
 
 from plainmask.errors import InputError
+from plainmask.results.regions import outlines_of
 
 Color = tuple[int, int, int]
 _Rectangle = tuple[int, int, int, int]
 
-_OPACITY = 0.5
-_CONTOUR_OPACITY = 0.9
-_LABEL_OPACITY = 0.82
+_OPACITY = 0.45
+_OUTLINE_OPACITY = 0.9
+_LABEL_OPACITY = 0.75
 _MAP_SIDE = 256
 """Label places are found on a map reduced to about this side: exact enough, and fast."""
+_TEXT = (9, 32)
+"""Least and largest size of names, in pixels."""
+_LEGEND_LINES = 4
+_SHARE = 0.6
+"""Most of an object's height that its name may cover."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,16 @@ class Region:
     """Written on it where there is room; empty for none."""
 
 
+def outline_width(size: tuple[int, ...]) -> int:
+    """How wide the outlines are in a picture of (H, W): a pixel, in very large ones more."""
+    return max(1, round(min(size) / 900))
+
+
 def overlay(
     image: Image.Image | NDArray[np.uint8],
     region_map: NDArray[np.int32],
     regions: Sequence[Region],
+    outlines: NDArray[np.int32] | None = None,
 ) -> Image.Image:
     """Paint regions over an image.
 
@@ -51,6 +63,8 @@ def overlay(
         image: a PIL image or (H, W, 3) uint8 RGB.
         region_map: (H, W), the id of each pixel's region; 0 leaves the pixel as it is.
         regions: what to paint; every id of the map but 0.
+        outlines: (H, W), the id of the region whose outline goes through a pixel, 0 for none;
+            None: the borders in the map.
 
     Returns:
         An RGB picture of the image's size.
@@ -59,20 +73,62 @@ def overlay(
         InputError: the image has another size than the map, or is no 8-bit RGB.
     """
     pixels = _pixels(image, region_map.shape)
-    palette = np.zeros((int(region_map.max(initial=0)) + 1, 3), np.float32)
+    if outlines is None:
+        outlines = outlines_of(
+            region_map, outline_width((region_map.shape[0], region_map.shape[1]))
+        )
+    palette = np.zeros((int(max(region_map.max(initial=0), outlines.max(initial=0))) + 1, 3))
+    palette = palette.astype(np.float32)
     for region in regions:
         if region.id < len(palette):
             palette[region.id] = region.color
-    thickness = max(1, round(min(region_map.shape) / 360))
-    opacity = np.where(region_map > 0, np.float32(_OPACITY), np.float32(0))
-    paint = palette[region_map]
-    edges = _contours(region_map, thickness)
-    paint[edges] = 0.45 * paint[edges] + 0.55 * 255
-    opacity[edges] = _CONTOUR_OPACITY
-    mixed = pixels + opacity[..., None] * (paint - pixels)
-    picture = Image.fromarray(mixed.round().astype(np.uint8))
+    painted = region_map > 0
+    pixels[painted] += np.float32(_OPACITY) * (palette[region_map[painted]] - pixels[painted])
+    edges = outlines > 0
+    bright = np.float32(0.5) * palette[outlines[edges]] + np.float32(0.5 * 255)
+    pixels[edges] += np.float32(_OUTLINE_OPACITY) * (bright - pixels[edges])
+    picture = Image.fromarray(pixels.round().astype(np.uint8))
     _write_labels(picture, region_map, regions)
     return picture
+
+
+def add_legend(picture: Image.Image, entries: Sequence[tuple[Color, str]]) -> Image.Image:
+    """The picture with a strip below it that names colours; without room for it as it is.
+
+    Args:
+        picture: RGB.
+        entries: colour and name; those that do not fit into four lines are counted.
+    """
+    size = min(28, max(11, round(min(picture.size) / 34)))
+    font = ImageFont.load_default(size)
+    gap, line = size // 2, round(1.6 * size)
+    rows: list[list[tuple[int, Color | None, str]]] = [[]]
+    x = gap
+    for place, (color, text) in enumerate(entries):
+        width = round(font.getlength(text)) + size + 2 * gap
+        if rows[-1] and x + width + gap > picture.width:
+            if len(rows) == _LEGEND_LINES:
+                rows[-1][-1] = (rows[-1][-1][0], None, f"and {len(entries) - place + 1} more")
+                break
+            rows.append([])
+            x = gap
+        if x + width > picture.width:
+            return picture
+        rows[-1].append((x, color, text))
+        x += width + gap
+    if not rows[0]:
+        return picture
+    grown = Image.new("RGB", (picture.width, picture.height + len(rows) * line + gap), "white")
+    grown.paste(picture)
+    canvas = ImageDraw.Draw(grown)
+    for number, row in enumerate(rows):
+        middle = picture.height + gap // 2 + number * line + line // 2
+        for left, color, text in row:
+            if color is not None:
+                box = (left, middle - size // 2, left + size - 1, middle + size // 2)
+                canvas.rectangle(box, color, (90, 90, 90))
+            canvas.text((left + size + gap // 2, middle), text, (20, 20, 20), font, anchor="lm")
+    return grown
 
 
 def shade(color: Color, index: int) -> Color:
@@ -102,54 +158,56 @@ def _pixels(image: Image.Image | NDArray[np.uint8], size: tuple[int, ...]) -> ND
     return pixels.astype(np.float32)
 
 
-def _contours(region_map: NDArray[np.int32], thickness: int) -> NDArray[np.bool_]:
-    """Pixels of regions at the border to another region or to nothing: (H, W) bool."""
-    edges = np.zeros(region_map.shape, bool)
-    down = region_map[1:] != region_map[:-1]
-    right = region_map[:, 1:] != region_map[:, :-1]
-    edges[1:] |= down
-    edges[:-1] |= down
-    edges[:, 1:] |= right
-    edges[:, :-1] |= right
-    if thickness > 1:
-        grown = Image.fromarray(edges.astype(np.uint8)).filter(
-            ImageFilter.MaxFilter(2 * (thickness // 2) + 1)
-        )
-        edges = np.asarray(grown).astype(bool)
-    return edges & (region_map > 0)
-
-
 def _write_labels(
     picture: Image.Image, region_map: NDArray[np.int32], regions: Sequence[Region]
 ) -> None:
-    """Write the names on a picture, each on the thickest part of its region.
+    """Write the names on a picture, each on the thickest part of its region, as large as fits.
 
-    Names come from the largest region to the smallest; one without room is left out.
+    Names come from the largest region to the smallest; one without room in its region is left out.
     """
-    font = ImageFont.load_default(size=min(48, max(11, round(min(picture.size) / 30))))
+    largest = min(_TEXT[1], max(11, round(min(picture.size) / 34)))
     tags = Image.new("RGBA", picture.size)
     canvas = ImageDraw.Draw(tags)
-    _, top, _, bottom = canvas.textbbox((0, 0), "Ag", font)
-    height, padding = round(bottom - top), max(2, round((bottom - top) / 4))
     taken: list[_Rectangle] = []
-    for region, center, radius in _label_places(region_map, regions):
-        if not region.text or 2 * radius < height + 2 * padding:
+    for region, center, room in _label_places(region_map, regions):
+        fitting = _fitting(region.text, room, largest)
+        if fitting is None:
             continue
-        width = round(canvas.textlength(region.text, font))
-        box = _box_around(center, (width + 2 * padding, height + 2 * padding), picture.size)
+        font, size = fitting
+        box = _box_around(center, size, picture.size)
         if box is None or any(_overlap(box, other) for other in taken):
             continue
         taken.append(box)
-        canvas.rounded_rectangle(box, padding, (*_dark(region.color), round(255 * _LABEL_OPACITY)))
-        place = (box[0] + padding, box[1] + padding - top)
-        canvas.text(place, region.text, (255, 255, 255, 255), font)
+        shade_of_tag = (*_dark(region.color), round(255 * _LABEL_OPACITY))
+        canvas.rounded_rectangle(box, max(2, size[1] // 5), shade_of_tag)
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        canvas.text(middle, region.text, (255, 255, 255, 255), font, anchor="mm")
     picture.paste(tags, mask=tags.getchannel("A"))
+
+
+def _fitting(
+    text: str, room: tuple[float, float], largest: int
+) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, tuple[int, int]] | None:
+    """The largest font by which a text and its tag fit into (width, height), and the tag's size."""
+    if not text:
+        return None
+    size = min(largest, int(_SHARE * room[1] / 1.3))
+    while size >= _TEXT[0]:
+        font = ImageFont.load_default(size)
+        width = font.getlength(text) + 0.6 * size
+        if width <= room[0]:
+            return font, (round(width), round(1.3 * size))
+        size = min(size - 1, int(size * room[0] / width))
+    return None
 
 
 def _label_places(
     region_map: NDArray[np.int32], regions: Sequence[Region]
-) -> Iterator[tuple[Region, tuple[int, int], float]]:
-    """Each region that is in the map, largest first: its innermost (x, y) and the room there."""
+) -> Iterator[tuple[Region, tuple[int, int], tuple[float, float]]]:
+    """Each region that is in the map, largest first: its innermost (x, y), and the room there.
+
+    The room is how far the region goes without a gap to both sides of that place: (width, height).
+    """
     step = max(1, max(region_map.shape) // _MAP_SIDE)
     # The middle of each step, or of a side that is shorter than one.
     first_row, first_column = (min(step // 2, side - 1) for side in region_map.shape)
@@ -162,9 +220,18 @@ def _label_places(
         # One ring of nothing, so that the distance to the border of the box counts, too.
         inside = np.pad(reduced[rows, columns] == region.id, 1)
         depth = np.asarray(ndimage.distance_transform_edt(inside))
-        y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
-        center = ((columns.start + int(x) - 1) * step, (rows.start + int(y) - 1) * step)
-        yield region, (center[0] + step // 2, center[1] + step // 2), float(depth.max()) * step
+        y, x = (int(place) for place in np.unravel_index(int(np.argmax(depth)), depth.shape))
+        center = ((columns.start + x - 1) * step, (rows.start + y - 1) * step)
+        room = (step * _reach(inside[y], x), 2.0 * step * float(depth.max()))
+        yield region, (center[0] + step // 2, center[1] + step // 2), room
+
+
+def _reach(line: NDArray[np.bool_], place: int) -> float:
+    """The width of what lies evenly around a place of a line, which begins and ends with False."""
+    outside = np.flatnonzero(~line)
+    right = outside[np.searchsorted(outside, place)]
+    left = outside[np.searchsorted(outside, place) - 1]
+    return 2.0 * min(right - place, place - left) - 1
 
 
 def _box_around(

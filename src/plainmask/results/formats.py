@@ -6,13 +6,16 @@ Letters: H W image size, N segments.
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from plainmask.atomic import PNG_MARK
 from plainmask.errors import InputError
 from plainmask.results.rle import Box
 from plainmask.results.segments import Segment, extents
@@ -28,7 +31,7 @@ def coco(result: Result, image_id: int | str) -> list[dict[str, Any]]:
     classes = result.vocabulary.classes
     return [
         {
-            "image_id": image_id,
+            "image_id": image_id if isinstance(image_id, str) else operator.index(image_id),
             "category_id": classes[segment.class_id].file_id,
             "segmentation": result.rle_of(segment).to_coco(),
             "bbox": xywh(segment.box),
@@ -107,9 +110,10 @@ def supervision(result: Result) -> Detections:
 
 
 def png_bytes(picture: Image.Image) -> bytes:
-    """The content of a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    """The content of a PNG file, which says that it is ours."""
+    buffer, mark = io.BytesIO(), PngInfo()
+    mark.add_text("Software", PNG_MARK)
+    picture.save(buffer, format="PNG", pnginfo=mark)
     return buffer.getvalue()
 
 

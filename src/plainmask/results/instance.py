@@ -6,6 +6,7 @@ Letters: H W image size, N instances, C classes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.errors import InputError
+from plainmask.pictures.images import ImageSource
 from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_range
+from plainmask.results.masks import areas_of
+from plainmask.results.regions import outline, window_of
 from plainmask.results.rle import Rle
 from plainmask.results.segments import Segment, segment_of
 from plainmask.vocabulary import Vocabulary
@@ -25,10 +29,10 @@ from plainmask.vocabulary import Vocabulary
 class InstanceResult(Result):
     """Objects that may overlap, each with its own mask and score.
 
-    All candidates are here, doubtful ones too, as the average precision needs them; where a pixel
-    can have only one segment (pictures, `to_panoptic`, `to_hf`) and in the `repr`, those below
-    `confident` are left out. Its label picture is that of `to_panoptic`; in a video its numbers are
-    those of the tracks + 1.
+    All candidates are here, doubtful ones too, as the average precision needs them; `keep()` gives
+    the sure ones. Where a pixel can have only one segment (pictures, `to_panoptic`, `to_hf`), in
+    the files of `save` and in the `repr`, those below `confident` are left out. Its label picture
+    is that of `to_panoptic`; in a video its numbers are those of the tracks + 1.
     """
 
     kind = "instance"
@@ -46,6 +50,7 @@ class InstanceResult(Result):
     confident: float = 0.5
     """Least score to be shown; changes nothing in the list itself."""
     moment: Moment | None = None
+    source: ImageSource | None = None
 
     def __post_init__(self) -> None:
         lengths = (len(self.rles), *self.class_ids.shape, *self.scores.shape)
@@ -82,14 +87,23 @@ class InstanceResult(Result):
             for index, (rle, class_id, score) in enumerate(rows, start=1)
         ]
 
-    def above(self, score: float) -> InstanceResult:
-        """Only the instances of at least this score; they are numbered anew."""
-        keep = np.flatnonzero(self.scores >= score)
+    def keep(
+        self, score: float | None = None, classes: Sequence[int | str] | None = None
+    ) -> InstanceResult:
+        """Only the instances of at least this score, of these classes, and of a pixel at least.
+
+        See `Result.keep`. They are numbered anew, and `confident` becomes the score.
+        """
+        least = self.confident if score is None else score
+        wanted = np.isin(self.class_ids, self.vocabulary.ids_of(classes))
+        seen = areas_of(self.rles) > 0
+        keep = np.flatnonzero((self.scores >= least) & wanted & seen)
         return replace(
             self,
             rles=tuple(self.rles[index] for index in keep),
             class_ids=self.class_ids[keep],
             scores=self.scores[keep],
+            confident=least,
             moment=self.moment and self.moment.only(keep.tolist()),
         )
 
@@ -102,13 +116,29 @@ class InstanceResult(Result):
         return self.rles[segment.id - 1]
 
     def flat_map(self) -> NDArray[np.int32]:
-        """Each pixel's confident instance of the highest score: (H, W) int32, 0 for none."""
+        """Each pixel's smallest confident instance, so that none is hidden under a larger one.
+
+        (H, W) int32, 0 for none. Of two of one size it is the surer one.
+        """
         flat = np.zeros(self.image_size, np.int32)
-        # Painted from the least sure to the surest; of equals the first ends on top.
-        for index in np.argsort(-self.scores, kind="stable")[::-1]:
-            if self.scores[index] >= self.confident:
-                flat[self.rles[index].decode()] = index + 1
+        for index in self._painting_order():
+            flat[self.rles[index].decode()] = index + 1
         return flat
+
+    def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:
+        """The outline of every confident instance, also where another one lies over it."""
+        lines = np.zeros(self.image_size, np.int32)
+        for index in self._painting_order():
+            rle = self.rles[index]
+            if place := window_of(rle.box, self.image_size):
+                lines[place][outline(rle.decode()[place], width)] = index + 1
+        return lines
+
+    def _painting_order(self) -> list[int]:
+        """The confident instances, from what lies below to what lies on top."""
+        sure = np.flatnonzero(self.scores >= self.confident)
+        areas = areas_of([self.rles[index] for index in sure])
+        return sure[np.lexsort((-sure, self.scores[sure], -areas))].tolist()
 
     def label_picture(self) -> Image.Image:
         """Numbers of instances, or of tracks + 1 where there are any, as colours; see the class."""
@@ -122,11 +152,13 @@ class InstanceResult(Result):
         return formats.hugging_face(self.flat_map() - 1, self.segments, first_id=0)
 
     def __repr__(self) -> str:
-        """As in `<InstanceResult 480x640: 3 person, 1 car of 100 candidates>`."""
-        height, width = self.image_size
-        shown = Counter(s.label for s in self.segments if s.score >= self.confident)
-        parts = ", ".join(f"{count} {label}" for label, count in shown.items()) or "nothing"
-        return f"<InstanceResult {height}x{width}: {parts} of {len(self)} candidates>"
+        """As in `<InstanceResult 640 x 480: 3 person, 1 car of 100 candidates>`."""
+        return f"{super().__repr__()[:-1]} of {len(self)} candidates>"
+
+    def summary(self) -> str:
+        """What is there in a few words, as in `3 person, 1 car`; without doubtful candidates."""
+        shown = Counter(segment.label for segment in self.keep().segments)
+        return ", ".join(f"{count} {label}" for label, count in shown.items()) or "nothing"
 
     def _row(self, segment: Segment) -> dict[str, Any]:
         return {**asdict(segment), "segmentation": self.rle_of(segment).to_coco()}

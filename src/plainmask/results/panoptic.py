@@ -6,13 +6,14 @@ Letters: H W image size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
+from plainmask.pictures.images import ImageSource
 from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_map
 from plainmask.results.segments import Segment
@@ -35,6 +36,7 @@ class PanopticResult(Result):
     """Every id of the map but 0, once, in ascending order; `segments_of` makes them."""
     vocabulary: Vocabulary
     moment: Moment | None = None
+    source: ImageSource | None = None
 
     def __post_init__(self) -> None:
         check_map("segment_map", self.segment_map, (np.int32,))
@@ -48,6 +50,28 @@ class PanopticResult(Result):
         """(H, W)."""
         height, width = self.segment_map.shape
         return height, width
+
+    def keep(
+        self, score: float | None = None, classes: Sequence[int | str] | None = None
+    ) -> PanopticResult:
+        """Only the segments of at least this score and of these classes; they keep their ids.
+
+        See `Result.keep`. The pixels of the others have no segment.
+        """
+        wanted = self.vocabulary.ids_of(classes)
+        places = [
+            place
+            for place, segment in enumerate(self.segments)
+            if segment.score >= (score or 0.0) and segment.class_id in wanted
+        ]
+        kept = [self.segments[place] for place in places]
+        inside = np.isin(self.segment_map, [segment.id for segment in kept])
+        return replace(
+            self,
+            segment_map=np.where(inside, self.segment_map, np.int32(0)),
+            segments=kept,
+            moment=self.moment and self.moment.only(places),
+        )
 
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
         """The mask (H, W) bool of one of `segments`."""

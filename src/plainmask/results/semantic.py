@@ -5,14 +5,16 @@ Letters: H W image size, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.errors import InputError
+from plainmask.pictures.images import ImageSource
 from plainmask.results.base import Moment, Result, check_map, check_range
 from plainmask.results.segments import Segment, segments_of
 from plainmask.vocabulary import Vocabulary
@@ -39,6 +41,7 @@ class SemanticResult(Result):
     scores: NDArray[np.float32] | None = None
     """(H, W) in 0..1: the share of the pixel's class in the scores of all classes."""
     moment: Moment | None = None
+    source: ImageSource | None = None
 
     def __post_init__(self) -> None:
         check_map("label_map", self.label_map, (np.int16, np.int32))
@@ -64,6 +67,29 @@ class SemanticResult(Result):
             self.flat_map(), lambda key: (key - 1, self._score(key)), self.vocabulary
         )
 
+    def keep(
+        self, score: float | None = None, classes: Sequence[int | str] | None = None
+    ) -> SemanticResult:
+        """Only the classes of at least this mean score, and of these; other pixels have none.
+
+        See `Result.keep`.
+        """
+        wanted = self.vocabulary.ids_of(classes)
+        segments = self.segments
+        places = [
+            place
+            for place, segment in enumerate(segments)
+            if segment.score >= (score or 0.0) and segment.class_id in wanted
+        ]
+        if len(places) == len(segments):
+            return self
+        inside = np.isin(self.label_map, [segments[place].class_id for place in places])
+        return replace(
+            self,
+            label_map=np.where(inside, self.label_map, self.label_map.dtype.type(IGNORE)),
+            moment=self.moment and self.moment.only(places),
+        )
+
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
         """The mask (H, W) bool of one of `segments`."""
         return self.label_map == segment.class_id
@@ -86,15 +112,19 @@ class SemanticResult(Result):
             return 1.0
         return float(self.scores[self.label_map == key - 1].mean(dtype=np.float64))
 
+    def _row(self, segment: Segment) -> dict[str, Any]:
+        row = super()._row(segment)
+        return row if self.scores is not None else {**row, "score": None}  # it is not known
+
     def _caption(self, segment: Segment) -> str:
         return segment.label
 
-    def __repr__(self) -> str:
-        """As in `<SemanticResult 480x640: road 41%, sky 30%>`: the largest classes come first."""
+    def summary(self) -> str:
+        """What is there in a few words, as in `road 41%, sky 30%`: the largest come first."""
         height, width = self.image_size
         ordered = sorted(self.segments, key=lambda segment: -segment.area)
         shares = [(s.label, s.area / (height * width)) for s in ordered]
         parts = [
             f"{label} {share:.0%}" if share >= 0.005 else f"{label} <1%" for label, share in shares
         ]
-        return f"<SemanticResult {height}x{width}: {', '.join(parts) or 'nothing'}>"
+        return ", ".join(parts) or "nothing"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from plainmask.data.coco_masks import decode_mask
-from plainmask.data.trace import trace_polygon
+from plainmask.results.trace import trace_polygon
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
