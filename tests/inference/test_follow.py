@@ -147,6 +147,6 @@ def test_frames_seen_by_image_heads_can_be_drawn_and_saved(task: Task, tmp_path:
             sinks.write(frame, result)
             assert result.draw(frame.image).size == (64, 48)
             if task == "instance":
-                assert len(result.above(0.0)) == len(result)
-                assert result.above(2.0).segments == []
+                assert all(segment.area for segment in result.keep(score=0.0).segments)
+                assert result.keep(score=2.0).segments == []
     assert sinks.frames == 3

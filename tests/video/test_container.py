@@ -1,6 +1,7 @@
 """Video files: every container and pixel format as they are meant, and every way to be broken."""
 
 import gc
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -219,8 +220,86 @@ def test_a_file_cut_off_with_its_index_at_the_front(tmp_path: Path):
 
 def test_a_file_cut_off_that_says_how_long_it_was(tmp_path: Path):
     path = cut(write_video(tmp_path / "a.mkv", pictures(90)), 0.4)
+    video = open_video(path)
     with pytest.warns(UserWarning, match=r"pictures end at \d\.\d s of 3\.6 s; the file may be"):
-        assert 5 < len(list(open_video(path))) < 80
+        given = len(list(video))
+    assert 5 < given < 80
+    assert given + video.skipped == 90
+
+
+LOSSY = [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.ts", "libx264"), ("a.flv", "libx264")]
+
+
+@pytest.mark.parametrize(("name", "codec"), LOSSY)
+@pytest.mark.parametrize("keep_length", [True, False])
+def test_frames_that_a_hole_swallows_are_counted(
+    tmp_path: Path, name: str, codec: str, keep_length: bool
+):
+    """Whole packets are gone, so that no picture shows it."""
+    path = write_video(tmp_path / name, noise(40), codec=codec)
+    content = path.read_bytes()
+    start, end = len(content) // 2, len(content) // 2 + len(content) // 10
+    rubbish = np.random.default_rng(0).bytes(end - start) if keep_length else b""
+    path.write_bytes(content[:start] + rubbish + content[end:])
+    video = open_video(path)
+    with pytest.warns(UserWarning, match=r"frames? (is|are) (lost|left out) \(") as told:
+        given = len(list(video))
+    assert len(told) == 1
+    assert given < 40
+    assert given + video.skipped == pytest.approx(40, abs=1)
+
+
+def noise(count: int) -> list[np.ndarray]:
+    """Frames that take so many bytes each that a hole hits them."""
+    make = [np.random.default_rng(place) for place in range(count)]
+    return [rng.integers(0, 256, (48, 64, 3), np.uint8) for rng in make]
+
+
+@pytest.mark.parametrize(("name", "codec"), LOSSY)
+@pytest.mark.parametrize("times", ["whole", "late", "with pauses"])
+def test_whole_files_are_not_suspected(tmp_path: Path, name: str, codec: str, times: str):
+    seconds = {
+        "whole": [place / 25 for place in range(40)],
+        "late": [5 + place / 25 for place in range(40)],
+        "with pauses": [place / 25 + 3 * (place > 20) for place in range(40)],
+    }[times]
+    video = open_video(write_video(tmp_path / name, noise(40), codec=codec, seconds=seconds))
+    assert (len(list(video)), video.skipped) == (40, 0)
+
+
+@pytest.mark.parametrize("size", [(576, 720), (720, 1280), (1080, 1920), (1280, 720)])
+def test_hd_without_a_note_of_its_colours_is_bt709(tmp_path: Path, size: tuple[int, int]):
+    image = np.empty((*size, 3), np.uint8)
+    image[:] = (200, 30, 40)
+    matrix = 1 if size[0] >= 720 else 5
+    path = tmp_path / "a.mp4"
+    with av.open(path, "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "5", "preset": "ultrafast"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=matrix
+        )
+        frame.colorspace = 2  # what players have to guess
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    (found,) = open_video(path)
+    assert np.abs(found[100, 100].astype(int) - (200, 30, 40)).max() <= 4
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(0, 2), (90, Fraction(1, 2)), (180, 2)])
+def test_the_shape_of_pixels_is_known(tmp_path: Path, degrees: int, expected: Fraction):
+    def widen(stream: av.VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        stream.set_display_rotation(degrees)
+
+    video = open_video(write_video(tmp_path / "a.mp4", pictures(3), adjust=widen))
+    assert {frame.pixel_aspect for frame in video.frames()} == {expected}
+
+
+def cut_in_index(path: Path, behind: int) -> None:
+    content = write_video(path, pictures(20)).read_bytes()
+    path.write_bytes(content[: content.index(b"moov") + behind])
 
 
 def with_another_codec(path: Path) -> Path:
@@ -242,6 +321,13 @@ def without_frames(path: Path) -> Path:
     ("make", "message"),
     [
         (lambda path: cut(write_video(path, pictures(20)), 0.6), "is cut off: the index of this"),
+        *[
+            (
+                lambda path, behind=behind: cut_in_index(path, behind),
+                "is cut off: the index of this",
+            )
+            for behind in (4, 60, 200, 400, 600)
+        ],
         (lambda path: path.write_bytes(b""), "is empty; get or export it again"),
         (lambda path: path.write_bytes(b"hello " * 99), "is not a video that can be read"),
         (lambda path: write_audio(path), "holds no pictures, only audio; give a video"),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from plainmask.video.frames import Frame
 from plainmask.video.mp4 import OverlayVideo, fitted
 from plainmask.video.sources import open_video
 from video_results import made
-from videos import until_error
+from videos import pictures, until_error, write_video
 
 
 def write(path: Path, items: list) -> list[Path]:
@@ -122,3 +123,44 @@ def test_a_full_disk_leaves_what_can_be_played(tmp_path: Path, room: int, left: 
     assert list(tmp_path.iterdir()) == ([path] if left else [])
     if left:
         assert 25 <= len(list(open_video(path))) <= len(written)
+
+
+@pytest.mark.parametrize("times", [[0, 1, 2, 3], [0, 0.04, 0.2, 0.24, 1, 3]])
+def test_the_clock_begins_at_once_and_lasts_to_the_end(tmp_path: Path, times: list[float]):
+    items = [
+        (Frame(frame.image, second, frame.name), result)
+        for (frame, result), second in zip(made("semantic", len(times)), times, strict=True)
+    ]
+    path = tmp_path / "a.mp4"
+    write(path, items)
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        assert stream.codec_context.has_b_frames == 0
+        packets = [packet for packet in file.demux(stream) if packet.size]
+        found = [float(packet.pts * packet.time_base) for packet in packets]
+        assert found == pytest.approx(times, abs=1e-3)
+        assert all(packet.dts == packet.pts for packet in packets)
+        shown = [float(packet.duration * packet.time_base) for packet in packets[:-1]]
+        assert shown == pytest.approx(np.diff(times), abs=1e-3)
+        last = float(stream.duration * stream.time_base)
+        assert last >= times[-1] - times[0] + 0.03
+
+
+def test_pixels_have_the_shape_of_the_source(tmp_path: Path):
+    items = [
+        (Frame(frame.image, frame.seconds, frame.name, Fraction(4, 3)), result)
+        for frame, result in made("semantic", 2)
+    ]
+    write(tmp_path / "a.mp4", items)
+    assert {f.pixel_aspect for f in open_video(tmp_path / "a.mp4").frames()} == {Fraction(4, 3)}
+
+
+def test_a_video_that_is_no_result_is_never_replaced(tmp_path: Path):
+    path = write_video(tmp_path / "a.mp4", pictures(3))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"a.mp4 is there already and is no result of plainmask"):
+        OverlayVideo(path)
+    assert path.read_bytes() == before
+    path.unlink()
+    for _ in range(2):
+        assert write(path, made("semantic", 2)) == [path]

@@ -54,7 +54,8 @@ def test_every_kind_of_a_task(tmp_path: Path, task: Task, kind: str, files: list
     with sinks:
         for frame, result in items:
             sinks.write(frame, result)
-    common = ["clip.jsonl", "clip.labels/00000.png", "clip.labels/00001.png", "clip.overlay.mp4"]
+    pngs = ["clip.labels/00000.png", "clip.labels/00001.png"]
+    common = ["clip.segments.jsonl", *pngs, "clip.overlay.mp4"]
     assert names(tmp_path) == sorted(common + files)
     assert sinks.frames == 2
     assert all(path.exists() for path in sinks.paths)
@@ -74,9 +75,9 @@ def test_the_same_frames_whatever_ends_the_block(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         run()
     assert sinks.frames == 7
-    assert len((tmp_path / "clip.jsonl").read_text().splitlines()) == 7
+    assert len((tmp_path / "clip.segments.jsonl").read_text().splitlines()) == 7
     assert len(list(open_video(tmp_path / "clip.overlay.mp4"))) == 7
-    assert names(tmp_path) == ["clip.jsonl", "clip.overlay.mp4"]
+    assert names(tmp_path) == ["clip.overlay.mp4", "clip.segments.jsonl"]
 
 
 def test_without_a_frame_nothing_is_left(tmp_path: Path):
@@ -117,7 +118,7 @@ def test_a_full_disk_is_one_error_and_keeps_what_is_written(tmp_path: Path):
     ):
         run()
     assert sinks.frames == 3
-    assert len((tmp_path / "clip.jsonl").read_text().splitlines()) in (3, 4)
+    assert len((tmp_path / "clip.segments.jsonl").read_text().splitlines()) in (3, 4)
 
 
 def test_errors_in_the_last_frames_are_not_lost():

@@ -41,14 +41,14 @@ def test_a_line_a_frame(tmp_path: Path):
         assert np.array_equal(mask, items[2][1].flat_map() == segment["id"])
 
 
-def test_hidden_instances_are_not_in_their_line(tmp_path: Path):
+def test_hidden_and_doubtful_instances_are_not_in_their_line(tmp_path: Path):
     sink = JsonLines(tmp_path / "a.jsonl")
     for frame, result in made("instance", 4):
         sink.write(frame, result)
     sink.close()
     lines = map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())
     tracks = [[segment["track_id"] for segment in line["segments"]] for line in lines]
-    assert tracks == [[4, 7, 4], [4, 4], [4, 4], [4, 7, 4]]
+    assert tracks == [[4, 7], [4], [4], [4, 7]]
 
 
 def test_youtube_vis_has_a_mask_or_null_for_every_frame(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_youtube_vis_has_a_mask_or_null_for_every_frame(tmp_path: Path):
 def test_youtube_vis_without_a_track_and_without_a_frame(tmp_path: Path):
     sink = YoutubeVis(tmp_path / "a.json", "a")
     ((frame, result),) = made("instance", 1)
-    sink.write(frame, result.above(0.99))
+    sink.write(frame, result.keep(score=0.99))
     sink.close()
     assert json.loads((tmp_path / "a.json").read_text()) == []
     assert YoutubeVis(tmp_path / "b.json", "b").close() == []

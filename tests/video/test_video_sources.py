@@ -1,5 +1,6 @@
 """Folders, pictures and images one by one; what the source is told from."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from plainmask.errors import InputError
 from plainmask.video.frames import Damaged, Frame, Video
 from plainmask.video.sources import open_video
-from videos import pictures
+from videos import pictures, write_video
 
 
 def save(folder: Path, *names: str) -> Path:
@@ -119,3 +120,33 @@ def test_damaged_frames_do_not_count_as_frames():
     with pytest.warns(UserWarning, match=r"it: 2 damaged frames are left out \(torn\)"):
         assert len(list(video)) == 1
     assert video.skipped == 2
+
+
+def test_a_source_is_let_go_of_at_the_end_of_its_block(tmp_path: Path):
+    path = write_video(tmp_path / "a.mp4", pictures(6))
+    with open_video(path) as video:
+        frames = video.frames()
+        assert next(frames).name == "00000"
+    assert list(frames) == [], "the reading under way has ended"
+    with pytest.raises(InputError, match=r"a.mp4 was closed; open it again"):
+        list(video)
+
+
+def test_what_was_opened_and_never_read_is_let_go_of():
+    released: list[str] = []
+    video = Video("camera 0", lambda: iter(()), live=True, release=lambda: released.append("x"))
+    video.close()
+    assert released == ["x"]
+
+
+@pytest.mark.parametrize("given", [io.BytesIO(b"\0\0\0\x18ftypmp42"), b"abc", bytearray(b"abc")])
+def test_contents_of_a_file_are_told_as_that(given: object):
+    with pytest.raises(InputError, match="give its path"):
+        open_video(given)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_folder_that_cannot_be_looked_at(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in (tmp_path / "loop", tmp_path / ("x" * 300), "a\0b"):
+        with pytest.raises(InputError, match=r"cannot be opened|there is no such file"):
+            open_video(name)

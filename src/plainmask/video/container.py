@@ -1,15 +1,16 @@
-"""Video files, decoded frame by frame. Only this module and `live` and `mp4` import PyAV.
+"""Video files, decoded frame by frame. PyAV is imported here, in `live`, `losses` and `mp4` alone.
 
 Letters: H W image size.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+import struct
+from collections.abc import Generator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -18,19 +19,28 @@ from av.error import ExitError, FFmpegError
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
 from plainmask.video.frames import RATE, BreakOffError, Damaged, Frame, Video, frame_name
+from plainmask.video.losses import Losses
 
 _AGAIN = "get it again"
+
+_CUT_OFF = (
+    "is cut off: the index of this MP4 or MOV file, which stands at its end, is missing or torn; "
+    "get it again, or repair it"
+)
 
 _HELD_BACK = 32
 """Frames that a decoder may hold back, for its threads and the order of display."""
 
-_NOTICEABLE = 1.0
-"""Seconds by which pictures may end before their file says, such as where its sound goes on."""
+_UNSPECIFIED = 2
+"""FFmpeg's number for a colour space that is not known."""
+_HD = 720
+"""Lines from which on video without a note of its colours means those of HD, BT.709."""
 
 
 def open_file(path: Path) -> Video:
@@ -41,6 +51,8 @@ def open_file(path: Path) -> Video:
             known here.
     """
     with _opened(path) as container:
+        if _index_is_cut(path):  # FFmpeg gives what it finds in the rest
+            raise InputError(f"{path} {_CUT_OFF}")
         stream = picture_stream(container, str(path))
         rate = rate_of(stream)
         count = stream.frames or round(_stated_seconds(container) * (rate or RATE))
@@ -67,14 +79,29 @@ def _reason(path: Path, error: FFmpegError | OSError) -> str:
     if not start:
         return "is empty; get or export it again"
     if start[4:8] == b"ftyp":
-        return (
-            "is cut off: the index of this MP4 or MOV file, which stands at its end, is missing; "
-            "get it again, or repair it"
-        )
+        return _CUT_OFF
     return (
         f"is not a video that can be read ({error.strerror}); give MP4, MOV, MKV, WebM, AVI or "
         "another format of FFmpeg, or a folder of frames"
     )
+
+
+def _index_is_cut(path: Path) -> bool:
+    """Whether a file is MP4 or MOV and ends within its index, the box "moov"."""
+    size, place = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while place + 16 <= size:
+            file.seek(place)
+            length, kind, longer = struct.unpack(">I4sQ", file.read(16))
+            if place == 0 and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+                return False
+            length = longer if length == 1 else length
+            if kind == b"moov":
+                return place + length > size
+            if length < 8:  # to the end, or no box at all
+                return False
+            place += length
+    return place != size  # the name of a box is torn
 
 
 def picture_stream(container: InputContainer, name: str, *, live: bool = False) -> VideoStream:
@@ -89,7 +116,9 @@ def picture_stream(container: InputContainer, name: str, *, live: bool = False) 
     covers = Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
-        held = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        held = ", ".join(sorted({stream.type for stream in container.streams}))
+        if not held:
+            raise InputError(f"{name} holds nothing that can be read; it may be cut off: {_AGAIN}")
         raise InputError(f"{name} holds no pictures, only {held}; give a video")
     if getattr(streams[0], "codec_context", None) is None:
         raise InputError(
@@ -113,28 +142,23 @@ def rate_of(stream: VideoStream) -> float | None:
     return float(rate) if rate else None
 
 
-def _read_file(path: Path) -> Iterator[Frame | Damaged]:
-    last: Frame | None = None
+def _read_file(path: Path) -> Generator[Frame | Damaged]:
+    damaged = 0
     with _opened(path) as container:
         stream = picture_stream(container, str(path))
         is_cut_off = _reaches_to(stream) > path.stat().st_size
         if is_cut_off:  # several threads would lose frames before the cut along with the torn one
             stream.thread_type = "SLICE"
-        for item in read_stream(container, stream, advice=_AGAIN):
-            if isinstance(item, Frame):
-                last = item
-            elif is_cut_off:  # the torn one; the error below tells of it
-                continue
+        losses = Losses(container, stream)
+        for item in read_stream(container, stream, advice=_AGAIN, losses=losses):
+            if isinstance(item, Damaged):
+                if is_cut_off:  # the torn one; the error below tells of it
+                    continue
+                damaged += 1
             yield item
-        stated = _stated_seconds(container)
     if is_cut_off:
         raise BreakOffError(f"the file is cut off; {_AGAIN}")
-    if last and stated - last.seconds > max(_NOTICEABLE, 0.05 * stated):
-        warnings.warn(
-            f"{path}: its pictures end at {last.seconds:.1f} s of {stated:.1f} s; the file may be "
-            "cut off",
-            stacklevel=2,
-        )
+    yield from losses.found(damaged)
 
 
 def _reaches_to(stream: VideoStream) -> int:
@@ -145,24 +169,31 @@ def _reaches_to(stream: VideoStream) -> int:
 
 def _stated_seconds(container: InputContainer) -> float:
     """How long the container says that it lasts; 0 where it does not."""
-    return (container.duration or 0) / av.time_base
+    stated = container.duration or 0
+    if not {"matroska", "webm", "flv"}.isdisjoint(container.format.name.split(",")):
+        stated -= max(0, container.start_time or 0)  # these count from 0
+    return max(0, stated) / av.time_base
 
 
 def read_stream(
-    container: InputContainer, stream: VideoStream, *, advice: str
-) -> Iterator[Frame | Damaged]:
-    """Decode a stream from where its container stands.
+    container: InputContainer, stream: VideoStream, *, advice: str, losses: Losses | None = None
+) -> Generator[Frame | Damaged]:
+    """Decode a stream from where its container stands; `losses` is told of what comes.
 
     Raises:
         BreakOffError: reading fails before the end; it says why, and the advice.
     """
     clock, upright = _Clock(1 / (rate_of(stream) or RATE)), _Upright()
     place = 0
-    for item in _decoded(container, stream, advice):
+    for item in _decoded(container, stream, advice, losses):
         if isinstance(item, Damaged):
             yield item
             continue
-        yield Frame(upright.image(item), clock.tell(item.time), frame_name(place))
+        if losses:
+            losses.frame(item.time)
+        image = upright.image(item)
+        aspect = upright.pixel_aspect(stream)
+        yield Frame(image, clock.tell(item.time), frame_name(place), aspect)
         place += 1
 
 
@@ -187,9 +218,9 @@ class _Clock:
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, advice: str
-) -> Iterator[VideoFrame | Damaged]:
-    packets = container.demux(stream)
+    container: InputContainer, stream: VideoStream, advice: str, losses: Losses | None
+) -> Generator[VideoFrame | Damaged]:
+    packets = container.demux() if losses and losses.watches else container.demux(stream)
     owed = 0  # a packet is a frame, which may come some packets later
     while True:
         try:
@@ -198,9 +229,13 @@ def _decoded(
             raise BreakOffError(f"{said(error)}; {advice}") from error
         if packet is None:
             break
+        if losses:
+            losses.packet(packet, is_picture=packet.stream is stream)
+        if packet.stream is not stream:
+            continue
         owed += packet.size > 0 and not packet.is_discard
         try:
-            frames = packet.decode()
+            frames = cast(list[VideoFrame], packet.decode())
         except FFmpegError as error:
             owed -= 1
             yield Damaged(said(error))
@@ -225,13 +260,28 @@ class _Upright:
             # Only then: in PyAV a frame whose side data were read is freed by the garbage
             # collector alone, so that hundreds of them would wait for it.
             self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
-        image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        image = _rgb(frame)
         a, b, c, d = self._matrix
         if abs(a) + abs(d) >= abs(b) + abs(c):
             turned = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
         else:
             turned = image.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
         return np.ascontiguousarray(turned)
+
+    def pixel_aspect(self, stream: VideoStream) -> Fraction:
+        """Width of a pixel by its height, in the last image."""
+        aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
+        if not aspect or aspect <= 0:
+            return Fraction(1)
+        a, b, c, d = self._matrix
+        return aspect if abs(a) + abs(d) >= abs(b) + abs(c) else 1 / aspect
+
+
+def _rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 3), in the colours that players take a frame to have that does not say."""
+    guessed = frame.colorspace == _UNSPECIFIED and frame.height >= _HD
+    matrix = Colorspace.ITU709 if guessed and not frame.format.is_rgb else None
+    return np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=matrix), np.uint8)
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:

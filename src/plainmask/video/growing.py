@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from plainmask.errors import InputError
+from plainmask.atomic import cannot_write, temporary_beside
 
 
 class GrowingFile:
@@ -23,8 +22,7 @@ class GrowingFile:
 
     def __init__(self, path: Path):
         self.path = path
-        # Not `tempfile`: its files are private (0600), results should follow the umask.
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        self._temporary = temporary_beside(path)
         self._length = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +68,7 @@ class GrowingFile:
         try:
             self._temporary.replace(self.path)
         except OSError as cause:
+            self.discard()
             raise cannot_write(self.path, cause) from cause
         return [self.path]
 
@@ -78,11 +77,3 @@ class GrowingFile:
         self._file.close()
         with suppress(OSError):
             self._temporary.unlink()
-
-
-def cannot_write(path: Path, cause: OSError) -> InputError:
-    """The error for a result that cannot be written."""
-    return InputError(
-        f"{path} cannot be written: {cause.strerror}; give a folder that is writable and has room "
-        "on its disk"
-    )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from functools import partial
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import av
@@ -17,8 +16,6 @@ from av.error import FFmpegError
 from plainmask.errors import InputError
 from plainmask.video.container import picture_stream, rate_of, read_stream, said
 from plainmask.video.frames import RATE, BreakOffError, Damaged, Frame, Video
-
-Items: TypeAlias = Generator[Frame | Damaged, None, None]
 
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 _ADVICE = "connect it again"
@@ -90,7 +87,7 @@ def without_password(address: str) -> str:
     return address.replace(f"{user}{at}", "", 1) if at else address
 
 
-def _read_remote(address: str) -> Iterator[Frame | Damaged]:
+def _read_remote(address: str) -> Generator[Frame | Damaged]:
     with _connected(address) as container:
         stream = picture_stream(container, without_password(address))
         yield from read_stream(container, stream, advice="check the connection")
@@ -105,22 +102,26 @@ def _live(container: InputContainer, name: str) -> Video:
         raise
     unread = [container]
 
-    def read() -> Iterator[Frame | Damaged]:
+    def read() -> Generator[Frame | Damaged]:
         if not unread:
             raise InputError(f"{name} has been read; open it again")
         return newest(_read_live(unread.pop(), name))
 
-    return Video(name, read, live=True, rate=rate, repeatable=False)
+    def release() -> None:
+        if unread:
+            unread.pop().close()
+
+    return Video(name, read, live=True, rate=rate, repeatable=False, release=release)
 
 
-def _read_live(container: InputContainer, name: str) -> Items:
+def _read_live(container: InputContainer, name: str) -> Generator[Frame | Damaged]:
     with container:
         stream = picture_stream(container, name, live=True)
         yield from read_stream(container, stream, advice=_ADVICE)
     raise BreakOffError(f"no more frames come; {_ADVICE}")
 
 
-def newest(items: Items) -> Iterator[Frame | Damaged]:
+def newest(items: Generator[Frame | Damaged]) -> Generator[Frame | Damaged]:
     """What a thread reads, without the frames that a newer one overtook before it was asked for.
 
     So results stay live however long they take, and the source is never kept waiting.

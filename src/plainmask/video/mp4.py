@@ -5,7 +5,6 @@ Letters: H W image size.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -23,10 +22,10 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
+from plainmask.atomic import MP4_MARK, cannot_write, check_replaceable, temporary_beside
 from plainmask.errors import InputError
 from plainmask.results import Result
 from plainmask.video.frames import Frame
-from plainmask.video.growing import cannot_write
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -51,10 +50,12 @@ class OverlayVideo:
 
     def __init__(self, path: Path):
         self._path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        check_replaceable(path)
+        self._temporary = temporary_beside(path)
         self._size = (0, 0)
         self._last = -1
-        self._gap = _TICKS // 25
+        self._gap = 0
+        self._waiting: Packet[Any] | None = None
         self._failed = False
         self._container: OutputContainer | None = None
         try:
@@ -68,7 +69,7 @@ class OverlayVideo:
         picture = np.asarray(result.draw(frame.image))
         try:
             if self._container is None:
-                self._begin(picture.shape[0], picture.shape[1])
+                self._begin(picture.shape[0], picture.shape[1], frame.pixel_aspect)
             self._mux(self._stream.encode(self._coded(picture, frame.seconds)))
         except (FFmpegError, OSError) as cause:
             self._failed = True
@@ -83,6 +84,7 @@ class OverlayVideo:
         failure: Exception | None = None
         try:
             self._mux(self._stream.encode(None))
+            self._put(self._gap or _TICKS // 25)
         except (FFmpegError, OSError) as cause:
             failure = cause
         try:
@@ -97,7 +99,7 @@ class OverlayVideo:
             raise self._error(failure) from failure
         return [self._path] if kept else []
 
-    def _begin(self, height: int, width: int) -> None:
+    def _begin(self, height: int, width: int, pixel_aspect: Fraction) -> None:
         encoder = next((name for name in _ENCODERS if name in av.codecs_available), None)
         if encoder is None:
             raise InputError(
@@ -109,6 +111,7 @@ class OverlayVideo:
         self._container = av.open(
             self._file, "w", format="mp4", options={"movflags": "hybrid_fragmented+frag_keyframe"}
         )
+        self._container.metadata["comment"] = MP4_MARK
         added = self._container.add_stream(encoder, rate=25, options=_ENCODERS[encoder])
         stream = cast(VideoStream, added)
         stream.height, stream.width = self._size
@@ -116,6 +119,10 @@ class OverlayVideo:
         context = stream.codec_context
         stream.time_base = context.time_base = Fraction(1, _TICKS)
         context.gop_size = _KEY_FRAMES
+        # Frames that wait for later ones would put off the first: the clock begins with 0.
+        context.max_b_frames = 0
+        if pixel_aspect != 1:
+            context.sample_aspect_ratio = pixel_aspect
         # 1 is BT.709 in each of these.
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = ColorRange.MPEG
@@ -128,16 +135,24 @@ class OverlayVideo:
         )
         ticks = max(round(seconds * _TICKS), self._last + 1)
         if self._last >= 0:
-            self._gap = ticks - self._last
+            self._gap = min(self._gap or _TICKS * 3600, ticks - self._last)
         self._last = frame.pts = ticks
         frame.time_base = Fraction(1, _TICKS)
         return frame
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:
-        assert self._container is not None
+        """Write all but the last, which waits until it is known how long its frame is shown."""
         for packet in packets:
-            packet.duration = self._gap  # how long the last frame of all is shown
-            self._container.mux(packet)
+            if self._waiting is not None and packet.pts is not None:
+                self._put(packet.pts - (self._waiting.pts or 0))
+            self._waiting = packet
+
+    def _put(self, duration: int) -> None:
+        """Write the packet that waits; the last frame of all is shown for the shortest time."""
+        if self._waiting is not None and self._container is not None:
+            self._waiting.duration = duration
+            self._container.mux(self._waiting)
+        self._waiting = None
 
     def _error(self, cause: Exception) -> InputError:
         if isinstance(cause, OSError):

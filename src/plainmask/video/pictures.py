@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from plainmask.atomic import write_atomically
+from plainmask.atomic import write_result
 from plainmask.errors import InputError
 from plainmask.results import Result, SemanticResult
 from plainmask.results.formats import png_bytes
@@ -26,7 +26,7 @@ class LabelPictures:
 
     def write(self, frame: Frame, result: Result) -> None:
         """Write a picture."""
-        write_atomically(self._folder / f"{frame.name}.png", png_bytes(result.label_picture()))
+        write_result(self._folder / f"{frame.name}.png", png_bytes(result.label_picture()))
         self._frames += 1
 
     def close(self) -> list[Path]:
@@ -47,7 +47,7 @@ class VspwPictures:
         values = [entry.file_id - 1 for entry in result.vocabulary.classes]
         by_class = np.array([*values, 255], np.uint8)  # the last is also that of -1, no class
         picture = Image.fromarray(by_class[result.label_map])
-        write_atomically(self._folder / f"{frame.name}.png", png_bytes(picture))
+        write_result(self._folder / f"{frame.name}.png", png_bytes(picture))
         self._frames += 1
 
     def close(self) -> list[Path]:
@@ -72,7 +72,7 @@ class VipsegPictures:
     def write(self, frame: Frame, result: Result) -> None:
         """Write a picture, and keep the list of its segments."""
         colors, infos = result.to_panoptic()
-        write_atomically(self._maps / f"{frame.name}.png", png_bytes(Image.fromarray(colors)))
+        write_result(self._maps / f"{frame.name}.png", png_bytes(Image.fromarray(colors)))
         entry = {
             "file_name": f"{frame.name}.jpg",  # of the frame, as published
             "segments_info": [_published(info) for info in infos],

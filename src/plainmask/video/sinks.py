@@ -141,7 +141,7 @@ def open_sinks(kinds: Sequence[str], folder: str | Path, stem: str, config: Head
     """Begin the files of a video.
 
     mp4     FOLDER/STEM.overlay.mp4           the video with its results painted over it
-    jsonl   FOLDER/STEM.jsonl                 a line a frame, segments with run-length masks
+    jsonl   FOLDER/STEM.segments.jsonl        a line a frame, segments with run-length masks
     png     FOLDER/STEM.labels/FRAME.png      what `Result.label_picture` gives
     ytvis   FOLDER/STEM.ytvis.json            instances as YouTube-VIS and OVIS take them
     vipseg  FOLDER/vipseg/pred.json and pan_pred/STEM/FRAME.png
@@ -222,7 +222,7 @@ def _open(kind: Kind, folder: Path, stem: str) -> Sink:
         case "png":
             return LabelPictures(folder / f"{stem}.labels")
         case "jsonl":
-            return JsonLines(folder / f"{stem}.jsonl")
+            return JsonLines(folder / f"{stem}.segments.jsonl")
         case "ytvis":
             return YoutubeVis(folder / f"{stem}.ytvis.json", stem)
         case "vipseg":

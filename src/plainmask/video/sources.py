@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from plainmask.data.files import natural_key, pictures_by_stem
 from plainmask.errors import InputError
@@ -43,9 +44,18 @@ def open_video(source: VideoSource) -> Video:
         from plainmask.video.live import open_address
 
         return open_address(source)
-    if isinstance(source, str | Path):
-        return _open_path(Path(source))
-    return _open_images(source)
+    if isinstance(source, bytes | bytearray | memoryview) or hasattr(source, "read"):
+        raise InputError("these are the contents of a file; write them to one, and give its path")
+    if not isinstance(source, str | os.PathLike):
+        return _open_images(source)
+    path = Path(cast("str | os.PathLike[str]", source))
+    try:
+        return _open_path(path)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path} cannot be opened ({reason}); check the path") from error
 
 
 def _open_path(path: Path) -> Video:
@@ -83,7 +93,7 @@ def _open_pictures(name: str, paths: Sequence[Path]) -> Video:
     return Video(name, partial(_read_pictures, paths), count=len(paths))
 
 
-def _read_pictures(paths: Sequence[Path]) -> Iterator[Frame | Damaged]:
+def _read_pictures(paths: Sequence[Path]) -> Generator[Frame | Damaged]:
     for place, path in enumerate(paths):
         try:
             yield Frame(read_image(path), place / RATE, path.stem)
@@ -108,7 +118,7 @@ def _open_images(images: Iterable[ImageSource]) -> Video:
     return Video("the video", partial(_read_images, images), count=count, repeatable=repeatable)
 
 
-def _read_images(images: Iterable[ImageSource]) -> Iterator[Frame]:
+def _read_images(images: Iterable[ImageSource]) -> Generator[Frame]:
     for place, image in enumerate(images):
         try:
             pixels = read_image(image)

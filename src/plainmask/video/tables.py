@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plainmask import __version__
+from plainmask.atomic import check_replaceable
 from plainmask.results import Result
 from plainmask.video.frames import Frame
 from plainmask.video.growing import GrowingFile
@@ -15,27 +17,28 @@ from plainmask.video.growing import GrowingFile
 class JsonLines:
     """One line a frame: its place, its time and its segments with their masks.
 
-    {"frame_index", "name", "seconds", "image_size", "segments": [{"id", "class_id", "label",
-    "thing", "score", "area", "box", "track_id", "age", "segmentation"}]}
+    {"plainmask": version, "frame_index", "name", "seconds", "image_size", "segments": [{"id",
+    "class_id", "label", "thing", "score", "area", "box", "track_id", "age", "segmentation"}]}
 
-    Segments of which nothing is to be seen are left out.
+    The segments are those of `Result.keep`: no doubtful ones, and none of which nothing is seen.
     """
 
     def __init__(self, path: Path):
+        check_replaceable(path)
         self._file = GrowingFile(path)
 
     def write(self, frame: Frame, result: Result) -> None:
         """Add a line."""
+        result = result.keep()
         pairs = zip(result.segments, result.rows(), strict=True)
         line = {
+            "plainmask": __version__,
             "frame_index": result.frame_index,
             "name": frame.name,
             "seconds": round(frame.seconds, 6),
             "image_size": list(result.image_size),
             "segments": [
-                {**row, "segmentation": result.rle_of(segment).to_coco()}
-                for segment, row in pairs
-                if segment.area
+                {**row, "segmentation": result.rle_of(segment).to_coco()} for segment, row in pairs
             ],
         }
         self._file.append(_json(line) + b"\n")
@@ -64,6 +67,7 @@ class YoutubeVis:
     """
 
     def __init__(self, path: Path, video: str):
+        check_replaceable(path)
         self._path = path
         self._video_id = int(video) if video.isdecimal() else video
         self._masks = GrowingFile(path.with_name(f"{path.name}.masks"))
