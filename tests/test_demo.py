@@ -106,7 +106,7 @@ def test_the_demo_segments_and_says_where(
     out = capsys.readouterr().out
     assert "$ plainmask segment" in out
     assert "$ plainmask track" not in out
-    for name in ("bus.overlay.png", "bus.labels.png", "bus.json"):
+    for name in ("bus.overlay.png", "bus.labels.png", "bus.segments.json"):
         assert (tmp_path / "out/demo" / name).is_file()
         assert f"out/demo/{name}" in out
 
@@ -133,7 +133,7 @@ def test_both_are_shown_and_the_video_is_cut_to_its_street(
     assert out.index("$ plainmask segment") < out.index("$ plainmask track")
     video = open_video(tmp_path / "out/demo/bikes-street.overlay.mp4")
     assert (len(list(video)), video.rate) == (4, 12.5)
-    assert (tmp_path / "out/demo/bikes-street.jsonl").is_file()
+    assert (tmp_path / "out/demo/bikes-street.segments.jsonl").is_file()
     with pytest.raises(SystemExit):
         demo.main(video_options(tmp_path))
     assert len(pip) == 2  # a second run fetches nothing

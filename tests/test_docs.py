@@ -113,7 +113,7 @@ def test_the_python_of_a_page_runs(
     if name == "video.md":
         assert "out/street.overlay.mp4" in out
         assert out.count("breaks off after ") == 2
-        assert (tmp_path / "out/street.jsonl").is_file()
+        assert (tmp_path / "out/street.segments.jsonl").is_file()
     if name == "train-on-videos.md":
         assert "first 8 frames (96, 128, 3) 1 objects" in out
         assert (tmp_path / "runs/my-objects/head/config.json").is_file()

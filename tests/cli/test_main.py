@@ -1,5 +1,6 @@
 """The program as a whole, started as a person would start it."""
 
+import io
 import json
 import os
 import subprocess
@@ -143,3 +144,66 @@ def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 )
 def test_durations(seconds: float, text: str):
     assert console.duration(seconds) == text
+
+
+def printed_to(encoding: str, text: str) -> str:
+    """What a stream of an encoding gets."""
+    buffer = io.BytesIO()
+    stream = console.Patient(io.TextIOWrapper(buffer, encoding))
+    stream.write(text)
+    stream.flush()
+    return buffer.getvalue().decode(encoding)
+
+
+def test_what_an_encoding_lacks_is_written_otherwise():
+    assert printed_to("cp1252", "é 日.jpg") == "é \\u65e5.jpg"
+    assert printed_to("utf-8", "é 日.jpg") == "é 日.jpg"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_pipe_of_a_narrow_encoding_stops_nothing(work: Workspace, encoding: str):
+    pictures = [work.picture(name) for name in ("a.png", "日本語.png", "z.png")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "plainmask", "segment", *pictures, *work.model]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u65e5\u672c\u8a9e.png" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")  # noqa: PTH110
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_behind_stdout_stops_nothing_and_is_told(
+    work: Workspace, options: tuple[str, ...]
+):
+    pictures = [work.picture("a.png"), work.picture("b.png")]
+    command = [sys.executable, "-m", "plainmask", "segment", *pictures, *work.model, *options]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: not all could be printed (No space left on device); files are complete\n"
+    )
+    assert len(list((work.folder / "out").iterdir())) == 6
+
+
+def test_a_reader_that_goes_stops_nothing(work: Workspace):
+    pictures = [work.picture("a.png"), work.picture("b.png")]
+    command = [sys.executable, "-m", "plainmask", "segment", *pictures, *work.model, "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((work.folder / "out").iterdir())) == 6
+
+
+def test_without_a_console_all_is_done(work: Workspace, monkeypatch: pytest.MonkeyPatch):
+    """As in a service, or with pythonw."""
+    from plainmask.cli import main
+
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as end:
+        main(["segment", str(work.picture("a.png")), *work.model])
+    assert end.value.code == 0
+    assert len(list((work.folder / "out").iterdir())) == 3

@@ -1,6 +1,9 @@
 """`plainmask segment` as a person would use it, with good and bad input."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,9 @@ def test_writes_three_files_and_says_where(work: Workspace, run: Run):
     code, out, err = run("segment", photo, *work.model, "--out", "results")
     assert (code, err) == (0, "")
     assert names(work.folder / "results") == [
-        "photo.json",
         "photo.labels.png",
         "photo.overlay.png",
+        "photo.segments.json",
     ]
     for file in names(work.folder / "results"):
         assert str(Path("results") / file) in out
@@ -173,7 +176,7 @@ def test_a_disk_that_fills_up_fails_that_picture_only(
             raise InputError(f"{path} cannot be written: No space left on device")
         return path
 
-    monkeypatch.setattr("plainmask.results.base.write_atomically", full)
+    monkeypatch.setattr("plainmask.results.saving.write_result", full)
     code, out, err = run("segment", *photos, *work.model)
     assert code == 1
     assert "No space left on device" in err
@@ -186,9 +189,14 @@ def test_instances_of_little_confidence_are_not_listed(work: Workspace, run: Run
     code, out, _ = run("segment", photo, *work.model, "--head", head, "--json")
     assert code == 0
     listed = json.loads(out)["segments"]
-    stored = json.loads((work.folder / "out/a.json").read_text())["segments"]
+    stored = json.loads((work.folder / "out/a.segments.json").read_text())["segments"]
     assert all(segment["score"] >= 0.5 for segment in listed)
-    assert len(listed) < len(stored)
+    assert len(listed) == len(stored)
+    code, out, _ = run("segment", photo, *work.model, "--head", head, "--json", "--score", "0")
+    assert code == 0
+    everything = json.loads(out)["segments"]
+    assert len(everything) > len(listed)
+    assert all(segment["area"] > 0 for segment in everything)
 
 
 def test_large_pictures_in_tiles(work: Workspace, run: Run):
@@ -203,3 +211,113 @@ def test_large_pictures_in_tiles(work: Workspace, run: Run):
     code, _, err = run("segment", picture, *given, "--tiles", "0")
     assert code == 2
     assert "--tiles is a factor on the size" in err
+
+
+def test_an_annotation_beside_the_picture_stays(work: Workspace, run: Run):
+    photo = work.picture("in/photo.png")
+    (work.folder / "in/photo.json").write_text('{"shapes": []}')
+    code, _, _ = run("segment", photo, *work.model, "--out", "in")
+    assert code == 0
+    assert (work.folder / "in/photo.json").read_text() == '{"shapes": []}'
+
+    (work.folder / "in/photo.labels.png").write_bytes(photo.read_bytes())
+    code, _, err = run("segment", photo, *work.model, "--out", "in")
+    assert code == 1
+    assert "photo.labels.png is there already and is no result of plainmask" in err
+    assert (work.folder / "in/photo.labels.png").read_bytes() == photo.read_bytes()
+
+
+def test_several_pictures_have_a_line_each_and_a_summary(work: Workspace, run: Run):
+    photos = [work.picture("a.png"), work.picture("b.png", 30, 40)]
+    code, out, _ = run("segment", *photos, *work.model)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{photos[0]} (70 x 50): class_")
+    assert lines[1].startswith(f"{photos[1]} (40 x 30): class_")
+    assert lines[2].startswith("2 pictures, ")
+    assert lines[2].endswith(", results in out")
+    assert "in pictures" in out
+
+
+def test_tiles_have_no_scores_so_none_are_shown(work: Workspace, run: Run):
+    picture = work.picture("large.png")
+    code, out, _ = run("segment", picture, *work.model, "--tiles", "2")
+    assert code == 0
+    assert "pixels %" in out
+    assert "score %" not in out
+    code, out, _ = run("segment", picture, *work.model, "--tiles", "2", "--json")
+    assert {segment["score"] for segment in json.loads(out)["segments"]} == {None}
+
+
+def test_only_what_is_asked_for(work: Workspace, run: Run):
+    photo = work.picture("photo.png")
+    _, out, _ = run("segment", photo, *work.model, "--json")
+    labels = [segment["label"] for segment in json.loads(out)["segments"]]
+    options = ("--classes", f" {labels[0].upper()},", "--save", "segments,crops,yolo", "--json")
+    code, out, err = run("segment", photo, *work.model, *options)
+    assert code == 0, err
+    row = json.loads(out)
+    assert [segment["label"] for segment in row["segments"]] == labels[:1]
+    assert row["files"] == ["out/photo.segments.json", "out/photo.crops", "out/yolo/photo.txt"]
+    code, out, _ = run("segment", photo, *work.model, "--score", "1", "--json")
+    assert code == 0
+    assert json.loads(out)["segments"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--score", "1.5"), "--score is the least score to keep, from 0 to 1, not 1.5"),
+        (("--classes", "clas_1"), "no class is called 'clas_1'; did you mean 'class_1'?"),
+        (("--save", "overlay,lables"), "cannot be saved as 'lables'; did you mean 'labels'?"),
+    ],
+)
+def test_wrong_wishes_are_told_before_the_work(
+    work: Workspace, run: Run, options: tuple[str, ...], message: str
+):
+    code, out, err = run("segment", work.picture("photo.png"), *work.model, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_links_in_a_circle_and_addresses_fail_alone(work: Workspace, run: Run):
+    work.picture("in/good.png")
+    (work.folder / "in/loop.png").symlink_to("loop.png")
+    code, out, err = run("segment", "in", "https://example.com/a.jpg", *work.model)
+    assert code == 1
+    assert "loop.png: this cannot be opened" in err
+    assert "https://example.com/a.jpg: this is an address; fetch it first" in err
+    assert "good.png (70 x 50)" in out
+
+
+@pytest.mark.parametrize("locked", ["in", "in/a.png"])
+def test_what_may_not_be_read_fails_alone(work: Workspace, locked: str):
+    """In a process of another user, as root may read everything."""
+    work.picture("in/a.png")
+    work.picture("good.png")
+    (work.folder / "in").chmod(0)
+    program = (
+        "import sys; from plainmask.cli.files import find_images; print(find_images(sys.argv[1:]))"
+    )
+    other = ["unshare", "-U", "--map-user=12345", "--map-group=12345"] if os.getuid() == 0 else []
+    try:
+        done = subprocess.run(
+            [*other, sys.executable, "-c", program, locked, "good.png"],
+            capture_output=True,
+            text=True,
+            cwd=work.folder,
+        )
+    finally:
+        (work.folder / "in").chmod(0o755)
+    if other and "unshare" in done.stderr:
+        pytest.skip("this system lets nobody be another user")
+    assert "PosixPath('good.png')" in done.stdout, done.stderr
+    assert f"'{locked}': 'this may not be read; check its permissions'" in done.stdout
+
+
+@pytest.mark.parametrize("stem", ["x" * 234, "長い" * 39, "x" * 250])
+def test_long_names_have_all_their_results(work: Workspace, run: Run, stem: str):
+    photos = [work.picture(f"{stem}.png"), work.picture(f"{stem[:-1]}y.png")]
+    code, _, err = run("segment", *photos, *work.model)
+    assert code == 0, err
+    assert len(names(work.folder / "out")) == 6

@@ -41,12 +41,12 @@ def names(folder: Path) -> list[str]:
 def test_writes_a_video_and_a_table_and_says_where(work: Workspace, run: Run):
     code, out, err = run("track", clip(work), *head(work))
     assert (code, err) == (0, "")
-    assert names(work.folder / "out") == ["street.jsonl", "street.overlay.mp4"]
+    assert names(work.folder / "out") == ["street.overlay.mp4", "street.segments.jsonl"]
     for name in names(work.folder / "out"):
         assert f"out/{name}" in out
     assert "street.mp4: 12 frames, " in out
     assert "track" in out
-    lines = (work.folder / "out/street.jsonl").read_text().splitlines()
+    lines = (work.folder / "out/street.segments.jsonl").read_text().splitlines()
     assert [json.loads(line)["frame_index"] for line in lines] == list(range(12))
     assert len(list(open_video(work.folder / "out/street.overlay.mp4"))) == 12
     last = json.loads(lines[-1])["segments"]
@@ -62,7 +62,7 @@ def test_json_has_one_object_a_video(work: Workspace, run: Run):
     first, second = map(json.loads, out.splitlines())
     assert (first["video"], first["frames"]) == (str(videos[0]), 12)
     assert (second["frames"], second["damaged_frames"]) == (5, 0)
-    assert second["files"] == ["out/b.jsonl"]
+    assert second["files"] == ["out/b.segments.jsonl"]
     assert second["seconds_per_frame"] > 0
     assert {"id", "label", "frames", "score"} == second["tracks"][0].keys()
     assert max(track["frames"] for track in second["tracks"]) <= 5
@@ -118,10 +118,10 @@ def test_a_bad_video_is_reported_and_the_others_go_on(work: Workspace, run: Run)
     assert "error: text.mp4 is not a video that can be read" in err
     assert f"error: {torn} breaks off after " in err
     assert err.endswith("error: 3 of 4 videos failed\n")
-    kept = (work.folder / "out/torn.jsonl").read_text().splitlines()
+    kept = (work.folder / "out/torn.segments.jsonl").read_text().splitlines()
     assert f"torn.mp4: {len(kept)} frames" in out
     assert f"breaks off after {len(kept)} frames" in err
-    assert len((work.folder / "out/whole.jsonl").read_text().splitlines()) == 30
+    assert len((work.folder / "out/whole.segments.jsonl").read_text().splitlines()) == 30
 
     code, out, _ = run("track", *given, *head(work), "--save", "jsonl", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
@@ -173,11 +173,14 @@ def test_a_disk_that_fills_up_keeps_what_is_written(
     code, _, err = run("track", clip(work), *head(work), "--save", "jsonl,mp4")
     assert code == 1
     assert "No space left on device. What was written of 5 frames is kept" in err
-    assert len((work.folder / "out/street.jsonl").read_text().splitlines()) == 5
+    assert len((work.folder / "out/street.segments.jsonl").read_text().splitlines()) == 5
     assert len(list(open_video(work.folder / "out/street.overlay.mp4"))) == 5
 
 
-def test_ctrl_c_keeps_what_is_done(work: Workspace):
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_ctrl_c_and_its_like_keep_what_is_done(work: Workspace, sent: signal.Signals, code: int):
     """The real thing: another process, a signal, and files that can be read."""
     clip(work, count=400)
     options = [*head(work, "semantic"), "--save", "mp4,jsonl,png"]
@@ -187,10 +190,10 @@ def test_ctrl_c_keeps_what_is_done(work: Workspace):
     )
     labels = work.folder / "out/street.labels"
     wait_until(lambda: labels.is_dir() and len(list(labels.iterdir())) > 20, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    frames = len((work.folder / "out/street.jsonl").read_text().splitlines())
+    assert process.returncode == code, err
+    frames = len((work.folder / "out/street.segments.jsonl").read_text().splitlines())
     assert 20 < frames < 400
     assert err.splitlines() == [
         f"stopped: street.mp4 after {frames} of 400 frames, whose results are in out"
@@ -241,8 +244,68 @@ def test_the_pictures_are_those_of_the_video(work: Workspace, run: Run):
     """Labels lie where the results say, frame by frame."""
     code, _, _ = run("track", clip(work, count=3), *head(work, "semantic"), "--save", "png,jsonl")
     assert code == 0
-    for line in (work.folder / "out/street.jsonl").read_text().splitlines():
+    for line in (work.folder / "out/street.segments.jsonl").read_text().splitlines():
         row = json.loads(line)
         labels = np.asarray(Image.open(work.folder / f"out/street.labels/{row['name']}.png"))
         for segment in row["segments"]:
             assert (labels == segment["class_id"]).sum() == segment["area"]
+
+
+def test_tables_of_a_person_are_never_replaced(work: Workspace, run: Run):
+    video = clip(work, count=2)
+    (work.folder / "street.jsonl").write_text("mine")
+    code, _, _ = run("track", video, *head(work), "--out", ".", "--save", "jsonl")
+    assert code == 0
+    assert (work.folder / "street.jsonl").read_text() == "mine"
+    for name in ("street.segments.jsonl", "street.overlay.mp4"):
+        (work.folder / name).write_text("mine")
+        code, _, err = run("track", video, *head(work), "--out", ".", "--save", "jsonl,mp4")
+        assert code == 1
+        assert f"{name} is there already and is no result of plainmask" in err
+        assert (work.folder / name).read_text() == "mine"
+        (work.folder / name).unlink()
+    for _ in range(2):  # its own are
+        code, _, err = run("track", video, *head(work), "--save", "jsonl,mp4,png")
+        assert code == 0, err
+
+
+def test_only_what_is_asked_for(work: Workspace, run: Run):
+    video = clip(work, count=2)
+    _, out, _ = run("track", video, *head(work), "--json")
+    labels = {track["label"] for track in json.loads(out)["tracks"]}
+    wanted = sorted(labels)[0]
+    code, out, err = run("track", video, *head(work), "--classes", wanted, "--json")
+    assert code == 0, err
+    assert {track["label"] for track in json.loads(out)["tracks"]} == {wanted}
+    lines = (work.folder / "out/street.segments.jsonl").read_text().splitlines()
+    assert {row["label"] for line in lines for row in json.loads(line)["segments"]} == {wanted}
+    code, _, err = run("track", video, *head(work), "--score", "2")
+    assert code == 2
+    assert "--score is the least score to keep" in err
+
+
+def test_cameras_are_opened_in_their_turn(
+    work: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """A second camera that waits for the first would show what is past."""
+    from plainmask.video import live
+    from plainmask.video.frames import Frame, Video
+
+    events: list[str] = []
+
+    def camera(number: int) -> Video:
+        events.append(f"open {number}")
+
+        def read() -> Any:
+            for place, image in enumerate(pictures(2)):
+                yield Frame(image, place / 25, f"{place:05d}")
+
+        def release() -> None:
+            events.append(f"close {number}")
+
+        return Video(f"camera {number}", read, live=True, repeatable=False, release=release)
+
+    monkeypatch.setattr(live, "open_camera", camera)
+    code, _, err = run("track", "0", "1", *head(work), "--save", "jsonl")
+    assert code == 0, err
+    assert events == ["open 0", "close 0", "open 1", "close 1"]

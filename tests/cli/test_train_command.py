@@ -10,8 +10,10 @@ import yaml
 from PIL import Image
 
 from commands import Run, Workspace
+from plainmask.cli.train import announce
 from plainmask.errors import PlainmaskError
 from plainmask.training import loop
+from tiny import tiny_encoder, tiny_video_head
 
 
 @pytest.fixture
@@ -121,3 +123,14 @@ def test_what_cannot_start(
     code, _, err = run("train", *arguments, "--device", "cpu")
     assert code == 2
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("propagation", "command"), [("none", "segment IMAGE"), ("gru", "track VIDEO")]
+)
+def test_the_last_line_is_a_command_that_fits_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], propagation: str, command: str
+):
+    folder = tiny_video_head("semantic", tiny_encoder(), propagation).save(tmp_path / "head")
+    announce(folder, "dinov2-small")
+    assert f"try it: plainmask {command} --head {folder}" in capsys.readouterr().out

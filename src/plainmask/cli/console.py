@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from plainmask.evaluation.report import Evaluation
@@ -15,6 +18,74 @@ NOTE_EVERY = 30.0
 """Seconds between progress lines where no terminal shows a moving one."""
 REWRITE_EVERY = 0.1
 """Seconds between them where one does."""
+
+
+class Patient:
+    """A text stream that never stops the work: what it cannot print is left out.
+
+    Characters that the encoding lacks are written as \\u…; where the device takes nothing more, as
+    a pipe whose reader has gone or a full disk, the rest is dropped.
+
+    Args:
+        stream: what to print on; None, as in a program without a console: nothing.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream or io.StringIO()
+        self._failure: OSError | None = None if stream else BrokenPipeError()
+        if isinstance(self._stream, io.TextIOWrapper):
+            self._stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Print a text; its length."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what is waiting."""
+        self._try(self._stream.flush)
+
+    @property
+    def lost(self) -> str:
+        """Why something that was to be read is not there; empty where nothing is, or no reader."""
+        if self._failure is None or isinstance(self._failure, BrokenPipeError):
+            return ""
+        return self._failure.strerror or str(self._failure)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            act()
+        except OSError as error:
+            self._failure = error
+            self._drop_the_rest()
+
+    def _drop_the_rest(self) -> None:
+        """Lead the stream nowhere, as its buffer would fail again when the program ends."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def patient_streams() -> Generator[Patient]:
+    """Print as `Patient` does for the block; gives the stream for stdout, which may be `lost`."""
+    before = sys.stdout, sys.stderr
+    out, errors = Patient(before[0]), Patient(before[1])
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, errors)
+    try:
+        yield out
+    finally:
+        out.flush()
+        if out.lost:
+            complain("error", f"not all could be printed ({out.lost}); files are complete")
+        errors.flush()
+        sys.stdout, sys.stderr = before
 
 
 def complain(kind: str, message: object) -> None:

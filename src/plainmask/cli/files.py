@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,9 @@ from plainmask.errors import InputError
 if TYPE_CHECKING:
     from plainmask.video.frames import Video
 
+_LONGEST_STEM = 255 - len(".segments.jsonl")
+"""Bytes: names of files have at most 255."""
+
 
 def find_images(inputs: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
     """The pictures that files, folders (that level only) and globs mean, each once, in order.
@@ -22,24 +27,47 @@ def find_images(inputs: Sequence[str]) -> tuple[list[Path], dict[str, str]]:
     Returns:
         The paths, and what is wrong with an input that means none: input -> reason.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     problems: dict[str, str] = {}
     for given in inputs:
-        path = Path(given)
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if _is_source(file)]
-            reason = "there is no picture in this folder"
-        elif not path.exists() and glob.has_magic(given):
-            matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207, absolute ones too
-            inside = [file for file in map(Path, matches) if _is_source(file)]
-            reason = "no picture matches this"
-        else:
-            inside = [path] if path.exists() else []
-            reason = "there is no such file; check the path"
+        try:
+            inside, reason = _pictures_of(given)
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            inside, reason = [], _unreadable(error)
         if not inside:
             problems[given] = reason
-        found.update({file.resolve(): file for file in inside})
+        # `Path.resolve` raises on links that lead in a circle, which then fail alone.
+        found |= {os.path.realpath(file): file for file in inside}
     return list(found.values()), problems
+
+
+def _pictures_of(given: str) -> tuple[list[Path], str]:
+    """The pictures that one input means, and why there are none if so.
+
+    Raises:
+        OSError, ValueError: it cannot be looked at.
+    """
+    path = Path(given)
+    if "://" in given:
+        return [], "this is an address; fetch it first, and give the file"
+    if glob.has_magic(given) and not os.path.lexists(path):
+        matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207, absolute ones too
+        return [file for file in map(Path, matches) if _is_source(file)], "no picture matches this"
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], "there is no such file; check the path"
+    if not is_folder:
+        return [path], ""
+    inside = [file for file in sorted(path.iterdir()) if _is_source(file)]
+    return inside, "there is no picture in this folder"
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return "this may not be read; check its permissions"
+    why = error.strerror if isinstance(error, OSError) else error
+    return f"this cannot be opened ({why}); check the path"
 
 
 def _is_source(path: Path) -> bool:
@@ -57,32 +85,46 @@ def output_places(paths: Sequence[Path], out: Path) -> list[tuple[Path, str]]:
     All go into `out` under their own stems, unless two are the same: then the folders of the
     pictures are kept below `out`, and, if that is not enough (a.jpg and a.png), the suffixes, too.
     """
-    sources = [path.resolve() for path in paths]
+    sources = [Path(os.path.realpath(path)) for path in paths]
     base = os.path.commonpath([source.parent for source in sources])
     folders = [out / source.parent.relative_to(base) for source in sources]
-    flat = [(out, path.stem) for path in paths]
-    nested = [(folder, path.stem) for folder, path in zip(folders, paths, strict=True)]
+    flat = [(out, _short(path.stem)) for path in paths]
+    nested = [(folder, _short(path.stem)) for folder, path in zip(folders, paths, strict=True)]
     for places in (flat, nested):
         # On some systems A.png and a.png are one file.
         if len({(folder, stem.casefold()) for folder, stem in places}) == len(paths):
             return places
-    return [(folder, path.name) for folder, path in zip(folders, paths, strict=True)]
+    return [(folder, _short(path.name)) for folder, path in zip(folders, paths, strict=True)]
 
 
-def open_videos(names: Sequence[str]) -> tuple[list[tuple[str | int, Video]], dict[str, str]]:
+def _short(stem: str) -> str:
+    """A stem to which the ends of results can be added; what is too long gets a digest instead."""
+    name = os.fsencode(stem)
+    if len(name) <= _LONGEST_STEM:
+        return stem
+    kept = name[: _LONGEST_STEM - 9].decode(errors="ignore")  # not half a letter
+    return f"{kept}-{hashlib.sha256(name).hexdigest()[:8]}"
+
+
+def open_videos(names: Sequence[str]) -> tuple[dict[str | int, Video | None], dict[str, str]]:
     """The videos that files, folders of frames, addresses and numbers of cameras mean.
 
+    Cameras and addresses behind the first are opened in their turn, by `open_video`: until then
+    they would run and show what is past.
+
     Returns:
-        What could be opened with its source, and what is wrong with the others: name -> message.
+        What could be opened by its source, None for what is opened later; and what is wrong with
+        the others: name -> message.
     """
     from plainmask.video.sources import open_video
 
-    opened: list[tuple[str | int, Video]] = []
+    opened: dict[str | int, Video | None] = {}
     problems: dict[str, str] = {}
     for name in names:
-        source = int(name) if name.isdecimal() and not Path(name).exists() else name
+        source = int(name) if name.isdecimal() and not os.path.lexists(name) else name
         try:
-            opened.append((source, open_video(source)))
+            later = opened and (isinstance(source, int) or "://" in source)
+            opened[source] = None if later else open_video(source)
         except InputError as error:
             problems[name] = str(error)
     return opened, problems

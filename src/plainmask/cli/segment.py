@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainmask.cli.console import Progress, complain, print_table, stepper
+from plainmask.cli.console import Progress, complain, pace, print_table, stepper
 from plainmask.cli.files import check_writable, find_images, output_places
-from plainmask.cli.options import Device, EncoderSource, Json
+from plainmask.cli.options import (
+    Classes,
+    Device,
+    EncoderSource,
+    Json,
+    Score,
+    check_score,
+    class_ids,
+    words,
+)
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
     from plainmask.inference.segmenter import HeadSegmenter
     from plainmask.results import Result
+    from plainmask.results.saving import Form
 
 EXAMPLE = 'Example:  plainmask segment street.jpg holiday/ "more/*.png" --out out'
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is kept of each result, and how."""
+
+    score: float | None
+    classes: list[int] | None
+    forms: list[Form]
 
 
 def segment(
@@ -28,6 +48,11 @@ def segment(
         str, typer.Option(help="A shipped head, a head folder, or a hub repository (user/name).")
     ] = "street-semantic",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
+    save: Annotated[
+        str, typer.Option(help="Some of overlay, labels, segments, crops, yolo, with commas.")
+    ] = "overlay,labels,segments",
+    score: Score = None,
+    classes: Classes = None,
     tiles: Annotated[
         float | None,
         typer.Option(
@@ -48,7 +73,10 @@ def segment(
     """
     from plainmask.allocator import keep_freed_memory
     from plainmask.inference.loading import load
+    from plainmask.results.saving import forms_of
 
+    forms = forms_of(words(save))
+    check_score(score)
     paths, problems = find_images(images)
     if not paths:
         raise InputError("; ".join(f"{name}: {reason}" for name, reason in problems.items()))
@@ -56,38 +84,64 @@ def segment(
     keep_freed_memory()
     segmenter = load(head, device=device, encoder=encoder)
     if tiles is not None:
-        if not 0 < tiles <= 16:
-            raise InputError(
-                f"--tiles is a factor on the size, such as 1 or 0.5, at most 16, not {tiles:g}"
-            )
-        segmenter = segmenter.seeing("tiles", tiles)
+        segmenter = in_tiles(segmenter, tiles)
+    wanted = Wanted(score, class_ids(classes, segmenter.head.config.vocabulary), forms)
     for name, reason in problems.items():
         report_failure(name, f"{name}: {reason}", as_json=as_json)
-    failed = len(problems)
-    progress = Progress(len(paths), "pictures")
-    try:
-        for path, (folder, stem) in zip(paths, output_places(paths, out), strict=True):
-            try:
-                result, files = segment_file(segmenter, path, folder, stem)
-            except PlainmaskError as error:
-                failed += 1
-                progress.clear()
-                report_failure(str(path), str(error), as_json=as_json)
-            else:
-                progress.clear()
-                report(path, result, files, as_json=as_json)
-            progress.step()
-    except KeyboardInterrupt:
-        progress.clear()
-        complain("stopped", f"{progress.done} of {len(paths)} pictures are done, in {out}")
-        raise typer.Exit(130) from None
+    failed = len(problems) + segment_all(segmenter, paths, out, wanted, as_json=as_json)
     if failed:
         complain("error", f"{failed} of {len(paths) + len(problems)} inputs failed")
         raise typer.Exit(1)
 
 
+def in_tiles(segmenter: HeadSegmenter[Any], factor: float) -> HeadSegmenter[Any]:
+    """The same that sees pictures in tiles."""
+    if not 0 < factor <= 16:
+        raise InputError(
+            f"--tiles is a factor on the size, such as 1 or 0.5, at most 16, not {factor:g}"
+        )
+    return segmenter.seeing("tiles", factor)
+
+
+def segment_all(
+    segmenter: HeadSegmenter[Any],
+    paths: Sequence[Path],
+    out: Path,
+    wanted: Wanted,
+    *,
+    as_json: bool,
+) -> int:
+    """Segment pictures and report each; how many failed."""
+    failed = 0
+    progress = Progress(len(paths), "pictures")
+    totals = Totals()
+    try:
+        for path, (folder, stem) in zip(paths, output_places(paths, out), strict=True):
+            try:
+                result, files = segment_file(segmenter, path, folder, stem, wanted)
+            except PlainmaskError as error:
+                failed += 1
+                progress.clear()
+                report_failure(str(path), str(error), as_json=as_json)
+            else:
+                totals.add(result)
+                progress.clear()
+                report(path, result, files, as_json=as_json, alone=len(paths) == 1)
+            progress.step()
+    except KeyboardInterrupt:
+        progress.clear()
+        complain("stopped", f"{progress.done} of {len(paths)} pictures are done, in {out}")
+        raise typer.Exit(130) from None
+    if len(paths) > 1 and not as_json and totals.pictures:
+        pictures = "picture" if totals.pictures == 1 else "pictures"
+        totals.print(
+            f"{totals.pictures} {pictures}, {pace(progress.seconds_each)}, results in {out}"
+        )
+    return failed
+
+
 def segment_file(
-    segmenter: HeadSegmenter[Any], path: Path, folder: Path, stem: str
+    segmenter: HeadSegmenter[Any], path: Path, folder: Path, stem: str, wanted: Wanted
 ) -> tuple[Result, list[Path]]:
     """Segment one file with the only head and write its results.
 
@@ -101,37 +155,74 @@ def segment_file(
         result: Result = segmenter(image, on_tile=stepper("tiles"))
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         raise PlainmaskError(f"{path}: {error}") from error
-    return result, result.save(folder, stem=stem, image=image)
+    kept = result.keep(wanted.score, wanted.classes)
+    return kept, kept.save(folder, stem=stem, image=image, forms=wanted.forms)
 
 
-def report(path: Path, result: Result, files: Sequence[Path], *, as_json: bool) -> None:
-    """Print the segments of one picture, largest first, and where its files are."""
+def report(
+    path: Path, result: Result, files: Sequence[Path], *, as_json: bool, alone: bool
+) -> None:
+    """Print the segments of one picture, largest first, and where its files are.
+
+    One of several pictures has a line.
+    """
     height, width = result.image_size
-    segments = sorted(confident(result).segments, key=lambda segment: -segment.area)
+    rows = sorted(result.rows(), key=lambda row: -row["area"])
     if as_json:
-        row: dict[str, Any] = {
+        shown: dict[str, Any] = {
             "image": str(path),
             "image_size": [height, width],
-            "segments": [asdict(segment) for segment in segments],
+            "segments": [{k: row[k] for k in row if k != "segmentation"} for row in rows],
             "files": [str(file) for file in files],
         }
-        print(json.dumps(row), flush=True)
+        print(json.dumps(shown), flush=True)
         return
-    print_table(
-        ("class", "pixels %", "score %"),
-        [
-            (s.label, f"{100 * s.area / (height * width):.1f}", f"{100 * s.score:.0f}")
-            for s in segments
-        ],
-        title=f"{path} ({width} x {height}), results: {', '.join(map(str, files))}",
-    )
+    title = f"{path} ({width} x {height})"
+    if not alone:
+        print(f"{title}: {result.summary()}", flush=True)
+        return
+    scored = all(row["score"] is not None for row in rows)
+    table = [
+        (row["label"], f"{100 * row['area'] / (height * width):.1f}")
+        + ((f"{100 * row['score']:.0f}",) if scored else ())
+        for row in rows
+    ]
+    columns = ("class", "pixels %", "score %") if scored else ("class", "pixels %")
+    print_table(columns, table, title=f"{title}, results: {', '.join(map(str, files))}")
 
 
-def confident(result: Result) -> Result:
-    """The result without the doubtful candidates that instance results carry along."""
-    from plainmask.results import InstanceResult
+class Totals:
+    """What was found in several pictures."""
 
-    return result.above(result.confident) if isinstance(result, InstanceResult) else result
+    def __init__(self) -> None:
+        self.pictures = 0
+        self._seen_in: Counter[str] = Counter()
+        self._segments: Counter[str] = Counter()
+        self._area: Counter[str] = Counter()
+        self._pixels = 0
+
+    def add(self, result: Result) -> None:
+        """Count one picture."""
+        labels = Counter(segment.label for segment in result.segments)
+        self.pictures += 1
+        self._segments += labels
+        self._pixels += result.image_size[0] * result.image_size[1]
+        for segment in result.segments:
+            self._area[segment.label] += segment.area
+        self._seen_in.update(labels.keys())
+
+    def print(self, title: str) -> None:
+        """A row for each class, those in most pictures first."""
+        rows = [
+            (
+                label,
+                str(count),
+                str(self._segments[label]),
+                f"{100 * self._area[label] / self._pixels:.1f}",
+            )
+            for label, count in self._seen_in.most_common()
+        ]
+        print_table(("class", "in pictures", "segments", "pixels %"), rows, title=title)
 
 
 def report_failure(name: str, message: str, *, as_json: bool) -> None:

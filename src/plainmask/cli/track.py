@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,22 @@ import typer
 
 from plainmask.cli.console import Progress, complain, pace, print_table
 from plainmask.cli.files import check_writable, open_videos, video_places
-from plainmask.cli.options import Device, EncoderSource, Json
+from plainmask.cli.options import (
+    Classes,
+    Device,
+    EncoderSource,
+    Json,
+    Score,
+    check_score,
+    class_ids,
+    words,
+)
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
     from plainmask.inference.segmenter import HeadSegmenter
-    from plainmask.video.frames import Video
+    from plainmask.results import Result
+    from plainmask.video.frames import Frame, Video
     from plainmask.video.sinks import Sinks
 
 STOPPED = "stopped"
@@ -48,6 +59,8 @@ def track(
             "over the whole video."
         ),
     ] = "online",
+    score: Score = None,
+    classes: Classes = None,
     device: Device = "auto",
     encoder: EncoderSource = None,
     as_json: Json = False,
@@ -61,8 +74,10 @@ def track(
     from plainmask.allocator import keep_freed_memory
     from plainmask.inference.loading import load
     from plainmask.video.sinks import check_kinds, known_kinds, open_sinks
+    from plainmask.video.sources import open_video
 
-    kinds = known_kinds([kind.strip() for kind in save.split(",") if kind.strip()])
+    kinds = known_kinds(words(save))
+    check_score(score)
     if protocol not in ("online", "offline"):
         raise InputError(f"the protocol is online or offline, not {protocol!r}")
     opened, problems = open_videos(videos)
@@ -75,17 +90,21 @@ def track(
     check_kinds(kinds, config)
     for name, message in problems.items():
         report_failure(name, message, as_json=as_json)
+    keep = class_ids(classes, config.vocabulary)
     failed = len(problems)
-    places = video_places([source for source, _ in opened], out)
-    for (_, video), (folder, stem) in zip(opened, places, strict=True):
+    places = video_places(list(opened), out)
+    for (source, early), (folder, stem) in zip(opened.items(), places, strict=True):
         try:
+            video = early or open_video(source)
             sinks = open_sinks(kinds, folder, stem, config)
         except InputError as error:
-            report_failure(video.name, str(error), as_json=as_json)
+            report_failure(early.name if early else str(source), str(error), as_json=as_json)
             failed += 1
             continue
         progress = Progress(video.count, "frames")
-        failure = run(segmenter, video, sinks, progress, protocol)
+        with video:
+            results = follow_video(segmenter, video, protocol, score, keep)
+            failure = run(results, sinks, progress)
         progress.clear()
         report(video, sinks, progress, failure, as_json=as_json)
         if failure == STOPPED:
@@ -98,18 +117,28 @@ def track(
         raise typer.Exit(1)
 
 
-def run(
-    segmenter: HeadSegmenter[Any], video: Video, sinks: Sinks, progress: Progress, protocol: Any
-) -> str:
-    """Follow a video to its end; what went wrong, if anything did."""
+def follow_video(
+    segmenter: HeadSegmenter[Any],
+    video: Video,
+    protocol: Any,
+    score: float | None,
+    classes: list[int] | None,
+) -> Iterator[tuple[Frame, Result]]:
+    """Each frame with its result, of which only what is asked for is kept."""
     from plainmask.inference.follow import follow
 
     on_read = Progress(video.count, "frames seen").step if protocol == "offline" else None
+    for frame, result in follow(segmenter.stream(), video, protocol=protocol, on_read=on_read):
+        # Without either, doubtful candidates go on to the forms that are made for scoring.
+        asked = score is not None or classes is not None
+        yield frame, result.keep(score, classes) if asked else result
+
+
+def run(frames: Iterator[tuple[Frame, Result]], sinks: Sinks, progress: Progress) -> str:
+    """Save the results of a video to its end; what went wrong, if anything did."""
     try:
         with sinks:
-            for frame, result in follow(
-                segmenter.stream(), video, protocol=protocol, on_read=on_read
-            ):
+            for frame, result in frames:
                 sinks.write(frame, result)
                 progress.step()
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one

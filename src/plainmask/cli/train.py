@@ -126,8 +126,10 @@ def announce(folder: Path, encoder: str) -> None:
     """Say where a head is, and how to use it."""
     from plainmask.heads.head import read_config
 
-    needed = f" --encoder {encoder}" if read_config(folder).encoder.name == "custom" else ""
-    print(f"wrote {folder}; try it: plainmask segment IMAGE --head {folder}{needed}")
+    config = read_config(folder)
+    needed = f" --encoder {encoder}" if config.encoder.name == "custom" else ""
+    command = "segment IMAGE" if config.decoder.propagation == "none" else "track VIDEO"
+    print(f"wrote {folder}; try it: plainmask {command} --head {folder}{needed}")
 
 
 def how_to_resume(words: Sequence[str | Path], options: Sequence[str], run_dir: Path) -> str:
