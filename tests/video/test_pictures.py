@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,3 +82,16 @@ def test_vipseg_does_not_overwrite_what_it_does_not_know(tmp_path: Path):
 def test_vipseg_without_a_frame(tmp_path: Path):
     assert VipsegPictures(tmp_path / "new", "clip").close() == []
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [LabelPictures, VspwPictures])
+def test_pictures_of_a_person_are_never_replaced(tmp_path: Path, make: Any):
+    sink = make(tmp_path) if make is LabelPictures else make(tmp_path.parent, tmp_path.name)
+    own = tmp_path / "00001.png"
+    Image.new("L", (64, 48), 7).save(own)
+    before = own.read_bytes()
+    (first, second) = made("semantic", 2)
+    sink.write(*first)
+    with pytest.raises(InputError, match=r"00001.png is there already and is no result of"):
+        sink.write(*second)
+    assert own.read_bytes() == before
