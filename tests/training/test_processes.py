@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gradients
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import gradients
 from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError
 from plainmask.training import loop, processes
