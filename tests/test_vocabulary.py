@@ -17,6 +17,7 @@ SIZES = {
     "cityscapes": (19, 8),
     "coco_instance": (80, 80),
     "coco_panoptic": (133, 80),
+    "everyday_objects": (12, 12),
     "moving_object": (1, 1),
     "ovis": (25, 25),
     "vipseg": (124, 58),
@@ -133,6 +134,12 @@ def test_colours_as_files_write_them(color: Any):
 )
 def test_values_to_ignore_as_people_write_them(stated: dict[str, Any], values: tuple[int, ...]):
     assert Vocabulary.load(minimal(**stated)).ignore_values == values
+
+
+def test_no_category_is_joined_twice():
+    rows = [{"id": 0, "name": "a", "joins": ["x"]}, {"id": 1, "name": "b", "joins": ["x", "y"]}]
+    with pytest.raises(InputError, match=r"its own joined category; used twice: \['x'\]"):
+        Vocabulary.load({"classes": rows})
 
 
 def test_numbered():

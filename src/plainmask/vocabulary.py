@@ -61,6 +61,9 @@ class VocabularyClass(BaseModel):
     """RGB, 0..255."""
     file_id: int = Field(ge=0, lt=2**63)
     """The number of the class in the data set's files (category id or pixel value)."""
+    joins: tuple[str, ...] = ()
+    """Names of finer categories that all count as this class, where a data set's files state names.
+    """
 
 
 class Vocabulary(BaseModel):
@@ -87,8 +90,12 @@ class Vocabulary(BaseModel):
                     f"class ids must count up from 0 without gaps, but class {place} "
                     f"({entry.name!r}) has id {entry.id}"
                 )
-        for field in ("name", "file_id"):
-            values = [getattr(entry, field) for entry in self.classes]
+        values_of: dict[str, list[Any]] = {
+            field: [getattr(entry, field) for entry in self.classes]
+            for field in ("name", "file_id")
+        }
+        values_of["joined category"] = [name for entry in self.classes for name in entry.joins]
+        for field, values in values_of.items():
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"every class needs its own {field}; used twice: {twice}")

@@ -17,6 +17,12 @@ from plainmask.vocabulary import Vocabulary, from_coco
 from shared_data import SHARED_DATA, needs_data
 
 SIZE = (6, 8)
+JOINED = {
+    "classes": [
+        {"id": 0, "name": "vessel", "thing": True, "joins": ["cup", "Wine_Glass"]},
+        {"id": 1, "name": "person", "thing": True},
+    ]
+}
 SQUARE = np.zeros(SIZE, bool)
 SQUARE[1:4, 2:5] = True
 RLE = Rle.encode(SQUARE).to_coco()
@@ -34,13 +40,14 @@ def write(
     annotations: list[dict],
     json_path="annotations/instances_train.json",
     folder="train",
+    categories=({"id": 0, "name": "zero"}, {"id": 1, "name": "one"}),
 ) -> Path:
     content = {
         "images": [
             {"id": id, "file_name": name, "width": 8, "height": 6} for id, name in images.items()
         ],
         "annotations": annotations,
-        "categories": [{"id": 0, "name": "zero"}, {"id": 1, "name": "one"}],
+        "categories": categories,
     }
     (root / json_path).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content).encode()
@@ -321,3 +328,23 @@ def test_dsb2018():
     records = read_coco_instances(SHARED_DATA / "dsb2018", "val")
     assert len(records) == 60
     assert len(records[0].segments()) > 0
+
+
+def test_categories_count_as_the_class_that_joins_them(tmp_path: Path):
+    names = [{"id": 4, "name": "wine glass"}, {"id": 7, "name": "person"}, {"id": 9, "name": "cup"}]
+    rows = [row(1, RLE, category) for category in (4, 7, 9)]
+    root = write(tmp_path, {1: "a.jpg"}, rows, categories=names)
+    (record,) = read_coco_instances(root, "train", Vocabulary.load(JOINED))
+    assert record.segments().class_ids.tolist() == [0, 1, 0]
+    assert record.classes == {0, 1}
+
+
+def test_a_category_that_no_class_joins_is_refused(tmp_path: Path):
+    root = write(tmp_path, {1: "a.jpg"}, [row(1, RLE, 3)], categories=[{"id": 3, "name": "fork"}])
+    with pytest.raises(InputError, match="category 3 'fork' of 1 annotations is no class"):
+        read_coco_instances(root, "train", Vocabulary.load(JOINED))
+
+
+def test_everyday_objects_join_all_of_cocos_categories():
+    joined = [name for entry in Vocabulary.load("everyday_objects").classes for name in entry.joins]
+    assert sorted(joined) == sorted(Vocabulary.load("coco_instance").names)

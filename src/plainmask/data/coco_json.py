@@ -157,16 +157,18 @@ def own_categories(categories: Sequence[Category], used: Collection[int]) -> tup
 
 
 def class_of_category(categories: Iterable[Category], vocabulary: Vocabulary) -> dict[int, int]:
-    """Class id of each category id that the vocabulary knows; no two have one class.
+    """Class id of each category id that the vocabulary knows; no two have one class,
+    unless it joins them.
 
-    Names decide, since two data sets may number the same classes differently; numbers do for
+    Names decide, of classes and of what they join, since two data sets may number the same classes differently; numbers do for
     categories without a name. A name that no class has exactly is that of the only class that is
     spelt alike ("traffic_light", "Traffic light"), if no other category is.
     """
     categories = list(categories)
     if not categories:
         return vocabulary.by_file_id
-    by_name = {entry.name: entry.id for entry in vocabulary.classes}
+    joined = {name: entry.id for entry in vocabulary.classes for name in entry.joins}
+    by_name = joined | {entry.name: entry.id for entry in vocabulary.classes}
     found = {
         category.id: by_name.get(category.name)
         if category.name
