@@ -38,6 +38,17 @@ def test_same_features_from_the_encoder_and_from_disk(tmp_path: Path):
     assert len(files(tmp_path)) == 2
 
 
+def test_under_autocast_as_without(tmp_path: Path):
+    encoder, pixels = an_encoder(), some_pixels()
+    expected = encoder(pixels)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = FeatureCache(tmp_path, encoder, 10**9)(pixels)
+        for tap, wanted in zip(found.taps, expected.taps, strict=True):
+            assert tap.dtype == torch.float32
+            assert relative_error(tap, wanted) < 3e-2  # encoded in bfloat16
+
+
 def test_the_second_time_the_encoder_rests(tmp_path: Path):
     encoder, pixels = an_encoder(), some_pixels()
     cache = FeatureCache(tmp_path, encoder, 10**9)

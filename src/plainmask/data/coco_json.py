@@ -182,6 +182,8 @@ def class_of_category(categories: Iterable[Category], vocabulary: Vocabulary) ->
     for entry in vocabulary.classes:
         if entry.id not in exact:
             free.setdefault(_plain(entry.name), []).append(entry.id)
+        for name in entry.joins:
+            free.setdefault(_plain(name), []).append(entry.id)
     for category in rest:
         classes = free.get(_plain(category.name), [])
         if len(classes) == alike[_plain(category.name)] == 1:
