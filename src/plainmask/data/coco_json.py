@@ -199,7 +199,7 @@ def category_problems(
 ) -> list[str]:
     """One line per category that annotations use and the vocabulary does not know.
 
-    Also one per name that several categories have, since they would become one class.
+    Also one per class that several categories would become, unless it joins them.
     """
     names = {category.id: category.name for category in categories}
     plain = {_plain(name): name for name in vocabulary.names}
@@ -209,7 +209,8 @@ def category_problems(
         for category, count in sorted(used.items())
         if category not in class_of
     ]
-    counts = Counter(class_of[category] for category in names if category in class_of)
+    single = {entry.id for entry in vocabulary.classes if not entry.joins}
+    counts = Counter(own for category in names if (own := class_of.get(category)) in single)
     return problems + [
         f"{count} categories are called {vocabulary.names[own]!r}; give each its own name"
         for own, count in counts.items()
