@@ -13,6 +13,7 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
+from plainmask.data.record import Record
 from plainmask.training.records import hold_out, read_records, read_vocabulary
 from plainmask.training.schedule import epochs
 
@@ -92,6 +93,17 @@ def test_a_share_means_what_it_says(share: float, places: list[int]):
     kept, held = hold_out(records, share)
     assert [int(record.id) for record in held] == places
     assert len(kept) + len(held) == 20
+
+
+def test_of_videos_whole_ones_are_held_out(tmp_path: Path):
+    records = [
+        Record(f"{video}/{frame}", Path, None, sequence=video, frame=frame)
+        for video in ("boat", "cat", "dog", "elk")
+        for frame in range(3)
+    ]
+    kept, held = hold_out(records, 0.25)
+    assert {record.sequence for record in held} == {"dog"}
+    assert (len(kept), len(held)) == (9, 3)
 
 
 def test_what_is_said_beforehand_counts(tmp_path: Path):

@@ -88,6 +88,7 @@ def test_round_trip(recipe: Path, tmp_path: Path):
         ("augment={shorter: [252]}", r"augment\.longest: Field required"),
         ("augment=3", "augment: Input should be a valid dictionary"),
         ("clip={frames: 5, reach: 2, pasting: {scal: 1}}", r"clip\.pasting\.scal: unknown key"),
+        ("paste=0.5", r"paste adds objects, but in semantic data a class is one segment"),
         ("steps", "must be key=value"),
     ],
 )

@@ -30,7 +30,7 @@ from plainmask.errors import InputError
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.training.loss import LossConfig
 from plainmask.training.samples.augment import AugmentConfig, Probability, VideoAugmentConfig
-from plainmask.training.samples.clips import ClipConfig
+from plainmask.training.samples.clips import ClipConfig, PasteConfig
 
 
 class _Part(BaseModel):
@@ -38,15 +38,15 @@ class _Part(BaseModel):
 
 
 class StillsConfig(_Part):
-    """Labelled images that become clips (`clip.stills`), beside the videos or alone."""
+    """Labelled images beside the data: further pictures, or clips made of them (`clip.stills`)."""
 
     root: Path
     format: DataFormat = "coco_panoptic"
     split: str | None = "train"
     classes: Literal["same", "from_coco", "any_thing"] = "same"
-    """How the classes of the images become those of the videos. `same`: by name; `from_coco`: by
-    the table that the videos' vocabulary has for COCO's categories; `any_thing`: every thing is of
-    the only class that the videos have. Segments of other classes are left out."""
+    """How the classes of the images become those of the data. `same`: by name; `from_coco`: by
+    the table that the data's vocabulary has for COCO's categories; `any_thing`: every thing is of
+    the only class that the data has. Segments of other classes are left out."""
 
 
 class DataConfig(_Part):
@@ -60,9 +60,10 @@ class DataConfig(_Part):
     hold_out: str | Annotated[float, Field(gt=0, lt=1)] | None = None
     """Leave training images out, and evaluate on them instead of a val split. A text: those whose
     name starts with it, for choosing settings on a scene that was never seen. A number: that share
-    of all, evenly spread."""
+    of all, evenly spread; of videos, whole ones."""
     stills: StillsConfig | None = None
-    """Images to make further training clips from."""
+    """Further images to train on; where there is `clip`, clips are made of them. Of images without
+    `clip`, those that the data has already, by their names, are left out."""
 
 
 class DecoderRecipe(_Part):
@@ -150,6 +151,10 @@ class Recipe(_Part):
     """Leave the statistics of the batch norms as `start_from` has them: for batches of so few
     pictures that their own would say more about these than about pictures."""
     augment: Augment
+    paste: Probability = 0.0
+    """Images: probability of pasting the objects of another training image over an image."""
+    pasting: PasteConfig = PasteConfig(max_objects=8)
+    """How; `partial` is for clips only."""
     clip: ClipConfig | None = None
     """Train on clips of videos; None: on images."""
     chunk: int | None = Field(default=None, gt=0)
@@ -208,10 +213,13 @@ class Recipe(_Part):
             raise ValueError(
                 f"decoder.propagation {self.decoder.propagation} is learnt from clips: give clip"
             )
-        if self.clip is not None and self.clip.paste and self.task == "semantic":
+        pasted = self.paste if self.clip is None else self.clip.paste
+        if pasted and self.task == "semantic":
             raise ValueError(
-                "clip.paste adds objects, but in semantic data a class is one segment; leave it 0"
+                "paste adds objects, but in semantic data a class is one segment; leave it 0"
             )
+        if self.paste and self.clip is not None:
+            raise ValueError("paste is for images; over clips, clip.paste pastes")
         if self.carry and (self.clip is None or self.task != "semantic"):
             raise ValueError("carry is for clips of semantic data: objects end with their video")
         if self.loss.semantic and self.task != "semantic":

@@ -26,11 +26,16 @@ def read_records(recipe: Recipe, vocabulary: Vocabulary) -> tuple[list[Record], 
     """Training and validation records."""
     data = recipe.data
     records = read_dataset(data.format, data.root, data.train, vocabulary)
+    measured: list[Record] = []
     if data.hold_out is not None:
-        return hold_out(records, data.hold_out)
-    if data.val is None:
-        return records, []
-    return records, read_dataset(data.format, data.root, data.val, vocabulary)
+        records, measured = hold_out(records, data.hold_out)
+    elif data.val is not None:
+        measured = read_dataset(data.format, data.root, data.val, vocabulary)
+    if recipe.clip is None and data.stills is not None:
+        known = {record.id for record in [*records, *measured]}
+        stills = read_stills(data.stills, vocabulary, recipe.vocabulary)
+        records += [record for record in stills if record.id not in known]
+    return records, measured
 
 
 def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record], list[Record]]:
@@ -38,8 +43,8 @@ def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record
 
     Args:
         records: all of them.
-        which: how the names of the latter begin, or their share, evenly spread; of each at least
-            one.
+        which: how the names of the latter begin, or their share, evenly spread, of each at least
+            one; of frames of videos, the share of videos.
 
     Raises:
         InputError: one of the two would be empty.
@@ -47,9 +52,11 @@ def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record
     if isinstance(which, str):
         outside = {record.id for record in records if record.id.startswith(which)}
     else:
-        apart = min(1 / which, len(records))
-        places = (int((k + 0.5) * apart) for k in range(max(1, len(records) - 1)))
-        outside = {records[place].id for place in places if place < len(records)}
+        units = list(dict.fromkeys(record.sequence or record.id for record in records))
+        apart = min(1 / which, len(units))
+        places = (int((k + 0.5) * apart) for k in range(max(1, len(units) - 1)))
+        chosen = {units[place] for place in places if place < len(units)}
+        outside = {record.id for record in records if (record.sequence or record.id) in chosen}
     kept = [record for record in records if record.id not in outside]
     held_out = [record for record in records if record.id in outside]
     if not held_out or not kept:
@@ -87,7 +94,13 @@ def build_sampler(
     if left_out := len(records) - len(labelled):
         say(f"{left_out} of {len(records)} pictures have no annotation and are not trained on")
     if recipe.clip is None:
-        return ImageSampler(labelled, recipe.augment)
+        return ImageSampler(
+            labelled,
+            recipe.augment,
+            paste=recipe.paste,
+            pasting=recipe.pasting,
+            pasted_classes=thing_ids(vocabulary),
+        )
     videos = group_videos(record for record in records if record.sequence is not None)
     stills = [record for record in labelled if record.sequence is None]
     if recipe.data.stills is not None:
@@ -124,7 +137,7 @@ def read_stills(
     records = with_classes([record for record in found if record.labelled], class_of)
     if not class_of or not records:
         raise InputError(
-            f"data.stills: no picture of {config.root} shows a class of the videos "
+            f"data.stills: no picture of {config.root} shows a class of the data "
             f"({_few(vocabulary)}) with classes: {config.classes}; its own are {_few(own)}"
         )
     return records

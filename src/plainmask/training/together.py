@@ -22,6 +22,8 @@ SHARED = (
     "data.hold_out",
     "data.stills",
     "augment",
+    "paste",
+    "pasting",
     "clip",
     "chunk",
     "rope_rescale",

@@ -25,7 +25,14 @@ from plainmask.training.samples.augment import (
     augment_clip,
     sample_generator,
 )
-from plainmask.training.samples.clips import ClipConfig, sample_clip
+from plainmask.training.samples.clips import (
+    Clip,
+    ClipConfig,
+    PasteConfig,
+    paste_tracks,
+    sample_clip,
+)
+from plainmask.training.samples.color import uniform
 from plainmask.training.samples.targets import ClipTargets
 
 
@@ -43,18 +50,44 @@ class Batch(NamedTuple):
 
 
 class ImageSampler:
-    """One record, augmented, as a clip of one frame."""
+    """One record, augmented, as a clip of one frame.
 
-    def __init__(self, records: Sequence[Record], config: AugmentConfig | VideoAugmentConfig):
+    Args:
+        records: annotated pictures.
+        config: see `augment_clip`.
+        paste: probability of pasting the objects of another record over one.
+        pasting, pasted_classes: see `paste_tracks`; None: all classes.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        config: AugmentConfig | VideoAugmentConfig,
+        *,
+        paste: float = 0.0,
+        pasting: PasteConfig | None = None,
+        pasted_classes: Collection[int] | None = None,
+    ):
         self.records = records
         self.config = config
+        self.paste = paste if len(records) > 1 else 0.0
+        self.pasting, self.pasted_classes = pasting or PasteConfig(), pasted_classes
         self.names = [record.id for record in records]
 
     def __call__(self, index: int, generator: torch.Generator) -> ClipSample:
         """Decode and augment one record."""
+        clip = self._picture(index)
+        if self.paste and uniform(generator) < self.paste:
+            count = len(self.records)
+            step = int(torch.randint(1, count, (), generator=generator))
+            donor = self._picture((index + step) % count)
+            clip = paste_tracks(clip, donor, self.pasting, generator, classes=self.pasted_classes)
+        return augment_clip(clip.images, clip.segments, self.config, generator)
+
+    def _picture(self, index: int) -> Clip:
         record = self.records[index]
         image = torch.from_numpy(record.image()).permute(2, 0, 1)
-        return augment_clip([image], [record.segments()], self.config, generator)
+        return Clip([image], [record.segments()])
 
 
 class ClipSampler:
