@@ -23,7 +23,7 @@ from plainmask.training import loop
 from plainmask.training.loop import train
 from plainmask.training.loss import set_loss, total_loss
 from plainmask.training.points import uniform_points
-from plainmask.training.recipe import Recipe
+from plainmask.training.recipe import DecoderRecipe, Recipe
 from plainmask.training.records import build_sampler, read_records, read_stills, read_vocabulary
 from plainmask.training.samples.batches import Batch, ClipSampler, training_batches
 from plainmask.training.samples.targets import ClipTargets
@@ -351,7 +351,7 @@ class TestStills:
         stills = {"root": workshop / "stills"}
         recipe = a_recipe(workshop, data={"root": workshop, "stills": stills})
         assert recipe.data.stills is not None
-        message = r"no picture of .*stills shows a class of the videos \(car\).*sea, object, kite"
+        message = r"no picture of .*stills shows a class of the data \(car\).*sea, object, kite"
         with pytest.raises(InputError, match=message):
             read_stills(recipe.data.stills, other, None)
 
@@ -436,6 +436,48 @@ class TestCarry:
     def test_objects_end_with_their_video(self, workshop: Path):
         with pytest.raises(ValueError, match="carry is for clips of semantic data"):
             a_recipe(workshop, carry=0.5)
+
+
+class TestReplay:
+    """Clips that are watched several times before anything is learnt from them."""
+
+    def test_the_first_chunk_starts_from_old_queries(self, workshop: Path):
+        recipe = a_recipe(workshop, chunk=2, replay=3)
+        decoder = PlainMaskDecoder(recipe.decoder.build_config(TINY, 1))
+        asked: list[int] = []
+        original = decoder.clips
+
+        def clips(*args: Any, replays: int, **options: Any) -> Any:
+            asked.append(replays)
+            return original(*args, replays=replays, **options)
+
+        decoder.clips = clips
+        step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+        draw = seeded()
+        for batch in batches(recipe):
+            list(step.losses(batch, draw))
+        assert all(later == 0 for place, later in enumerate(asked) if place % 3)
+        assert set(asked[::3]) <= {0, 1, 2, 3}
+        assert len(set(asked[::3])) > 1
+
+    @pytest.mark.parametrize("propagation", ["linear", "gru"])
+    def test_it_is_the_clip_forward_and_backward_without_a_gradient(self, propagation: Any):
+        torch.manual_seed(2)
+        config = DecoderRecipe(num_queries=5, num_blocks=2, propagation=propagation)
+        decoder = PlainMaskDecoder(config.build_config(TINY, 2)).eval()
+        features = tiny_encoder()(torch.randint(0, 256, (3, 3, 48, 48), dtype=torch.uint8))
+        queries, fused = None, decoder.fuse(features)
+        state = None
+        for place in [0, 1, 2, 2, 1, 0] * 2:
+            _, state = decoder.step(fused[place : place + 1], features.grid, state)
+        assert state is not None
+        expected, _ = decoder.clips(features, 3, state.queries)
+        found, queries = decoder.clips(features, 3, replays=2)
+        for layer, wanted in zip(found, expected, strict=True):
+            assert torch.allclose(layer.mask_logits, wanted.mask_logits, atol=1e-4)
+        queries.sum().backward()
+        # The learnt queries lie before the cut; only the linear link adds them in every frame.
+        assert (decoder.queries.grad is None) == (propagation == "gru")
 
 
 class TestStartFrom:

@@ -89,6 +89,7 @@ def test_round_trip(recipe: Path, tmp_path: Path):
         ("augment=3", "augment: Input should be a valid dictionary"),
         ("clip={frames: 5, reach: 2, pasting: {scal: 1}}", r"clip\.pasting\.scal: unknown key"),
         ("paste=0.5", r"paste adds objects, but in semantic data a class is one segment"),
+        ("replay=3", r"replay is for clips, whose queries are carried: give clip"),
         ("steps", "must be key=value"),
     ],
 )

@@ -247,6 +247,7 @@ class PlainMaskDecoder(nn.Module):
         *,
         every_layer: bool = True,
         rope_scale: float = 1.0,
+        replays: int = 0,
     ) -> tuple[list[Predictions], Tensor]:
         """Predictions for all frames of B clips, with gradients through time: training (SPEC 14.1).
 
@@ -259,6 +260,8 @@ class PlainMaskDecoder(nn.Module):
             queries: (B, Q, D) that the first frames start from; None: the learnt ones.
             every_layer: predictions before each block and after the last, else only these.
             rope_scale: multiplies the patch coordinates (augmentation; 1 = plain).
+            replays: how often the clips are watched forward and backward before, without a
+                gradient: the first frames then start from queries as old as that.
 
         Returns:
             Predictions of B * T frames, clip by clip, for each layer; and the queries that would
@@ -267,6 +270,10 @@ class PlainMaskDecoder(nn.Module):
         fused = self.fuse(features).unflatten(0, (-1, num_frames))  # (B, T, N, D)
         rope = self.rope(features.grid, rope_scale)
         queries = self.first_queries(len(fused)) if queries is None else queries
+        for frame in [*fused.unbind(1), *fused.flip(1).unbind(1)] * replays:
+            # Cut, not under no_grad: autocast would keep the weights that it cast there.
+            frame = frame.detach()
+            queries = self.propagate(self._decode(frame, rope, queries), queries).detach()
         frames: list[list[Tensor]] = []
         for frame in fused.unbind(1):
             states = [self._sequence(frame, queries)]

@@ -163,6 +163,10 @@ class Recipe(_Part):
     """Semantic clips: probability that a clip starts from the queries that the clip before left
     behind, whatever that showed, instead of the learnt ones. So a link learns to serve videos that
     are far longer than clips, and to take a new scene; without it, queries drift away."""
+    replay: int = Field(default=0, ge=0)
+    """Clips: up to so many times, drawn evenly from 0, the first chunk is watched forward and
+    backward before anything is learnt from it. So a link meets queries that are as old as those of
+    videos far longer than clips; without it, queries drift away there."""
     rematch: bool = False
     """Match objects anew in every chunk, as published; else they keep their queries."""
     rope_rescale: bool = False
@@ -220,6 +224,8 @@ class Recipe(_Part):
             )
         if self.paste and self.clip is not None:
             raise ValueError("paste is for images; over clips, clip.paste pastes")
+        if self.replay and self.clip is None:
+            raise ValueError("replay is for clips, whose queries are carried: give clip")
         if self.carry and (self.clip is None or self.task != "semantic"):
             raise ValueError("carry is for clips of semantic data: objects end with their video")
         if self.loss.semantic and self.task != "semantic":

@@ -106,6 +106,7 @@ class Step:
         queries: Tensor | None = None
         if recipe.carry and float(draw((1,))) < recipe.carry:
             queries = self.carried.queries
+        replays = int(draw((1,)) * (recipe.replay + 1)) if recipe.replay else 0
         for first in range(0, num_frames, chunk):
             pixels = batch.pixels[:, first : first + chunk]
             content = [size for size in batch.content for _ in range(pixels.shape[1])]
@@ -116,6 +117,7 @@ class Step:
                 queries,
                 every_layer=recipe.supervise == "every_layer",
                 rope_scale=rope_scale,
+                replays=replays if first == 0 else 0,
             )
             queries = queries.detach()
             clips = [self._to_device(part_of(t, first, first + chunk)) for t in batch.targets]
