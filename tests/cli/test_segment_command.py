@@ -232,8 +232,8 @@ def test_several_pictures_have_a_line_each_and_a_summary(work: Workspace, run: R
     code, out, _ = run("segment", *photos, *work.model)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith(f"{photos[0]} (70 x 50): class_")
-    assert lines[1].startswith(f"{photos[1]} (40 x 30): class_")
+    assert lines[0].startswith(f"{photos[0]} (70 x 50), ")
+    assert lines[1].startswith(f"{photos[1]} (40 x 30), ")
     assert lines[2].startswith("2 pictures, ")
     assert lines[2].endswith(", results in out")
     assert "in pictures" in out
@@ -321,3 +321,55 @@ def test_long_names_have_all_their_results(work: Workspace, run: Run, stem: str)
     code, _, err = run("segment", *photos, *work.model)
     assert code == 0, err
     assert len(names(work.folder / "out")) == 6
+
+
+class TestSeveralHeads:
+    @pytest.fixture
+    def both(self, work: Workspace) -> list[str]:
+        """Options that choose a semantic and an instance head."""
+        other = tiny_head("instance", tiny_encoder()).save(work.folder / "other")
+        encoder = ["--encoder", str(work.encoder), "--device", "cpu"]
+        return ["--heads", f"{work.head}, {other}", *encoder]
+
+    def test_each_has_its_files_and_there_is_a_sheet(
+        self, work: Workspace, run: Run, both: list[str]
+    ):
+        code, out, err = run("segment", work.picture("a.png"), *both)
+        assert (code, err) == (0, "")
+        expected = [
+            f"a.{head}.{end}"
+            for head in ("tiny-instance", "tiny-semantic")
+            for end in ("labels.png", "overlay.png", "segments.json")
+        ]
+        assert names(work.folder / "out") == sorted([*expected, "a.sheet.png"])
+        for file in names(work.folder / "out"):
+            assert f"out/{file}" in out
+        again, _ = find_images([str(work.folder / "out")])
+        assert again == []  # results are no pictures to segment
+
+    def test_results_are_those_of_each_head_alone(self, work: Workspace, run: Run, both: list[str]):
+        photo = work.picture("a.png")
+        assert run("segment", photo, *both).code == 0
+        assert run("segment", photo, *work.model, "--out", "alone").code == 0
+        together = work.folder / "out/a.tiny-semantic.labels.png"
+        assert together.read_bytes() == (work.folder / "alone/a.labels.png").read_bytes()
+
+    def test_json_names_the_head(self, work: Workspace, run: Run, both: list[str]):
+        _, out, _ = run("segment", work.picture("a.png"), *both, "--json")
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert [row["head"] for row in rows] == ["tiny-semantic", "tiny-instance"]
+        assert rows[1]["files"][-1].endswith("a.sheet.png")
+
+    def test_a_head_twice_or_none(self, work: Workspace, run: Run):
+        photo, model = work.picture("a.png"), work.model[2:]
+        code, _, err = run("segment", photo, "--heads", f"{work.head},{work.head}", *model)
+        assert code == 2
+        assert "two of the heads are called 'tiny-semantic'; give each once" in err
+        code, _, err = run("segment", photo, "--heads", "a,,b", *model)
+        assert code == 2
+        assert "--heads takes names with commas between" in err
+
+    def test_a_folder_with_a_comma(self, work: Workspace, run: Run):
+        folder = work.head.rename(work.folder / "one,two")
+        options = ["--head", str(folder), *work.model[2:]]
+        assert run("segment", work.picture("a.png"), *options).code == 0

@@ -13,7 +13,6 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
-from plainmask.data.record import Record
 from plainmask.training.records import hold_out, read_records, read_vocabulary
 from plainmask.training.schedule import epochs
 

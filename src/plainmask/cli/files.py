@@ -74,7 +74,7 @@ def _is_source(path: Path) -> bool:
     """Whether a file is a picture, and not a result of an earlier run in the same folder."""
     from plainmask.pictures.images import IMAGE_SUFFIXES
 
-    is_result = path.name.endswith((".overlay.png", ".labels.png"))
+    is_result = path.name.endswith((".overlay.png", ".labels.png", ".sheet.png"))
     is_hidden = path.name.startswith(".")
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_result and not is_hidden
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,11 +26,18 @@ from plainmask.cli.options import (
 from plainmask.errors import InputError, PlainmaskError
 
 if TYPE_CHECKING:
-    from plainmask.inference.segmenter import HeadSegmenter
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from plainmask.heads.head import Head
+    from plainmask.inference.segmenter import Segmenter
     from plainmask.results import Result
     from plainmask.results.saving import Form
 
-EXAMPLE = 'Example:  plainmask segment street.jpg holiday/ "more/*.png" --out out'
+EXAMPLE = (
+    'Example:  plainmask segment street.jpg holiday/ "more/*.png" --out out\n\n'
+    "Example:  plainmask segment photo.jpg --heads scenes,person-parts"
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,22 @@ class Wanted:
     """What is kept of each result, and how."""
 
     score: float | None
-    classes: list[int] | None
+    classes: Mapping[str, list[int] | None]
+    """By head."""
     forms: list[Form]
 
 
 def segment(
     images: Annotated[list[str], typer.Argument(help="Files, folders or quoted globs.")],
-    head: Annotated[
-        str, typer.Option(help="A shipped head, a head folder, or a hub repository (user/name).")
+    heads: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            "--heads",
+            metavar="NAME[,NAME...]",
+            help="A shipped head, a head folder, or a hub repository (user/name); several, with "
+            "commas between, share one encoder, and there is a sheet of all of them, too.",
+        ),
     ] = "street-semantic",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
     save: Annotated[
@@ -69,10 +84,10 @@ def segment(
     """Segment pictures: an overlay PNG, a label PNG and a JSON table for each.
 
     A picture that cannot be used is reported, the others go on, and the exit code is 1. With
-    --json there is one object a line for each picture, as soon as it is done.
+    --json there is one object a line for each picture and head, as soon as it is done.
     """
     from plainmask.allocator import keep_freed_memory
-    from plainmask.inference.loading import load
+    from plainmask.inference.loading import load_heads
     from plainmask.results.saving import forms_of
 
     forms = forms_of(words(save))
@@ -82,10 +97,10 @@ def segment(
         raise InputError("; ".join(f"{name}: {reason}" for name, reason in problems.items()))
     check_writable(out)
     keep_freed_memory()
-    segmenter = load(head, device=device, encoder=encoder)
+    segmenter = load_heads(head_names(heads), device=device, encoder=encoder)
     if tiles is not None:
-        segmenter = in_tiles(segmenter, tiles)
-    wanted = Wanted(score, class_ids(classes, segmenter.head.config.vocabulary), forms)
+        in_tiles(segmenter, tiles)
+    wanted = Wanted(score, classes_by_head(classes, segmenter.heads), forms)
     for name, reason in problems.items():
         report_failure(name, f"{name}: {reason}", as_json=as_json)
     failed = len(problems) + segment_all(segmenter, paths, out, wanted, as_json=as_json)
@@ -94,56 +109,94 @@ def segment(
         raise typer.Exit(1)
 
 
-def in_tiles(segmenter: HeadSegmenter[Any], factor: float) -> HeadSegmenter[Any]:
-    """The same that sees pictures in tiles."""
+def head_names(given: str) -> list[str]:
+    """The heads that an option names; a folder may have a comma in its name.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    if Path(given).exists():
+        return [given]
+    names = [name.strip() for name in given.split(",")]
+    if not all(names):
+        raise InputError(f"--heads takes names with commas between, such as a,b, not {given!r}")
+    return names
+
+
+def in_tiles(segmenter: Segmenter, factor: float) -> None:
+    """Have all heads see pictures in tiles."""
     if not 0 < factor <= 16:
         raise InputError(
             f"--tiles is a factor on the size, such as 1 or 0.5, at most 16, not {factor:g}"
         )
-    return segmenter.seeing("tiles", factor)
+    for name, head in [*segmenter.heads.items()]:
+        segmenter.add(name, head.seeing("tiles", factor))
+
+
+def classes_by_head(
+    given: list[str] | None, heads: Mapping[str, Head]
+) -> dict[str, list[int] | None]:
+    """The ids of the classes that --classes names, by head; None: of all.
+
+    Raises:
+        InputError: no head has one of them.
+    """
+    if len(heads) == 1 or not given:
+        return {name: class_ids(given, head.config.vocabulary) for name, head in heads.items()}
+    found: dict[str, list[int]] = {name: [] for name in heads}
+    for word in (word for value in given for word in words(value)):
+        problems: list[InputError] = []
+        for name, head in heads.items():
+            try:
+                found[name] += class_ids([word], head.config.vocabulary) or []
+            except InputError as error:
+                problems.append(error)
+        if len(problems) == len(heads):
+            raise problems[0]
+    return dict(found)
 
 
 def segment_all(
-    segmenter: HeadSegmenter[Any],
-    paths: Sequence[Path],
-    out: Path,
-    wanted: Wanted,
-    *,
-    as_json: bool,
+    segmenter: Segmenter, paths: Sequence[Path], out: Path, wanted: Wanted, *, as_json: bool
 ) -> int:
     """Segment pictures and report each; how many failed."""
     failed = 0
     progress = Progress(len(paths), "pictures")
-    totals = Totals()
+    totals = {name: Totals() for name in segmenter.heads}
+    alone = len(paths) == 1
     try:
         for path, (folder, stem) in zip(paths, output_places(paths, out), strict=True):
             try:
-                result, files = segment_file(segmenter, path, folder, stem, wanted)
+                found = segment_file(segmenter, path, folder, stem, wanted)
             except PlainmaskError as error:
                 failed += 1
                 progress.clear()
                 report_failure(str(path), str(error), as_json=as_json)
             else:
-                totals.add(result)
                 progress.clear()
-                report(path, result, files, as_json=as_json, alone=len(paths) == 1)
+                for name, (result, files) in found.items():
+                    totals[name].add(result)
+                    report(path, name, result, files, as_json=as_json, alone=alone)
             progress.step()
     except KeyboardInterrupt:
         progress.clear()
         complain("stopped", f"{progress.done} of {len(paths)} pictures are done, in {out}")
         raise typer.Exit(130) from None
-    if len(paths) > 1 and not as_json and totals.pictures:
-        pictures = "picture" if totals.pictures == 1 else "pictures"
-        totals.print(
-            f"{totals.pictures} {pictures}, {pace(progress.seconds_each)}, results in {out}"
-        )
+    done = len(paths) - failed
+    if not alone and not as_json and done:
+        pictures = "picture" if done == 1 else "pictures"
+        title = f"{done} {pictures}, {pace(progress.seconds_each)}, results in {out}"
+        for name, counts in totals.items():
+            counts.print(title if len(totals) == 1 else f"{name}: {title}")
     return failed
 
 
 def segment_file(
-    segmenter: HeadSegmenter[Any], path: Path, folder: Path, stem: str, wanted: Wanted
-) -> tuple[Result, list[Path]]:
-    """Segment one file with the only head and write its results.
+    segmenter: Segmenter, path: Path, folder: Path, stem: str, wanted: Wanted
+) -> dict[str, tuple[Result, list[Path]]]:
+    """Segment one file and write its results: by head the result and its files.
+
+    With several heads, their names are part of the files' names, and the last has the sheet, too.
 
     Raises:
         PlainmaskError: the picture cannot be used, or the results cannot be written; names both.
@@ -152,15 +205,40 @@ def segment_file(
 
     image = read_image(path)
     try:
-        result: Result = segmenter(image, on_tile=stepper("tiles"))
+        found = segmenter(image, on_tile=stepper("tiles"))
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         raise PlainmaskError(f"{path}: {error}") from error
-    kept = result.keep(wanted.score, wanted.classes)
-    return kept, kept.save(folder, stem=stem, image=image, forms=wanted.forms)
+    kept = {name: one.keep(wanted.score, wanted.classes[name]) for name, one in found.items()}
+    alone = len(kept) == 1
+    written = {
+        name: (
+            result,
+            result.save(
+                folder,
+                stem=stem if alone else f"{stem}.{name}",
+                image=image,
+                forms=wanted.forms,
+            ),
+        )
+        for name, result in kept.items()
+    }
+    if not alone:
+        last = written[next(reversed(written))]
+        last[1].append(write_sheet(folder / f"{stem}.sheet.png", image, kept))
+    return written
+
+
+def write_sheet(path: Path, image: NDArray[np.uint8], results: Mapping[str, Result]) -> Path:
+    """Write the sheet of several results of a picture."""
+    from plainmask.atomic import write_result
+    from plainmask.results.formats import png_bytes
+    from plainmask.results.sheet import sheet
+
+    return write_result(path, png_bytes(sheet(image, results)))
 
 
 def report(
-    path: Path, result: Result, files: Sequence[Path], *, as_json: bool, alone: bool
+    path: Path, head: str, result: Result, files: Sequence[Path], *, as_json: bool, alone: bool
 ) -> None:
     """Print the segments of one picture, largest first, and where its files are.
 
@@ -171,13 +249,14 @@ def report(
     if as_json:
         shown: dict[str, Any] = {
             "image": str(path),
+            "head": head,
             "image_size": [height, width],
             "segments": [{k: row[k] for k in row if k != "segmentation"} for row in rows],
             "files": [str(file) for file in files],
         }
         print(json.dumps(shown), flush=True)
         return
-    title = f"{path} ({width} x {height})"
+    title = f"{path} ({width} x {height}), {head}"
     if not alone:
         print(f"{title}: {result.summary()}", flush=True)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,35 @@ def load(
         head = _rebind(head, loaded)
     name = head.config.name
     return Segmenter(loaded, {name: head}, device=device, dtype=dtype)[name]
+
+
+def load_heads(
+    names: Sequence[str | Path],
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype = "auto",
+    encoder: Encoder | Weights | None = None,
+) -> Segmenter:
+    """Several heads on one encoder, each named as it is; see `load`.
+
+    Args:
+        names: one at least; only the first may be a published model, which brings the encoder.
+        device, dtype, encoder: see `load`.
+
+    Raises:
+        InputError, WeightsError, HeadError: as `load`; or two heads have one name.
+    """
+    first = load(names[0], device=device, dtype=dtype, encoder=encoder)
+    segmenter = Segmenter(
+        first.encoder, {first.name: first.head}, device=first.device, dtype=first.shared.dtype
+    )
+    for name in names[1:]:
+        head = Head.load(find_head(name))
+        if head.config.name in segmenter.heads:
+            raise InputError(f"two of the heads are called {head.config.name!r}; give each once")
+        head = head if encoder is None else _rebind(head, segmenter.encoder)
+        segmenter.add(head.config.name, head)
+    return segmenter
 
 
 def load_official(
