@@ -39,6 +39,10 @@ def main() -> None:
     parser.add_argument("--split", nargs="+", default=["test"])
     parser.add_argument("--protocol", choices=("online", "offline"), help="of video heads")
     parser.add_argument("--max-detections", type=int, nargs="+", help="of image instance heads")
+    parser.add_argument("--weaknesses", default="", help="what it is not good at, for its card")
+    parser.add_argument(
+        "--leave-out", nargs="+", default=[], help="classes too rare to learn, for a second mean"
+    )
     options = parser.parse_args()
 
     keep_freed_memory()
@@ -63,17 +67,29 @@ def main() -> None:
         asked = "".join(f" --{key} {value}" for key, value in way.items())
         commands.insert(0, f"plainmask eval {name} {options.data} --split {split}{asked}")
     assert found is not None
+    if options.leave_out:
+        figures |= mean_without(found, options.leave_out, f"{options.data.name} {options.split[0]}")
     provenance = segmenter.head.config.provenance.model_copy(
         update={
             "figures": figures,
             "per_class": found.per_class,
             "command": "; ".join(commands),
+            "weaknesses": options.weaknesses,
         }
     )
     shipped = segmenter.head.config.model_copy(update={"provenance": provenance})
     Head(shipped, segmenter.head.decoder).save(folder)
     print("\n".join(f"{place}: {value:.2f}" for place, value in figures.items()))
     print(found.per_class, folder, sep="\n")
+
+
+def mean_without(found: Evaluation, left_out: list[str], place: str) -> dict[str, float]:
+    """The mean over the classes that are not left out, under a name that says so."""
+    unknown = set(left_out) - found.per_class.keys()
+    if unknown:
+        raise SystemExit(f"error: no class is called {', '.join(sorted(unknown))}")
+    kept = [v for name, v in found.per_class.items() if v is not None and name not in left_out]
+    return {f"mean without {', '.join(left_out)} on {place}": sum(kept) / len(kept)}
 
 
 def measure(

@@ -28,9 +28,11 @@ def test_list(run: Run, arguments: tuple[str, ...]):
     assert (code, err) == (0, "")
     assert "tiny-semantic" in out
     assert "not measured" in out
+    assert "not stated" in out
     code, out, _ = run("heads", *arguments, "--json")
     (head,) = json.loads(out)
     assert head["task"] == "semantic"
+    assert head["megabytes"] > 0
     assert head["classes"] == ["class_0", "class_1", "class_2"]
 
 

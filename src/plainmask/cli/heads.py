@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -37,13 +38,25 @@ def list_heads(as_json: Json = False) -> None:
     """List the heads that come with plainmask."""
     from plainmask.heads.head import read_config, shipped_heads
 
-    configs = [read_config(folder) for folder in shipped_heads().values()]
+    folders = shipped_heads().values()
+    found = [(read_config(folder), megabytes(folder)) for folder in folders]
     if as_json:
-        print(json.dumps([summary(config) for config in configs]))
+        print(json.dumps([summary(config) | {"megabytes": size} for config, size in found]))
         return
     print_table(
-        ("head", "task", "classes", "encoder", "figures"),
-        [(c.name, c.task, str(len(c.vocabulary)), c.encoder.name, figures(c)) for c in configs],
+        ("head", "task", "classes", "encoder", "MB", "figures", "licence"),
+        [
+            (
+                c.name,
+                c.task,
+                str(len(c.vocabulary)),
+                c.encoder.name,
+                f"{size:.1f}",
+                figures(c),
+                c.provenance.licence.partition(";")[0] or "not stated",
+            )
+            for c, size in found
+        ],
     )
 
 
@@ -71,6 +84,11 @@ def show(head: HeadName, as_json: Json = False) -> None:
             ("folder", str(folder)),
         ],
     )
+
+
+def megabytes(folder: Path) -> float:
+    """Size of a head folder, in millions of bytes."""
+    return sum(file.stat().st_size for file in folder.iterdir()) / 1e6
 
 
 def figures(config: HeadConfig) -> str:

@@ -43,6 +43,8 @@ def model_card(config: Mapping[str, Any]) -> str:
         lines += ["", "## Training data and terms", "", provenance["data"]]
     if provenance["licence"]:
         lines += ["", f"Licence of these weights: {provenance['licence']}"]
+    if provenance["weaknesses"]:
+        lines += ["", "## What it is not good at", "", provenance["weaknesses"]]
     if provenance["figures"]:
         lines += ["", "## Figures", "", "| figure | % |", "|---|---|"]
         lines += [f"| {name} | {value:.1f} |" for name, value in provenance["figures"].items()]

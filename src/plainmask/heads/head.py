@@ -100,6 +100,8 @@ class Provenance(BaseModel):
     """What reproduces the figures."""
     recipe: dict[str, Any] = {}
     """The resolved training recipe."""
+    weaknesses: str = ""
+    """What the head is not good at."""
 
 
 class HeadConfig(BaseModel):
