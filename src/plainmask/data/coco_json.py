@@ -162,7 +162,8 @@ def class_of_category(categories: Iterable[Category], vocabulary: Vocabulary) ->
 
     Names decide, of classes and of what they join, since two data sets may number the same classes
     differently; numbers do for categories without a name. A name that no class has exactly is that
-    of the only class that is spelt alike ("traffic_light", "Traffic light"), if no other category is.
+    of the only class that is spelt alike ("traffic_light", "Traffic light"), if no other category
+    is.
     """
     categories = list(categories)
     if not categories:
