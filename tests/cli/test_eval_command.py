@@ -86,6 +86,16 @@ def test_unpaired_pictures_are_listed(work: Workspace, run: Run, data: Path):
     assert "label without image: labels/test/d.png" in err
 
 
+def test_a_folder_that_is_missing_is_told_as_missing(work: Workspace, run: Run):
+    for more in ((), ("--format", "voc")):
+        code, out, err = run("eval", work.head, "nowhere", "--encoder", work.encoder, *more)
+        assert (code, out, err) == (
+            2,
+            "",
+            "error: nowhere: there is no such folder; check the path\n",
+        )
+
+
 def test_an_unknown_split_names_the_splits(work: Workspace, run: Run, data: Path):
     code, _, err = evaluate(run, work, data, split="val")
     assert code == 2

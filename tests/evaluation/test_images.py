@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from images import labelled_images
-from plainmask.data.reader import image_format, read_dataset
+from plainmask.data.reader import (
+    DataFormat,
+    dataset_vocabulary,
+    image_format,
+    read_dataset,
+)
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
 from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
@@ -289,3 +294,15 @@ def test_a_class_table_of_other_names_is_refused(tmp_path: Path, names: list[str
     (tmp_path / "classes.json").write_text(json.dumps({"classes": classes}))
     with pytest.raises(InputError, match=message):
         label_vocabulary(OWN, tmp_path)
+
+
+@pytest.mark.parametrize("format", ["voc", "voc_objects", "ade20k", "cityscapes", "vspw"])
+def test_labels_that_mean_other_classes_are_refused(tmp_path: Path, format: DataFormat):
+    with pytest.raises(InputError, match=r"share no class: there it is .*, the head knows a, b;"):
+        label_vocabulary(OWN, tmp_path, format, None)
+    table = dataset_vocabulary(format, tmp_path, None)
+    assert label_vocabulary(table, tmp_path, format, None) == table
+    last = table.classes[-1]
+    other = {"name": "other", "classes": [{"id": 0, "name": last.name, "file_id": 99999}]}
+    with pytest.raises(InputError, match=f"labels the class {last.name!r} as {last.file_id}, the"):
+        label_vocabulary(Vocabulary.load(other), tmp_path, format, None)

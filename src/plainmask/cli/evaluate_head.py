@@ -37,8 +37,11 @@ def evaluate_head(
     from plainmask.evaluation.page import write_page
     from plainmask.evaluation.videos import evaluate_videos
     from plainmask.inference.tracking import check_protocol
+    from plainmask.pictures.archive import is_file, is_folder
     from plainmask.result_files.images import ResultWriter
 
+    if not is_folder(data) and not is_file(data):
+        raise InputError(f"{data}: there is no such folder; check the path")
     if out is not None:
         check_writable(out)
     is_stride = protocol == "stride"
@@ -47,7 +50,8 @@ def evaluate_head(
     if format is None:
         is_image = config.decoder.propagation == "none"
         format = image_format(config.task, data) if is_image else guess_format(data)
-    records = read_dataset(format, data, split, label_vocabulary(config.vocabulary, data))
+    vocabulary = label_vocabulary(config.vocabulary, data, format, split)
+    records = read_dataset(format, data, split, vocabulary)
     if records[0].sequence is not None:
         if out is not None or processes > 1:
             raise InputError(

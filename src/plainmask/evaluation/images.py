@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from plainmask.data.files import shortened
+from plainmask.data.reader import DataFormat, dataset_vocabulary
 from plainmask.data.record import Record
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import Measure, Rules, build_measure
@@ -228,7 +230,21 @@ def _summary(
     )
 
 
-def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
+NUMBERED: tuple[DataFormat, ...] = (
+    "voc",
+    "voc_objects",
+    "ade20k",
+    "ade20k_panoptic",
+    "cityscapes",
+    "vspw",
+)
+"""Formats whose label values have a meaning that no file of every data set states. Of the others,
+the readers go by names."""
+
+
+def label_vocabulary(
+    own: Vocabulary, root: Path, format: DataFormat | None = None, split: str | None = None
+) -> Vocabulary:
     """The classes of a head with the numbers and colours that they have in a data set's labels.
 
     A data set without `classes.json` is read with the numbers that the head was trained with.
@@ -236,12 +252,16 @@ def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
     Args:
         own: the head's vocabulary; it decides on classes and their order.
         root: the folder of the data set.
+        format, split: of the data set; None: nothing is known of its numbers.
 
     Raises:
-        InputError: the data set's class table has other names; names the first difference.
+        InputError: the data set's class table has other names; names the first difference. Or
+            there is none, and the numbers of the format mean other classes.
     """
     path = root / "classes.json"
     if not path.is_file():
+        if format in NUMBERED:
+            _check_numbers(own, dataset_vocabulary(format, root, split), f"{root} ({format})")
         return own
     table = Vocabulary.load(path)
     by_name = {entry.name: entry for entry in table.classes}
@@ -264,3 +284,21 @@ def label_vocabulary(own: Vocabulary, root: Path) -> Vocabulary:
         for there in (by_name[entry.name],)
     )
     return own.model_copy(update={"classes": classes, "ignore_values": table.ignore_values})
+
+
+def _check_numbers(own: Vocabulary, table: Vocabulary, data: str) -> None:
+    """Raise InputError unless the labels of a data set mean the classes of a head."""
+    numbers = {entry.name: entry.file_id for entry in table.classes}
+    shared = [entry for entry in own.classes if entry.name in numbers]
+    if not shared:
+        raise InputError(
+            f"{data} and the head share no class: there it is {shortened(table.names, ', ')}, the head knows "
+            f"{shortened(own.names, ', ')}; evaluate it on data with its classes"
+        )
+    for entry in shared:
+        if entry.file_id != numbers[entry.name]:
+            raise InputError(
+                f"{data} labels the class {entry.name!r} as {numbers[entry.name]}, the head was "
+                f"trained with {entry.file_id}; put a classes.json with the head's classes and "
+                "their numbers in these labels into the folder"
+            )
