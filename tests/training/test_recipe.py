@@ -1,5 +1,6 @@
 """Recipes: the shipped ones are valid; mistakes are named with their path."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,9 @@ def test_a_run_that_is_cut_short_warms_up_for_less(recipe: Path):
 
 def test_shipped_recipes_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert shipped_recipes() == {path.stem: path for path in RECIPES}
+    project = tomllib.loads((RECIPES[0].parents[1] / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"recipes": "plainmask/recipes"}
     assert find_recipe_file("street-semantic") == shipped_recipes()["street-semantic"]
     monkeypatch.chdir(tmp_path)
     Path("street-semantic").write_text("a file of this name comes first")

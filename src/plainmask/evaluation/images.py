@@ -292,8 +292,8 @@ def _check_numbers(own: Vocabulary, table: Vocabulary, data: str) -> None:
     shared = [entry for entry in own.classes if entry.name in numbers]
     if not shared:
         raise InputError(
-            f"{data} and the head share no class: there it is {shortened(table.names, ', ')}, the head knows "
-            f"{shortened(own.names, ', ')}; evaluate it on data with its classes"
+            f"{data} and the head share no class: there it is {shortened(table.names, ', ')}, the "
+            f"head knows {shortened(own.names, ', ')}; evaluate it on data with its classes"
         )
     for entry in shared:
         if entry.file_id != numbers[entry.name]:
