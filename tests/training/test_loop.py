@@ -21,6 +21,7 @@ from plainmask.training import loop, report
 from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loop import train
 from plainmask.training.recipe import save_recipe
+from plainmask.training.records import read_data
 from tiny import save_tiny_encoder
 
 
@@ -227,13 +228,12 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
 
 def test_hold_out_must_match_some_images(workshop: Path):
     held = a_recipe(workshop, data={"root": workshop / "data", "hold_out": "0"})
-    vocabulary = loop.read_vocabulary(held)
-    train_records, val_records = loop.read_records(held, vocabulary)
-    assert [record.id for record in val_records] == ["0"]
-    assert len(train_records) == 7
+    data = read_data(held)
+    assert [record.id for record in data.val] == ["0"]
+    assert len(data.train) == 7
     none = a_recipe(workshop, data={"root": workshop / "data", "hold_out": "x"})
     with pytest.raises(InputError, match="must match some, not all"):
-        loop.read_records(none, vocabulary)
+        read_data(none)
 
 
 def test_frozen_encoder_keeps_no_activations(workshop: Path):
@@ -273,10 +273,9 @@ def test_pictures_without_labels_are_not_trained_on(
     workshop: Path, capsys: pytest.CaptureFixture[str]
 ):
     whole = a_recipe(workshop, steps=9)
-    vocabulary = loop.read_vocabulary(whole)
-    records, _ = loop.read_records(whole, vocabulary)
-    sparse = [replace(r, load_segments=None) if r.id in "25" else r for r in records]
-    sampler = loop.build_sampler(whole, sparse, vocabulary, 16)
+    data = read_data(whole)
+    sparse = [replace(r, load_segments=None) if r.id in "25" else r for r in data.train]
+    sampler = loop.build_sampler(whole, sparse, data.vocabulary, 16)
     assert sampler.names == ["0", "1", "3", "4", "6", "7"]
     assert "2 of 8 pictures have no annotation and are not trained on" in capsys.readouterr().err
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from images import labelled_images
+from plainmask.data import coco_json
 from plainmask.data.reader import read_dataset
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
-from plainmask.training.records import hold_out, read_records, read_vocabulary
+from plainmask.training.records import hold_out, read_data, read_records, read_vocabulary
 from plainmask.training.schedule import epochs
 
 
@@ -145,6 +146,23 @@ def test_what_follows_from_a_choice_follows_what_a_person_changes(
     recipe = own_recipe("semantic", root, gpu=False, overrides=words).recipe
     for key, value in expected.items():
         assert reduce(getattr, key.split("."), recipe) == value, key
+
+
+def test_a_file_of_annotations_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = labelled_images(tmp_path / "mine", "instance", "train")
+    parsed: list[tuple[Path, str]] = []
+    original = coco_json.parse_json
+
+    def counting(path: Path, form: type) -> object:
+        parsed.append((path, form.__name__))
+        return original(path, form)
+
+    monkeypatch.setattr(coco_json, "parse_json", counting)
+    found = own_recipe("instance", root, gpu=False)
+    assert len(found.data.train) == 3
+    assert len(parsed) == len(set(parsed)) <= 2  # to tell its format, and for what is in it
+    read_data(found.recipe)
+    assert len(parsed) == len(set(parsed)) + 1  # nothing is remembered afterwards
 
 
 def test_reasons_are_true(tmp_path: Path):

@@ -15,6 +15,7 @@ from plainmask.errors import InputError
 
 if TYPE_CHECKING:
     from plainmask.training.recipe import Recipe
+    from plainmask.training.records import TrainingData
 
 EXAMPLE = (
     "Example:  plainmask train own-semantic data.root=mydata --out runs/mine\n\n"
@@ -83,7 +84,9 @@ def train(
     words = overrides or []
     settings = [word for word in words if not heads or "=" in word]
     paths = [recipe, *(Path(word) for word in words if word not in settings)]
-    recipes = [find_recipe(path, settings, device) for path in paths]
+    found = [find_recipe(path, settings, device) for path in paths]
+    recipes = [recipe for recipe, _ in found]
+    data = {recipe.name: data for recipe, data in found if data is not None}
     if heads:
         folders = [(out or Path("runs")) / one.name for one in recipes]
     else:
@@ -92,9 +95,16 @@ def train(
     keep_freed_memory()
     try:
         if heads:
-            train_together(recipes, folders, machines, resume=resume, wandb=wandb)
+            train_together(recipes, folders, machines, resume=resume, wandb=wandb, data=data)
         else:
-            train_head(recipes[0], folders[0], resume=resume, machines=machines, wandb=wandb)
+            train_head(
+                recipes[0],
+                folders[0],
+                resume=resume,
+                machines=machines,
+                wandb=wandb,
+                data=data.get(recipes[0].name),
+            )
     except KeyboardInterrupt:
         options = ["--heads"] if heads else []
         place = (out or Path("runs")) if heads else folders[0]
@@ -107,19 +117,24 @@ def train(
             announce(folder / "head", one.encoder)
 
 
-def find_recipe(path: Path, overrides: Sequence[str], device: str) -> Recipe:
-    """Read a recipe, or choose one for someone's own data and say why it is as it is."""
+def find_recipe(
+    path: Path, overrides: Sequence[str], device: str
+) -> tuple[Recipe, TrainingData | None]:
+    """Read a recipe, or choose one for someone's own data and say why it is as it is.
+
+    The data come with one that was chosen, as they were read for it.
+    """
     from plainmask.inference.shared_pass import pick_device
     from plainmask.training.own import OWN, own_recipe_by_name
     from plainmask.training.processes import say
     from plainmask.training.recipe import find_recipe_file, load_recipe
 
     if str(path) not in OWN:
-        return load_recipe(find_recipe_file(path, others=OWN), overrides)
+        return load_recipe(find_recipe_file(path, others=OWN), overrides), None
     found = own_recipe_by_name(str(path), overrides, gpu=pick_device(device).type == "cuda")
     for reason in found.reasons:
         say(reason)
-    return found.recipe
+    return found.recipe, found.data
 
 
 def announce(folder: Path, encoder: str) -> None:

@@ -10,7 +10,9 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -56,7 +58,35 @@ class Category:
     supercategory: Any = None
 
 
+_KNOWN: ContextVar[dict[Any, Any] | None] = ContextVar("_KNOWN", default=None)
+
+
+@contextmanager
+def json_once() -> Generator[None]:
+    """Inside, each JSON file is parsed once: a large one takes a minute, and is asked for its
+    splits, its classes and its records. Nothing is kept beyond the block.
+    """
+    if _KNOWN.get() is not None:
+        yield
+        return
+    token = _KNOWN.set({})
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
 def read_json(path: Path, form: type[Form]) -> Form:
+    """As `parse_json`, but inside `json_once` a file that was read before is not read again."""
+    known = _KNOWN.get()
+    if known is None:
+        return parse_json(path, form)
+    if (path, form) not in known:
+        known[path, form] = parse_json(path, form)
+    return known[path, form]
+
+
+def parse_json(path: Path, form: type[Form]) -> Form:
     """Read a JSON file, plain or gzipped, UTF-8 or UTF-16, into a dataclass.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from plainmask.training.outcome import draw_overlays, keep_best, measure, with_f
 from plainmask.training.points import Draw, uniform_points
 from plainmask.training.processes import Machines, say
 from plainmask.training.recipe import Recipe
-from plainmask.training.records import build_sampler, read_records, read_vocabulary
+from plainmask.training.records import TrainingData, build_sampler, read_data
 from plainmask.training.report import RunLog, interruptible
 from plainmask.training.samples.batches import Batch, training_batches
 from plainmask.training.schedule import (
@@ -84,6 +84,7 @@ def train(
     device: str = "auto",
     machines: Machines | None = None,
     wandb: str | None = None,
+    data: TrainingData | None = None,
 ) -> Path:
     """Train a head and return the folder of the run.
 
@@ -98,13 +99,15 @@ def train(
         device: "auto", "cpu", "cuda" or "cuda:0".
         machines: where it runs, if not on one device; then `device` says nothing.
         wandb: also log to this project of Weights & Biases.
+        data: of the recipe, where they were read before.
 
     Raises:
         InputError: data, folder or recipe cannot be used.
         PlainmaskError: the loss became NaN; the last good checkpoint is kept.
     """
     machines = machines or Machines(device)
-    return train_together([recipe], [run_dir], machines, resume=resume, wandb=wandb)[0]
+    known = {} if data is None else {recipe.name: data}
+    return train_together([recipe], [run_dir], machines, resume=resume, wandb=wandb, data=known)[0]
 
 
 def train_together(
@@ -114,6 +117,7 @@ def train_together(
     *,
     resume: bool = False,
     wandb: str | None = None,
+    data: Mapping[str, TrainingData] | None = None,
 ) -> list[Path]:
     """Train several heads on one pass of the encoder; each comes out as if trained alone.
 
@@ -122,6 +126,7 @@ def train_together(
         run_dirs: a folder for each, as in `train`.
         machines: where the run happens.
         resume, wandb: see `train`.
+        data: by name of the recipe, where they were read before.
 
     Raises:
         InputError, PlainmaskError: see `train`; or the recipes would not share their pixels.
@@ -134,7 +139,16 @@ def train_together(
     source = feature_source(recipes[0], encoder)
     shared = SharedFeatures(source) if len(recipes) > 1 else None
     runs = [
-        build_run(recipe, folder, fabric, encoder, shared or source, resume=again, wandb=wandb)
+        build_run(
+            recipe,
+            folder,
+            fabric,
+            encoder,
+            shared or source,
+            (data or {}).get(recipe.name) or read_data(recipe),
+            resume=again,
+            wandb=wandb,
+        )
         for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)
     ]
     if machines.compiled:
@@ -192,14 +206,14 @@ def build_run(
     fabric: Fabric,
     encoder: Encoder,
     source: FeatureSource,
+    data: TrainingData,
     *,
     resume: bool,
     wandb: str | None,
 ) -> Run:
-    """Data, decoder, optimiser and log of one head, where it was left if `resume`."""
-    vocabulary = read_vocabulary(recipe)
-    train_records, val_records = read_records(recipe, vocabulary)
-    sampler = build_sampler(recipe, train_records, vocabulary, encoder.config.patch_size)
+    """Samples, decoder, optimiser and log of one head, where it was left if `resume`."""
+    vocabulary, val_records = data.vocabulary, data.val
+    sampler = build_sampler(recipe, data.train, vocabulary, encoder.config.patch_size)
     config = recipe.decoder.build_config(encoder.config, len(vocabulary))
     torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
     decoder = PlainMaskDecoder(config)

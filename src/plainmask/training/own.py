@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from plainmask.data.coco_json import json_once
 from plainmask.data.reader import (
     DataFormat,
     check_format,
@@ -26,6 +27,7 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.training.recipe import Recipe, build_recipe, parse_overrides
+from plainmask.training.records import TrainingData, read_data
 from plainmask.vocabulary import Vocabulary
 
 OWN: dict[str, Task] = {
@@ -48,10 +50,11 @@ OBJECT_SIDE = 42
 
 @dataclass
 class OwnRecipe:
-    """A recipe, and why it is as it is."""
+    """A recipe, why it is as it is, and its data, which were read for it."""
 
     recipe: Recipe
     reasons: list[str]
+    data: TrainingData
 
 
 @dataclass
@@ -100,6 +103,14 @@ def own_recipe(task: Task, root: Path, *, gpu: bool, overrides: Sequence[str] = 
         InputError: the folder holds no data set, or one without training images or without what
             the task needs; or see `build_recipe`.
     """
+    with json_once():
+        recipe, reasons = _choose(task, root, gpu, overrides)
+        return OwnRecipe(recipe, reasons, read_data(recipe))
+
+
+def _choose(
+    task: Task, root: Path, gpu: bool, overrides: Sequence[str]
+) -> tuple[Recipe, list[str]]:
     said = _flat(parse_overrides(overrides))
     form = check_format(said["data.format"]) if "data.format" in said else image_format(task, root)
     train, val = _splits(form, root, said.get("data.train"))
@@ -126,7 +137,7 @@ def own_recipe(task: Task, root: Path, *, gpu: bool, overrides: Sequence[str] = 
         f"an image, the middling one {seen.object_side:.0f} pixels wide",
     ]
     recipe = build_recipe(settings, overrides, "the recipe for your data")
-    return OwnRecipe(recipe, facts + choice.reasons)
+    return recipe, facts + choice.reasons
 
 
 @dataclass

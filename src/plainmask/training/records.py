@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from plainmask.data.coco_json import Category, class_of_category
+from plainmask.data.coco_json import Category, class_of_category, json_once
 from plainmask.data.reader import dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, group_videos, with_classes
 from plainmask.errors import InputError
@@ -13,6 +14,26 @@ from plainmask.training.recipe import Recipe, StillsConfig
 from plainmask.training.samples.augment import AugmentConfig, VideoAugmentConfig
 from plainmask.training.samples.batches import ClipSampler, ImageSampler
 from plainmask.vocabulary import Vocabulary, from_coco
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is measured on."""
+
+    vocabulary: Vocabulary
+    train: list[Record]
+    val: list[Record]
+
+
+def read_data(recipe: Recipe) -> TrainingData:
+    """The classes and records of a recipe; nothing is decoded yet.
+
+    Raises:
+        InputError: see the readers, and `hold_out`.
+    """
+    with json_once():
+        vocabulary = read_vocabulary(recipe)
+        return TrainingData(vocabulary, *read_records(recipe, vocabulary))
 
 
 def read_vocabulary(recipe: Recipe) -> Vocabulary:
