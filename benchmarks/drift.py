@@ -100,7 +100,7 @@ def best_track(
     empty = np.zeros(passes)  # frames without the object, in which a track shows nothing: 1
     for number, place, result in frames:
         assert isinstance(result, InstanceResult)
-        sure = result.above(result.confident)
+        sure = result.keep(result.confident)
         shown = dict(zip(sure.track_ids, sure.masks, strict=True))
         if not masks[place].any():
             empty[number] += 1
