@@ -42,6 +42,24 @@ def test_street_semantic_passes_its_floor():
     assert len(config.provenance.per_class) == 11
 
 
+def test_scenes_passes_its_goal():
+    provenance = read_config(HEADS["scenes"]).provenance
+    (figure,) = (v for k, v in provenance.figures.items() if k.startswith("mean without horse"))
+    assert figure > 78
+    assert len(provenance.per_class) == 23
+
+
+def test_person_parts_finds_persons():
+    provenance = read_config(HEADS["person-parts"]).provenance
+    (figure,) = (v for k, v in provenance.figures.items() if k.startswith("mIoU on ccp_people val"))
+    assert figure > 50
+    assert (provenance.per_class["background"] or 0) > 97
+
+
+def test_all_heads_together_are_a_small_download():
+    assert sum(file.stat().st_size for f in HEADS.values() for file in f.iterdir()) < 67_000_000
+
+
 def test_nuclei_instance_passes_its_goal():
     figures = read_config(HEADS["nuclei-instance"]).provenance.figures
     at = {
