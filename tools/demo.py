@@ -34,8 +34,8 @@ from plainmask.results.formats import png_bytes
 from plainmask.results.sheet import sheet
 
 OUT = Path("out/demo")
-PHOTO_HEADS = ("scenes", "person-parts")
-"""They share one pass of the encoder."""
+PHOTO_HEADS = ("scenes", "street-semantic")
+"""They share one encoder."""
 VIDEO_HEAD = "moving-objects"
 
 
@@ -52,16 +52,16 @@ class Sample:
 
 PHOTOS = (
     Sample(
-        requirement="scikit-image==0.26.0",
-        member="skimage/data/astronaut.png",
-        sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
-        terms="NASA, public domain",
-    ),
-    Sample(
         requirement="scikit-learn==1.9.1",
         member="sklearn/datasets/images/china.jpg",
         sha256="8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
         terms="CC BY 2.0, by danielbuechele",
+    ),
+    Sample(
+        requirement="scikit-image==0.26.0",
+        member="skimage/data/astronaut.png",
+        sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+        terms="NASA, public domain",
     ),
 )
 """The second serves where the first cannot be had."""
