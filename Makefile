@@ -2,11 +2,12 @@
 # make test  environment, lint, types, tests
 # make demo  environment, encoder weights, a real photograph segmented and a real video followed
 #            (IMAGE=path, VIDEO=path for your own)
+# make docs  environment, and the documentation as a site: site/index.html
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: env test test-fast lint demo clean
+.PHONY: env test test-fast lint demo docs clean
 
 env: $(VENV)/.made
 
@@ -30,5 +31,9 @@ test-fast: env
 demo: env
 	$(BIN)/python tools/demo.py $(if $(IMAGE),--image "$(IMAGE)") $(if $(VIDEO),--video "$(VIDEO)")
 
+docs: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open site/index.html, or, to search in it: $(BIN)/python -m http.server -d site"
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out site
