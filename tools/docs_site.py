@@ -54,6 +54,8 @@ _FIRST_STEPS = "## Install"
 """Where the README stops to say what plainmask is, which the page index.md begins with."""
 _ALONE = ("index.md", "start.md")
 """Pages that stand alone in their tab, and need no list of its pages."""
+_ABOUT = "show_root_heading: false, show_root_toc_entry: false, members: false"
+"""How a module's own docstring opens its page."""
 _LINK = re.compile(r"(!?)\[([^\]\n]*)\]\(([^)\s]+)\)")
 
 
@@ -112,7 +114,7 @@ def turn_links(markdown: str, home: str, uri: str, files: Files) -> str:
 def reference_page(module: str) -> str:
     """The public names of a module: functions first, then what they give and raise."""
     names: list[str] = getattr(importlib.import_module(module), "__all__", [])
-    about = f"::: {module}\n    options: {{show_root_heading: false, members: false}}\n"
+    about = f"::: {module}\n    options: {{{_ABOUT}}}\n"
     entries = [f"::: {module}.{name}\n" for name in sorted(names, key=kind_of)]
     return "\n".join([f"# {module}\n", about, *entries])
 
