@@ -27,8 +27,9 @@ from plainmask.encoder.vit import Block, Features, Mlp
 class Predictions(NamedTuple):
     """What a decoder says about a batch: raw logits.
 
-    mask_logits: (B, Q, mh, mw) float, mh x mw = patch grid x upscale factor.
-    class_logits: (B, Q, C+1) float, the last class is "no object".
+    Attributes:
+        mask_logits: (B, Q, mh, mw) float, mh x mw = patch grid x upscale factor.
+        class_logits: (B, Q, C+1) float, the last class is "no object".
     """
 
     mask_logits: Tensor

@@ -27,10 +27,11 @@ if hasattr(os, "register_at_fork"):
 class Features(NamedTuple):
     """What the encoder says about a batch (a tuple: torch's tools look into tuples only).
 
-    taps: one (B, R + h*w, D) tensor per tapped block, through the encoder's final norm; class
-        token and registers first, then the patches row by row.
-    grid: (h, w) in patches.
-    prefix: R, the number of tokens before the patches.
+    Attributes:
+        taps: one (B, R + h*w, D) tensor per tapped block, through the encoder's final norm; class
+            token and registers first, then the patches row by row.
+        grid: (h, w) in patches.
+        prefix: R, the number of tokens before the patches.
     """
 
     taps: tuple[Tensor, ...]
