@@ -257,7 +257,7 @@ def follow(
 def names_of(frames: Sequence[Sightings], num_tracks: int) -> NDArray[np.int64]:
     """(N, T) the result that goes with each true track in each frame, -1 for none.
 
-    A pair of the frame before is kept if it still fits (SPEC 15.5).
+    A pair of the frame before is kept if it still fits (docs/model.md 8.8).
     """
     names = np.full((num_tracks, len(frames)), -1)
     before = np.full(num_tracks, -1)

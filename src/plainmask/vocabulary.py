@@ -244,7 +244,7 @@ def color_of(value: Any) -> tuple[int, int, int] | None:
 
 
 def from_coco(name: str | None) -> dict[int, int]:
-    """Which COCO category counts as which class of a built-in video vocabulary (SPEC_VIDEO 13.3).
+    """Which COCO category counts as which class of a built-in video vocabulary (docs/model.md 7.6).
 
     Returns:
         COCO's category id -> the class's file_id.

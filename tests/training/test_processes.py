@@ -62,7 +62,7 @@ def environment(**more: object) -> dict[str, str]:
 
 def test_two_processes_give_the_gradients_of_one(workshop: Path):
     """Also where one has more masks than the other: then mask losses only, since the class loss is
-    a mean over each process (SPEC 5.3).
+    a mean over each process (docs/model.md 6.4).
     """
     alike, unlike = workshop / "alike.yaml", workshop / "unlike.yaml"
     save_recipe(frozen(workshop), alike)

@@ -1,4 +1,4 @@
-"""The recipes of the published models say what was published (SPEC_IMAGE 9, SPEC_VIDEO 13, 14)."""
+"""The recipes of the published models say what was published (docs/model.md 7)."""
 
 from pathlib import Path
 from typing import NamedTuple

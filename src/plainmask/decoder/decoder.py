@@ -3,7 +3,7 @@
 Encoder features of several depths are normalised, projected and summed (laterals); learnt queries
 join them in front; a few plain Transformer blocks mix both; a linear layer gives each query its
 class, and the dot product with upscaled patch tokens its mask. In a video, what became of the
-queries in one frame starts the next (propagation.py). Sections: SPEC 3, 4 and 10.
+queries in one frame starts the next (propagation.py). See docs/model.md 2 and 5.
 
 Letters: B batch, T frames, Q queries, C classes without "no object", D width, h w patch grid,
 R prefix tokens, N = R + h*w tokens, mh mw = h w times the upscale factor.
@@ -68,7 +68,10 @@ class DecoderConfig(BaseModel):
 
 
 def published_stages(patch_size: int) -> int:
-    """Upscale stages by patch size: 16 -> 2 (masks at stride 4), 14 and 8 -> 1 (SPEC 3.7)."""
+    """Upscale stages by patch size: 16 -> 2 (masks at stride 4), 14 and 8 -> 1.
+
+    See docs/model.md 2.4.
+    """
     return max(1, patch_size.bit_length() - 3)
 
 
@@ -79,7 +82,7 @@ class Lateral(nn.Module):
         super().__init__()
         width = config.width
         self.residual = config.residual_laterals
-        # Statistics over all tokens of the batch, prefix included (SPEC 3.1).
+        # Statistics over all tokens of the batch, prefix included (docs/model.md 2.1).
         self.norm = nn.BatchNorm1d(width) if config.lateral_norm else None
         self.project = {
             "mlp": lambda: Mlp(width, width // 2),
@@ -180,14 +183,14 @@ class PlainMaskDecoder(nn.Module):
         self.register_buffer("mask_probs", torch.ones(config.num_blocks))
 
     def forward(self, features: Features, *, rope_scale: float = 1.0) -> Predictions:
-        """The last layer's predictions, without masked attention: inference (SPEC 4)."""
+        """The last layer's predictions, without masked attention: inference (docs/model.md 2.6)."""
         x = self._decode(self.fuse(features), self.rope(features.grid, rope_scale), None)
         return self.predict(x, self.config.num_queries, features.grid)
 
     def step(
         self, fused: Tensor, grid: tuple[int, int], state: State | None = None
     ) -> tuple[Predictions, State]:
-        """One frame of each of B videos (SPEC 10.1).
+        """One frame of each of B videos (docs/model.md 5.1).
 
         Args:
             fused: (B, N, D), what `fuse` made of the frames. Neither it nor the encoder depends on
@@ -212,7 +215,7 @@ class PlainMaskDecoder(nn.Module):
         draws: Sequence[Tensor | None] | None = None,
         rope_scale: float = 1.0,
     ) -> list[Predictions]:
-        """Predictions before each block and after the last: training (SPEC 4).
+        """Predictions before each block and after the last: training (docs/model.md 2.6).
 
         Args:
             features: what the encoder gave, of any grid.
@@ -250,7 +253,9 @@ class PlainMaskDecoder(nn.Module):
         rope_scale: float = 1.0,
         replays: int = 0,
     ) -> tuple[list[Predictions], Tensor]:
-        """Predictions for all frames of B clips, with gradients through time: training (SPEC 14.1).
+        """Predictions for all frames of B clips, with gradients through time: training.
+
+        See docs/model.md 6.6.
 
         Batch norm sees all frames at once. There is no masked attention in videos, and what is
         read before the last block is read without the final norm, unlike in images.
@@ -333,7 +338,7 @@ class PlainMaskDecoder(nn.Module):
 def attention_mask(
     mask_logits: Tensor, grid: tuple[int, int], num_tokens: int, prob: float, draw: Tensor | None
 ) -> Tensor:
-    """Boolean attention mask (B, 1, N', N') for N' = num_tokens, True = attend (SPEC 4).
+    """Boolean attention mask (B, 1, N', N') for N' = num_tokens, True = attend (docs/model.md 2.6).
 
     Only query -> patch entries are ever False: where the query's mask, resized to the grid, is
     not positive. A query whose draw exceeds `prob` is set free.

@@ -1,4 +1,4 @@
-"""The published PMT checkpoints: their key names -> ours, as tables (SPEC 3.1 and 9)."""
+"""The published PMT checkpoints: their key names -> ours, as tables (docs/model.md 2.7)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The link through time: which queries the next frame starts from, and what a stream remembers.
 
-Everything else of a video is what it is for an image (SPEC 10). The caller holds the `State`; the
-model remembers nothing, so one model follows any number of videos.
+Everything else of a video is what it is for an image (docs/model.md 5). The caller holds the
+`State`; the model remembers nothing, so one model follows any number of videos.
 
 Letters: B videos side by side, Q queries, D width, C classes without "no object".
 """
@@ -35,7 +35,7 @@ class NoLink(nn.Module):
 
 
 class LinearLink(nn.Module):
-    """PMT and VidEoMT: a linear layer, and the learnt queries added anew (SPEC 10.2)."""
+    """PMT and VidEoMT: a linear layer, and the learnt queries added anew (docs/model.md 5.2)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -56,7 +56,10 @@ class LinearLink(nn.Module):
 
 
 class GruLink(nn.Module):
-    """LVMT: a gated update of each query's memory; the learnt queries start it (SPEC 10.3)."""
+    """LVMT: a gated update of each query's memory; the learnt queries start it.
+
+    See docs/model.md 5.3.
+    """
 
     def __init__(self, width: int):
         super().__init__()
@@ -98,7 +101,7 @@ class State:
     queries: Tensor
     """(B, Q, D) float32: the queries that enter the next frame."""
     class_logits: Tensor
-    """(B, Q, C+1) float32: mean over the `counted` frames (SPEC 11)."""
+    """(B, Q, C+1) float32: mean over the `counted` frames (docs/model.md 5.4)."""
     counted: Tensor
     """(B,) int64: frames in that mean; fewer than `frames` where the memory started anew."""
     frames: Tensor

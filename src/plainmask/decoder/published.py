@@ -1,4 +1,7 @@
-"""The published models: which repositories and files there are, and what is in them (FIELD 4)."""
+"""The published models: which repositories and files there are, and what is in them.
+
+See docs/model.md 2.7.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ _VIDEO_DATA: dict[str, tuple[Task, int, str, int]] = {
     "vipseg": ("panoptic", 720, "vipseg", 10),
     "vspw": ("semantic", 720, "vspw", 10),
 }
-"""First part of a file's name -> task, shorter side, vocabulary and top_k (SPEC_VIDEO 12.1)."""
+"""First part of a file's name -> task, shorter side, vocabulary and top_k (docs/model.md 3.4)."""
 
 
 def _videos() -> dict[str, Published]:

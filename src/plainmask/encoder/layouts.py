@@ -1,7 +1,8 @@
 """Foreign layouts of encoder weights -> ours: Hugging Face, timm and Meta, DINOv2 and DINOv3.
 
-The layouts share no name with two meanings, so one table of patterns serves them all (SPEC 1.4).
-Shapes say the rest: stacked q, k, v; gate and up in one matrix; a class row in the table.
+The layouts share no name with two meanings, so one table of patterns serves them all
+(docs/model.md 1.4). Shapes say the rest: stacked q, k, v; gate and up in one matrix; a class row in
+the table.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ RENAMED: Renaming = (
 
 IGNORED = (
     r"(?:embeddings\.)?mask_token",
-    r"rope_embed\.periods",  # recomputed in float32, as PMT does (SPEC 1.4)
+    r"rope_embed\.periods",  # recomputed in float32, as PMT does (docs/model.md 1.4)
     r".*attn\.qkv\.bias_mask",
     r"local_cls_norm\..*",
 )

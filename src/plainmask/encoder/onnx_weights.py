@@ -1,4 +1,4 @@
-"""Reading the weights that an ONNX graph carries, without the onnx package (DESIGN 9).
+"""Reading the weights that an ONNX graph carries, without the onnx package (docs/model.md 1.6).
 
 Only what is needed of the protobuf wire format: initialisers, and nodes to find the linear
 layers, whose matrices an exporter stores transposed and without a name.

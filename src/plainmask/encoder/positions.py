@@ -1,4 +1,7 @@
-"""Fitting learnt position tables and patch kernels to another grid or patch size (SPEC 1.3)."""
+"""Fitting learnt position tables and patch kernels to another grid or patch size.
+
+See docs/model.md 1.3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every released DINOv2 and DINOv3 encoder, written out (SPEC 1.5)."""
+"""Every released DINOv2 and DINOv3 encoder, written out (docs/model.md 1.5)."""
 
 from __future__ import annotations
 

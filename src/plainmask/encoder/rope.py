@@ -1,4 +1,4 @@
-"""Rotary position embedding of a patch grid, for encoder and decoder alike (DINOv3; SPEC 1.2).
+"""Rotary position embedding of a patch grid, for encoder and decoder alike (docs/model.md 1.2).
 
 Letters: h w patch grid, d head dim, N tokens, nh heads.
 """

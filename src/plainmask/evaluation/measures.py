@@ -29,7 +29,7 @@ class Rules:
     """By which rules figures are made."""
 
     metrics: Literal["official", "pmt"] = "official"
-    """Those of the benchmarks, or of the published code (SPEC 8)."""
+    """Those of the benchmarks, or of the published code (docs/model.md 8.9)."""
     max_detections: tuple[int, ...] = MAX_DETECTIONS
     """Instances: how many of a class count in an image, ascending; AP counts the last number."""
 
@@ -41,7 +41,7 @@ def leaves_out(rules: Rules, task: str, segments: Segments) -> bool:
     """Whether an image does not count by these rules, whatever was found in it.
 
     The published evaluation never sees images without annotation, nor, of label maps, those with
-    one value (SPEC 2.1); by the official rules all images count.
+    one value (docs/model.md 7.1); by the official rules all images count.
     """
     if rules.metrics == "official":
         return False

@@ -1,4 +1,4 @@
-"""A head: decoder + task + vocabulary + input protocol + thresholds, and its folder (DESIGN 6).
+"""A head: decoder + task + vocabulary + input protocol + thresholds, and its folder.
 
 FOLDER/config.json          everything but the weights; `HeadConfig`
 FOLDER/model.safetensors    the decoder's tensors in our names, float16 or float32

@@ -136,7 +136,7 @@ def load_official(
     dtype: Dtype = "auto",
     name: str = "official",
 ) -> HeadSegmenter[Any]:
-    """A head from weights with PMT's published names, of images or videos (SPEC 9, 16).
+    """A head from weights with PMT's published names, of images or videos (docs/model.md 2.7).
 
     Video checkpoints are told by their `backbone.` keys. They hold their encoder, which is then
     used, and kept with the head where it is saved; an encoder given beside it is shared instead if
@@ -148,12 +148,12 @@ def load_official(
             checkpoints it may be None.
         input_size: side S of the square model input, or (h, w); for videos the shorter side.
         patch_size: of the encoder at use; None: its kernel's, except that a kernel of 14 with two
-            upscale stages means 16, resampled (SPEC 1.3).
+            upscale stages means 16, resampled (docs/model.md 1.3).
         taps: encoder blocks (0-based) that the laterals read; None: the last of each quarter.
         num_heads: attention heads, where the encoder is of no released shape.
         residual_laterals: False for a decoder trained without the laterals' residual path.
-        task: decides the protocol: windows for semantic images, fit-and-pad for the others (SPEC
-            7), bounded sides for all videos (SPEC 12).
+        task: decides the protocol: windows for semantic images, fit-and-pad for the others
+            (docs/model.md 3), bounded sides for all videos (docs/model.md 4).
         vocabulary: a built-in name, a file or a dict in the form of the built-in ones; None:
             class_0, class_1, …
         thresholds: of `score`, `overlap`, `top_k`, those that differ from the published ones.
@@ -245,7 +245,10 @@ def _choose_encoder(own: Encoder | None, given: Encoder | None) -> tuple[Encoder
 
 
 SAME_WEIGHTS = 1e-5
-"""Difference between two copies of one encoder, as a share of the largest entry (SPEC 16)."""
+"""Difference between two copies of one encoder, as a share of the largest entry.
+
+See docs/model.md 2.7.
+"""
 
 
 def encoder_difference(one: Encoder, other: Encoder) -> float:

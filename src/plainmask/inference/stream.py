@@ -105,7 +105,7 @@ class Stream:
 
         Args:
             pixels: (B, 3, H, W) uint8 RGB: one frame of each video, never several of one. Not
-                resized; after the normalisation padded right and below with 0 (SPEC 12.1).
+                resized; after the normalisation padded right and below with 0 (docs/model.md 3.4).
 
         Returns:
             `Predictions` of this frame over the padded size, by head.

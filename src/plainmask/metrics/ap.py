@@ -77,7 +77,7 @@ def match(
     sizes: SizeRanges,
     max_detections: int = MAX_DETECTIONS[-1],
 ) -> Outcome:
-    """Let each detection, the surest first, take the best target that is left (SPEC 15.4).
+    """Let each detection, the surest first, take the best target that is left (docs/model.md 8.2).
 
     Of targets with equal IoU the later one is taken; crowds and targets out of the size range only
     if no other fits, and a crowd by any number of detections. A detection that took such a target

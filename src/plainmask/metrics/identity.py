@@ -1,4 +1,6 @@
-"""Track quality without classes: who is followed, for how long, under how many names (SPEC 15.5).
+"""Track quality without classes: who is followed, for how long, under how many names.
+
+See docs/model.md 8.8.
 
 Letters: T frames, G tracks of the target, D of the result; g d those seen in one frame;
 S similarity of two masks in a frame, their IoU.

@@ -38,7 +38,9 @@ class PanopticTally:
         """False negatives: segments of targets that nothing matches."""
 
     def add(self, overlap: Overlap) -> None:
-        """Match the segments of one picture, or the tubes of one window, and count (SPEC 15.1).
+        """Match the segments of one picture, or the tubes of one window, and count.
+
+        See docs/model.md 8.3.
 
         A pair of equal class matches if its IoU, the target's void left out of the union, is more
         than 0.5; so each segment has at most one match. Crowds of the target match nothing. A
@@ -102,7 +104,10 @@ class PanopticTally:
         }
 
     def _with_published_crowds(self, overlap: Overlap) -> Overlap:
-        """Stuff takes the crowd flag of the first segment, as published (quirk Q5)."""
+        """Stuff takes the crowd flag of the first segment, as published.
+
+        See docs/model.md 9, quirk 13.
+        """
         target = overlap.target
         if not len(target.crowd):
             return overlap

@@ -50,13 +50,13 @@ class _Association:
 
 
 class SegmentationTrackingQuality:
-    """STQ over all videos, whose frames are given to `update` in order (SPEC 15.2).
+    """STQ over all videos, whose frames are given to `update` in order (docs/model.md 8.5).
 
     The figures are given in two readings. The plain one averages the IoU over classes, and leaves
     out of the association the targets that are marked as crowds. The published VIPSeg script
     counts "no class" as one more class, of IoU 0, as soon as a labelled pixel is predicted as
-    nothing (quirk 8), and takes the segment that a video's target lists first for a crowd, if it
-    is a thing, while it does not read the marks (quirk 9).
+    nothing (docs/model.md 9, quirk 8), and takes the segment that a video's target lists first for
+    a crowd, if it is a thing, while it does not read the marks (quirk 9).
     """
 
     def __init__(self, vocabulary: Vocabulary):

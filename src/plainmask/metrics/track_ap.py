@@ -1,4 +1,4 @@
-"""AP of tracks in videos, as the YouTube-VIS tool computes it (SPEC 15.4).
+"""AP of tracks in videos, as the YouTube-VIS tool computes it (docs/model.md 8.7).
 
 Letters: T frames, N tracks, D detected ones, G those of the target.
 """

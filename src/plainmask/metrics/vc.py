@@ -34,7 +34,7 @@ class _Runs:
 
 
 class VideoConsistency:
-    """VC over all videos, whose frames are given to `update` in order (SPEC 15.3).
+    """VC over all videos, whose frames are given to `update` in order (docs/model.md 8.6).
 
     In a window of k frames: the share of the pixels whose target is constant in which the result
     is constant, too; right or wrong. As in the published script, void is a label like others,
@@ -89,7 +89,8 @@ class VideoConsistency:
         Returns:
             `mVCk`: the mean over all windows of k frames of all videos. `mVCk_published`: over
             these and all shorter ones, as the published script does by not emptying its list
-            (quirk 10). `mVCk_by_video`: the mean over videos of the mean over their windows.
+            (docs/model.md 9, quirk 10). `mVCk_by_video`: the mean over videos of the mean over
+            their windows.
         """
         figures: dict[str, float | None] = {}
         pooled: list[float] = []

@@ -14,7 +14,7 @@ from plainmask.metrics.videos import VideoOrder
 from plainmask.vocabulary import Vocabulary
 
 WINDOWS = (1, 2, 4, 6, 8)
-"""Frames of the windows over which the published VIPSeg script averages (SPEC 15.1, quirk 7)."""
+"""Frames of the windows over which the published VIPSeg script averages (docs/model.md 8.4)."""
 FOUR_WINDOWS = (1, 2, 4, 6)
 """The windows over which other projects average."""
 

@@ -42,18 +42,18 @@ LARGEST = 4.0
 class InputProtocol(BaseModel):
     """How an image becomes model input; stored in a head's config.json.
 
-    - `windows` (SPEC 7.1, published for semantic models): the image is resized so that it covers
-      the size, and cut into as few overlapping windows of that size as reach over the longer side.
-      Scores are averaged where windows overlap. No padding. With `shorter` the image is resized to
-      that shorter side instead, and the windows reach over both sides: finer than the size alone
-      allows, and still the size that the head was trained at.
-    - `fit` (SPEC 7.2, published for instance and panoptic models): the image is resized so that it
-      fits into the size and padded right and below with black. One pass.
+    - `windows` (docs/model.md 3.1, published for semantic models): the image is resized so that it
+      covers the size, and cut into as few overlapping windows of that size as reach over the longer
+      side. Scores are averaged where windows overlap. No padding. With `shorter` the image is
+      resized to that shorter side instead, and the windows reach over both sides: finer than the
+      size alone allows, and still the size that the head was trained at.
+    - `fit` (docs/model.md 3.2, published for instance and panoptic models): the image is resized so
+      that it fits into the size and padded right and below with black. One pass.
     - `stride`: the shorter side becomes `size`, the aspect is kept, and right and bottom are padded
       with black up to a multiple of the patch. One pass, hardly any padding.
-    - `video` (SPEC 12.1, published for video models): as `stride`, but the longer side is at most
-      `longest`, sides are rounded half up, and the padding, up to a multiple of 32 for patches of
-      16, is 0 after the normalisation: the encoder has to be told the content's size.
+    - `video` (docs/model.md 3.4, published for video models): as `stride`, but the longer side is
+      at most `longest`, sides are rounded half up, and the padding, up to a multiple of 32 for
+      patches of 16, is 0 after the normalisation: the encoder has to be told the content's size.
     - `tiles`: for images larger than the size. The image, resized by the factor `scale`, is cut
       into overlapping tiles of the size, each is segmented as an image of its own, and the results
       are joined (`mosaic`). A geometry is that of one tile.
@@ -299,7 +299,7 @@ class Geometry:
 def bounded_size(size: Size, shorter: int, longest: int) -> Size:
     """The size whose shorter side is `shorter`, or less where the longer would exceed `longest`.
 
-    Rounded half up, as published (SPEC 12.1); no side vanishes.
+    Rounded half up, as published (docs/model.md 3.4); no side vanishes.
     """
     factor = min(shorter / min(size), longest / max(size))
     height, width = (max(1, int(side * factor + 0.5)) for side in size)
@@ -324,7 +324,10 @@ def _num_windows(content: Size, size: Size) -> int:
 
 
 def _window_starts(length: int, window: int) -> list[int]:
-    """Where windows start along an axis so that they cover it, spread evenly (SPEC 7.1)."""
+    """Where windows start along an axis so that they cover it, spread evenly.
+
+    See docs/model.md 3.1.
+    """
     count = math.ceil(length / window)
     if count == 1:
         return [0]

@@ -87,7 +87,7 @@ def postprocess_frame(
     thresholds: Thresholds,
     state: State,
 ) -> Result:
-    """One frame of a video as it comes -> its result (SPEC 12).
+    """One frame of a video as it comes -> its result (docs/model.md 4).
 
     Args:
         task, geometry, vocabulary, thresholds: as in `postprocess`.
@@ -117,7 +117,7 @@ def postprocess_frame(
 def postprocess_video(
     task: Task, frames: Frames, vocabulary: Vocabulary, thresholds: Thresholds
 ) -> Iterator[Result]:
-    """A whole video by the published protocol -> the result of each frame (SPEC 12).
+    """A whole video by the published protocol -> the result of each frame (docs/model.md 4).
 
     Args:
         frames: gives mask logits of each frame with the mean of the class logits over the whole

@@ -1,4 +1,6 @@
-"""Instance segmentation: objects with masks and scores, which may overlap (SPEC 7.3 and 12.2).
+"""Instance segmentation: objects with masks and scores, which may overlap.
+
+See docs/model.md 4.2 and 4.5.
 
 Letters: Q queries, C classes, K instances, H W image size.
 """
@@ -65,7 +67,7 @@ def instance_frame(
     *,
     top_k: int = 10,
 ) -> InstanceResult:
-    """One frame of a video: the `top_k` most probable pairs of query and class (SPEC 12.2).
+    """One frame of a video: the `top_k` most probable pairs of query and class (docs/model.md 4.5).
 
     A query is one object through the whole video, so its index is the track's id. A score is the
     class probability alone; masks may be empty, where the object is hidden or gone.

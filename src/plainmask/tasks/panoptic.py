@@ -1,4 +1,6 @@
-"""Panoptic segmentation: things and stuff, at most one segment per pixel (SPEC 7.4 and 12.3).
+"""Panoptic segmentation: things and stuff, at most one segment per pixel.
+
+See docs/model.md 4.3 and 4.6.
 
 Images, frames and whole videos go through the same steps: choose the sure queries, let them share
 out the pixels, accept those that get most of their mask, number them. A video adds up the areas of

@@ -104,7 +104,7 @@ def image_probs(
     Args:
         predictions, geometry, queries: as in `image_masks`.
         early: take the sigmoid at the resized image's size, before the last resize, as published
-            for video (SPEC 12.3).
+            for video (docs/model.md 4.6).
 
     Yields:
         Some of `queries`, in their order, and their probabilities (k, H, W) float32.

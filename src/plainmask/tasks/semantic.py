@@ -1,4 +1,4 @@
-"""Semantic segmentation: one class per pixel (SPEC 7.1 and 12.4).
+"""Semantic segmentation: one class per pixel (docs/model.md 4.1 and 4.4).
 
 Letters: N windows, Q queries, C classes, h w model size, H W image size.
 """
@@ -58,7 +58,7 @@ def semantic(
 def semantic_frame(
     predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, state: State
 ) -> SemanticResult:
-    """One frame of a video: as an image (SPEC 12.4), with its place in time.
+    """One frame of a video: as an image (docs/model.md 4.4), with its place in time.
 
     Args:
         predictions: mask logits of this frame; class logits averaged over the frames so far, or

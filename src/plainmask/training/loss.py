@@ -1,4 +1,4 @@
-"""The losses of set prediction, for every supervised layer (SPEC 5 and 14.3).
+"""The losses of set prediction, for every supervised layer (docs/model.md 6).
 
 The frames of clips are images here: only how their targets find their queries differs, see
 tracks.py.
@@ -28,7 +28,7 @@ CPU_PAIRS = 8
 
 
 class LossConfig(BaseModel):
-    """Weights and sampling; the defaults are the published ones (SPEC 5.4)."""
+    """Weights and sampling; the defaults are the published ones (docs/model.md 6.5)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,10 +44,10 @@ class LossConfig(BaseModel):
     """Weight of the semantic term (`semantic_loss`); not in PMT, for semantic heads only."""
     skip_before_last: bool = False
     """Ask nothing of the prediction before the last block: what became of the published video
-    models, whose loss of that layer was dropped by mistake (SPEC 17.1)."""
+    models, whose loss of that layer was dropped by mistake (docs/model.md 9, quirk 1)."""
     dummy_class: bool = False
     """Clips: teach an object that is absent in the last frame as the last class, and match it as
-    "no object", as the published code did for YouTube-VIS and OVIS (SPEC 17.3)."""
+    "no object", as the published code did for YouTube-VIS and OVIS (docs/model.md 9, quirk 3)."""
 
     @property
     def weights(self) -> tuple[float, float, float]:
@@ -79,7 +79,7 @@ def set_loss(
     """Losses of all layers, unweighted, by name; `total_loss` weighs and sums them.
 
     Names are `loss_mask`, `loss_dice`, `loss_cross_entropy` (and `loss_semantic`), with the
-    suffix `_block_-k` for the prediction before the k-th block from the end (SPEC 5.4).
+    suffix `_block_-k` for the prediction before the k-th block from the end (docs/model.md 6.5).
 
     Everything random is drawn before anything is assigned, so that a GPU is waited for once.
 
@@ -92,7 +92,7 @@ def set_loss(
         find_matches: gives the pairs of each image from a layer's number and its predictions, the
             same number of pairs in all layers; None: each image by itself.
         count_pairs: the number to divide mask losses by, from the number of pairs here: with
-            several processes, their mean (SPEC 5.2).
+            several processes, their mean (docs/model.md 6.3).
     """
     wanted = Wanted.of(targets)
     matches: list[list[Match]] = []
@@ -213,7 +213,9 @@ def mask_losses(
     config: LossConfig,
     drawn: Drawn,
 ) -> tuple[Tensor, Tensor]:
-    """Binary cross entropy and dice at uncertain and uniform points (5.2), summed over the pairs.
+    """Binary cross entropy and dice at uncertain and uniform points, summed over the pairs.
+
+    See docs/model.md 6.3.
 
     Args:
         layer: predictions of B images.
@@ -258,7 +260,7 @@ def smallest(values: Tensor, count: int) -> Tensor:
 
 
 def class_loss(layer: Predictions, places: Tensor, labels: Tensor, no_object: float) -> Tensor:
-    """Weighted cross entropy over all queries; unmatched ones are "no object" (5.3).
+    """Weighted cross entropy over all queries; unmatched ones are "no object" (docs/model.md 6.4).
 
     Args:
         layer: predictions of B images.
@@ -279,11 +281,11 @@ def semantic_loss(layer: Predictions, targets: Sequence[Targets], points: Tensor
     """Cross entropy and dice of the semantic map itself, at points (B, P, 2) of labelled pixels.
 
     The score of class c at a point is `sum_q sigmoid(mask_q) * softmax(class_q)[c]`, as in
-    semantic inference (SPEC 7.1), made a distribution by dividing by its sum over c. Both terms
-    ask all queries together for what mIoU measures: cross entropy for every point, dice (over all
-    points of the batch, mean over the classes that occur) for rare classes as much as for common
-    ones. Void pixels are left out, which the mask losses count as background. Small runs converge
-    in far fewer steps with it.
+    semantic inference (docs/model.md 4.1), made a distribution by dividing by its sum over c. Both
+    terms ask all queries together for what mIoU measures: cross entropy for every point, dice (over
+    all points of the batch, mean over the classes that occur) for rare classes as much as for
+    common ones. Void pixels are left out, which the mask losses count as background. Small runs
+    converge in far fewer steps with it.
     """
     masks = sample(layer.mask_logits.float(), points).sigmoid()  # (B, Q, P)
     classes = layer.class_logits.float().softmax(-1)[..., :-1]  # (B, Q, C)

@@ -1,4 +1,6 @@
-"""Which query answers for which target: minimum-cost assignment on sampled points (SPEC 5.1).
+"""Which query answers for which target: minimum-cost assignment on sampled points.
+
+See docs/model.md 6.2.
 
 Letters: Q queries, N targets of an image, P points, C classes.
 """
@@ -96,7 +98,8 @@ def matching_cost(
     dice = 1 - (2 * overlap + 1) / (s_sum + t_sum + 1)
     prob = class_logits.float().softmax(-1)[:, labels]  # (Q, N)
     cost = mask_weight * (bce + common) / num_points - class_weight * prob + dice_weight * dice
-    # The published guard (SPEC 5.1): a NaN query costs nothing. Training stops on NaN elsewhere.
+    # The published guard (docs/model.md 6.2): a NaN query costs nothing. Training stops on NaN
+    # elsewhere.
     return cost.clamp(-COST_LIMIT, COST_LIMIT).nan_to_num(0)
 
 

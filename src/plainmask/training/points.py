@@ -1,4 +1,4 @@
-"""Sampling maps at points, and the source of random points (SPEC 5.1, 5.2)."""
+"""Sampling maps at points, and the source of random points (docs/model.md 6.1)."""
 
 from __future__ import annotations
 

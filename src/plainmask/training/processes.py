@@ -1,8 +1,8 @@
 """Where a run happens: one device, several, or several machines, by way of Lightning Fabric.
 
-A recipe does not say: the same batches give the same kind of step, shared out or not (SPEC 6: 16
-pictures are 4 on each of 4 devices). Every process makes the same calls in the same order; whatever
-one of them alone finds out is told to all before anybody acts on it.
+A recipe does not say: the same batches give the same kind of step, shared out or not
+(docs/model.md 7.9: 16 pictures are 4 on each of 4 devices). Every process makes the same calls in
+the same order; whatever one of them alone finds out is told to all before anybody acts on it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def start(machines: Machines, recipe: Recipe) -> Fabric:
         raise InputError("carry needs one process: what clips leave behind is saved for one only")
     precision = PRECISION[recipe.precision]
     if place.type == "cuda":
-        torch.set_float32_matmul_precision("medium")  # TF32, as published (SPEC 6)
+        torch.set_float32_matmul_precision("medium")  # TF32, as published
     accelerator = "gpu" if place.type == "cuda" else place.type
     if world == 1:
         devices = [place.index or 0] if place.type == "cuda" else 1

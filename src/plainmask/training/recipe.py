@@ -94,9 +94,9 @@ class DecoderRecipe(_Part):
 
 
 class OptimizerConfig(_Part):
-    """AdamW with linear warm-up and decay; the defaults are those of image PMT (SPEC 6).
+    """AdamW with linear warm-up and decay; the defaults are those of image PMT (docs/model.md 7.8).
 
-    Video PMT (SPEC 14.5): lr 1e-4, schedule polynomial, clip null.
+    Video PMT (docs/model.md 7.8): lr 1e-4, schedule polynomial, clip null.
     """
 
     lr: float = 2e-4
@@ -158,7 +158,10 @@ class Recipe(_Part):
     clip: ClipConfig | None = None
     """Train on clips of videos; None: on images."""
     chunk: int | None = Field(default=None, gt=0)
-    """Frames between two cuts of the gradient (SPEC 14.6); None: it runs through the whole clip."""
+    """Frames between two cuts of the gradient; None: it runs through the whole clip.
+
+    See docs/model.md 6.8.
+    """
     carry: Probability = 0.0
     """Semantic clips: probability that a clip starts from the queries that the clip before left
     behind, whatever that showed, instead of the learnt ones. So a link learns to serve videos that
@@ -170,7 +173,10 @@ class Recipe(_Part):
     rematch: bool = False
     """Match objects anew in every chunk, as published; else they keep their queries."""
     rope_rescale: bool = False
-    """Stretch the coordinates of the patches by a random factor of 1/2..2 in every step (14.4)."""
+    """Stretch the coordinates of the patches by a random factor of 1/2..2 in every step.
+
+    See docs/model.md 6.6.
+    """
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(gt=0)

@@ -132,7 +132,7 @@ def build_sampler(
         stills,
         recipe.clip,
         recipe.augment,
-        # As published (SPEC 13.5): only objects of video instance data can be absent.
+        # As published (docs/model.md 7.7): only objects of video instance data can be absent.
         always_present=recipe.task != "instance" and recipe.clip.published,
         # Stuff has one segment in a frame; a pasted piece of it would be a second one.
         pasted_classes=thing_ids(vocabulary),

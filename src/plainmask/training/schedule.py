@@ -1,4 +1,4 @@
-"""What changes while training, as pure functions of the step (SPEC 4 and 6).
+"""What changes while training, as pure functions of the step (docs/model.md 2.6 and 7.8).
 
 Nothing here keeps count, so a resumed run needs no state but its step.
 """
@@ -36,7 +36,7 @@ def learning_rate(step: int, *, base: float, warmup: int, total: int, minimum: f
 def polynomial_rate(
     step: int, *, base: float, warmup: int, total: int, power: float = 0.9
 ) -> float:
-    """The rate for the update after `step` updates, as video PMT is trained (SPEC 14.5).
+    """The rate for the update after `step` updates, as video PMT is trained (docs/model.md 7.8).
 
     A linear rise from 0, then `(1 - progress) ** power`; 0 from `total` on.
     """

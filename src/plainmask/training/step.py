@@ -65,8 +65,8 @@ class Step:
     def losses(self, batch: Batch, draw: Draw) -> Iterator[Losses]:
         """The losses of a batch, in parts that are to be run backward one after the other.
 
-        Images give one part, clips one for each chunk (SPEC 14.6): the queries that go from chunk
-        to chunk are detached, so the memory that is needed does not grow with the clips.
+        Images give one part, clips one for each chunk (docs/model.md 6.8): the queries that go from
+        chunk to chunk are detached, so the memory that is needed does not grow with the clips.
         """
         rope_scale = 1.0
         if self.recipe.rope_rescale:

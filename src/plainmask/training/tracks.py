@@ -1,4 +1,4 @@
-"""Which query answers for which object of a clip, in all of its frames (SPEC 14.2, 14.6).
+"""Which query answers for which object of a clip, in all of its frames (docs/model.md 6.7 and 6.8).
 
 An object is matched once, in the frame where it first appears, and keeps its query: also in
 frames where it is hidden, where an empty mask is asked of that query.
@@ -58,7 +58,10 @@ class TrackMatcher:
         return per_frame
 
     def forget(self) -> None:
-        """Match anew from here on, as the published code does in every chunk (SPEC 17.15)."""
+        """Match anew from here on, as the published code does in every chunk.
+
+        See docs/model.md 9, quirk 12.
+        """
         self.pairs.clear()
 
     def _extend(self, pairs: Match | None, layer: Predictions, clip: ClipTargets) -> Match:

@@ -118,7 +118,7 @@ class VipsegPictures:
 
 
 def _published(info: dict[str, Any]) -> dict[str, Any]:
-    """A segment as the published files list it: boxes are one pixel short (SPEC 12.3)."""
+    """A segment as the published files list it: boxes are one pixel short (docs/model.md 4.6)."""
     x, y, width, height = info["bbox"]
     return {
         "id": info["id"],

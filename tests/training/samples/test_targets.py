@@ -75,7 +75,7 @@ def test_frame_gives_what_it_shows():
 
 
 def test_golden_clip():
-    """The published preparation of a clip: labels, presence, padding (SPEC 13.5)."""
+    """The published preparation of a clip: labels, presence, padding (docs/model.md 7.7)."""
     golden = load_file(GOLDEN / "video_train_b1.safetensors")
     masks, ids = golden["input/gt_masks"].bool().numpy(), golden["input/gt_ids"].numpy()
     segments = [

@@ -4,7 +4,8 @@ A clip is changed by one draw: all its frames keep their relation to each other.
 clip of one frame.
 
 Chance and change are apart: `draw_rounds` makes all random decisions for a clip of a given size,
-and `change_image` and `change_layers` carry them out, without chance (SPEC 2.2, 2.3, 13.2, 13.5).
+and `change_image` and `change_layers` carry them out, without chance (docs/model.md 7.2, 7.3, 7.5
+and 7.7).
 
 Letters: H W size of the frames, h w of the sample, T frames, N targets, L layers.
 """
@@ -187,7 +188,8 @@ def augment_clip(
         config: what to vary; h and w are the crop size, or the padded size that was drawn.
         generator: where chance comes from; see `sample_generator`.
         always_present: what `visible` says. False: the object has pixels in the frame. True: it
-            counts as there in all frames, as published for panoptic and semantic video (SPEC 13.5).
+            counts as there in all frames, as published for panoptic and semantic video
+            (docs/model.md 7.7).
 
     Raises:
         InputError: frames or segments differ in size.

@@ -36,7 +36,10 @@ class _Part(BaseModel):
 
 
 class StillClipConfig(_Part):
-    """How a still picture becomes a clip. Published: rotation only, as by default (SPEC 13.3)."""
+    """How a still picture becomes a clip. Published: rotation only, as by default.
+
+    See docs/model.md 7.6.
+    """
 
     rotation: NonNegativeFloat = 15.0
     """Frames are turned by sorted angles drawn from -rotation..rotation degrees."""
@@ -137,7 +140,7 @@ def sample_clip(
 
 
 def choose_frames(length: int, config: ClipConfig, generator: torch.Generator) -> list[int]:
-    """Which frames of a video of `length` frames a clip shows, in this order (SPEC 13.1).
+    """Which frames of a video of `length` frames a clip shows, in this order (docs/model.md 7.4).
 
     With 2 reach + 1 = frames they are consecutive; a shorter video gives all its frames, and some
     twice. Otherwise a reference frame is drawn, and the others, with replacement, from the `reach`

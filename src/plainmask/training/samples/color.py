@@ -1,4 +1,6 @@
-"""Colour jitter: brightness, contrast, saturation and hue of a picture, as published (SPEC 2.2).
+"""Colour jitter: brightness, contrast, saturation and hue of a picture, as published.
+
+See docs/model.md 7.3.
 
 Chance and change are apart, as in `augment`: `draw_color` decides, `change_color` carries out.
 """
