@@ -298,6 +298,8 @@ def test_a_class_table_of_other_names_is_refused(tmp_path: Path, names: list[str
 
 @pytest.mark.parametrize("format", ["voc", "voc_objects", "ade20k", "cityscapes", "vspw"])
 def test_labels_that_mean_other_classes_are_refused(tmp_path: Path, format: DataFormat):
+    for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):  # as VOC has them
+        (tmp_path / folder).mkdir()
     with pytest.raises(InputError, match=r"share no class: there it is .*, the head knows a, b;"):
         label_vocabulary(OWN, tmp_path, format, None)
     table = dataset_vocabulary(format, tmp_path, None)

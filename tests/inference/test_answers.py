@@ -1,6 +1,7 @@
 """What a call gives: the thing itself for one head, dicts for a Segmenter; alone or in lists."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,17 @@ def test_a_result_knows_its_picture_as_it_was_given(tmp_path: Path):
     image = video(1, 1)[0]
     assert model([image])[0].source is image, "no copy"
     assert next(model.track([image])).source is None, "frames are not held"
+
+
+def test_a_head_states_from_which_score_on_it_is_sure():
+    model, frames = segmenter("instance"), video(5, 2)
+    thresholds = model.head.config.thresholds.model_copy(update={"confident": 0.2})
+    config = model.head.config.model_copy(update={"thresholds": thresholds})
+    surer = plainmask.Segmenter(
+        model.encoder, {"a": replace(model.head, config=config)}, device="cpu"
+    )["a"]
+    found = [surer(frames[0]), *surer.track(frames), *surer.track(frames, protocol="offline")]
+    found.append(surer.seeing("tiles")(frames[0]))
+    assert {result.confident for result in found} == {0.2}
+    assert model(frames[0]).confident == 0.5
+    assert len(surer(frames[0])) == len(model(frames[0]))  # every candidate is still there

@@ -30,7 +30,7 @@ from plainmask.errors import HeadError, InputError, WeightsError
 from plainmask.heads.card import model_card
 from plainmask.heads.hub import pull_folder, push_folder
 from plainmask.pictures.geometry import Geometry, InputProtocol
-from plainmask.results import Moment
+from plainmask.results import InstanceResult, Moment
 from plainmask.tasks import Result, Task, Thresholds, postprocess, postprocess_frame
 from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
@@ -166,9 +166,10 @@ class Head:
         """
         config = self.config
         if config.decoder.propagation == "none":
-            return postprocess(
+            found = postprocess(
                 config.task, predictions, geometry, config.vocabulary, config.thresholds
             )
+            return self.stated(found)
         queries = self.decoder.first_queries(len(predictions.class_logits))
         start = State.start(queries, config.decoder.num_classes)
         state = start.after(queries, predictions.class_logits)
@@ -191,9 +192,16 @@ class Head:
             return replace(self.result(predictions, geometry), moment=moment)
         if config.decoder.propagation != "none":
             predictions = Predictions(predictions.mask_logits, state.class_logits)
-        return postprocess_frame(
+        found = postprocess_frame(
             config.task, predictions, geometry, config.vocabulary, config.thresholds, state
         )
+        return self.stated(found)
+
+    def stated(self, result: Result) -> Result:
+        """The result with what the head states of its results: from which score on it is sure."""
+        if isinstance(result, InstanceResult):
+            return replace(result, confident=self.config.thresholds.confident)
+        return result
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
         """Write the head folder; after an error it is as it was before.

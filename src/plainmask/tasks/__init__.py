@@ -48,6 +48,8 @@ class Thresholds(BaseModel):
     """Panoptic: share of its mask that a segment must get."""
     top_k: int = Field(default=100, gt=0)
     """Instance: most instances per image, or tracks per video."""
+    confident: float = Field(default=0.5, ge=0, le=1)
+    """Instance: least score to be shown, saved and counted; results hold less sure ones, too."""
 
 
 def postprocess(
