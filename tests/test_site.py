@@ -62,6 +62,12 @@ def test_sections_of_the_model_that_are_cited_exist():
             assert wanted <= sections, f"{path} cites {wanted - sections}"
 
 
+def test_nothing_cites_what_a_reader_does_not_have():
+    internal = re.compile(r"\b(SPEC|DESIGN|FIELD)(_[A-Z0-9]+)?\b")
+    for path, text in texts():
+        assert [line for line in text.splitlines() if internal.search(line)] == [], path
+
+
 def test_links_within_the_model_lead_somewhere():
     anchors = {
         re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
