@@ -1,10 +1,12 @@
 """Who may import whom, what comes without torch, and the exact public face of the package."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ import plainmask
 SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
-    {"errors"},
+    {"errors", "public"},
     {"allocator", "atomic", "vocabulary"},
     {"pictures"},
     {"results"},
@@ -27,6 +29,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"cli"},
+    {"calls"},
     {"__main__"},
 )
 """Rooms from the bottom up; each may import itself and what lies below it, never beside it."""
@@ -89,9 +92,13 @@ PUBLIC = [
     "Stream",
     "Vocabulary",
     "WeightsError",
+    "evaluate",
+    "follow",
     "load",
     "load_encoder",
     "load_official",
+    "segment",
+    "train",
 ]
 
 
@@ -264,3 +271,25 @@ def test_star_import_gives_the_public_names():
     namespace: dict[str, object] = {}
     exec("from plainmask import *", namespace)
     assert namespace.keys() - {"__builtins__"} == set(PUBLIC)
+
+
+ROOMS = ("data", "evaluation", "metrics", "pictures", "result_files", "training", "video")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_public_names_of_a_room_are_there(room: str):
+    module = import_module(f"plainmask.{room}")
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match=f"module 'plainmask.{room}' has no attribute 'nil'"):
+        _ = module.nil
+
+
+def test_documents_import_public_names_alone():
+    root = Path(__file__).parents[1]
+    for page in (*(root / "docs").glob("*.md"), root / "README.md"):
+        for module, names in re.findall(
+            r"^from (plainmask\S*) import (.+)$", page.read_text("utf-8"), re.MULTILINE
+        ):
+            public = import_module(module).__all__
+            assert {name.strip() for name in names.split(",")} <= {*public}, f"{page.name}: {names}"

@@ -8,16 +8,19 @@ Names are resolved when they are first used, so that importing costs little and 
 and metrics come without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plainmask.public import resolver
 
 if TYPE_CHECKING:
+    from plainmask.calls import evaluate, segment, train
     from plainmask.decoder.decoder import Predictions
     from plainmask.decoder.propagation import State
     from plainmask.encoder.vit import Encoder
     from plainmask.encoder.weights import load_encoder
     from plainmask.errors import HeadError, InputError, PlainmaskError, WeightsError
     from plainmask.heads.head import Head
+    from plainmask.inference.follow import follow
     from plainmask.inference.loading import load, load_official
     from plainmask.inference.segmenter import HeadSegmenter, HeadStream, Segmenter
     from plainmask.inference.stream import Stream
@@ -25,29 +28,6 @@ if TYPE_CHECKING:
     from plainmask.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "Encoder": "encoder.vit",
-    "Head": "heads.head",
-    "HeadError": "errors",
-    "HeadSegmenter": "inference.segmenter",
-    "HeadStream": "inference.segmenter",
-    "InputError": "errors",
-    "InstanceResult": "results",
-    "PanopticResult": "results",
-    "PlainmaskError": "errors",
-    "Predictions": "decoder.decoder",
-    "Segment": "results",
-    "Segmenter": "inference.segmenter",
-    "SemanticResult": "results",
-    "State": "decoder.propagation",
-    "Stream": "inference.stream",
-    "Vocabulary": "vocabulary",
-    "WeightsError": "errors",
-    "load": "inference.loading",
-    "load_encoder": "encoder.weights",
-    "load_official": "inference.loading",
-}
 
 __all__ = [
     "Encoder",
@@ -67,16 +47,44 @@ __all__ = [
     "Stream",
     "Vocabulary",
     "WeightsError",
+    "evaluate",
+    "follow",
     "load",
     "load_encoder",
     "load_official",
+    "segment",
+    "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"plainmask.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'plainmask' has no attribute {name!r}")
+__getattr__ = resolver(
+    __name__,
+    {
+        "Encoder": "encoder.vit",
+        "Head": "heads.head",
+        "HeadError": "errors",
+        "HeadSegmenter": "inference.segmenter",
+        "HeadStream": "inference.segmenter",
+        "InputError": "errors",
+        "InstanceResult": "results",
+        "PanopticResult": "results",
+        "PlainmaskError": "errors",
+        "Predictions": "decoder.decoder",
+        "Segment": "results",
+        "Segmenter": "inference.segmenter",
+        "SemanticResult": "results",
+        "State": "decoder.propagation",
+        "Stream": "inference.stream",
+        "Vocabulary": "vocabulary",
+        "WeightsError": "errors",
+        "evaluate": "calls",
+        "follow": "inference.follow",
+        "load": "inference.loading",
+        "load_encoder": "encoder.weights",
+        "load_official": "inference.loading",
+        "segment": "calls",
+        "train": "calls",
+    },
+)
 
 
 def __dir__() -> list[str]:

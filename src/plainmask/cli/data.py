@@ -65,8 +65,8 @@ def check(
     """
     from plainmask.atomic import write_atomically
     from plainmask.data.check import check_dataset
-    from plainmask.data.contact_sheet import contact_sheet
     from plainmask.data.reader import check_format
+    from plainmask.data.sheets import contact_sheet
 
     chosen = None if format is None else check_format(format)
     report = check_dataset(

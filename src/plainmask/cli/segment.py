@@ -61,7 +61,7 @@ def segment(
             help="A shipped head, a head folder, or a hub repository (user/name); several, with "
             "commas between, share one encoder, and there is a sheet of all of them, too.",
         ),
-    ] = "street-semantic",
+    ] = "scenes",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
     save: Annotated[
         str, typer.Option(help="Some of overlay, labels, segments, crops, yolo, with commas.")

@@ -1,1 +1,37 @@
-"""Data in: pictures, label files and data sets read as records, and what training does to them."""
+"""Labelled pictures and videos read as records, looked over and converted; a file each format."""
+
+from typing import TYPE_CHECKING
+
+from plainmask.public import resolver
+
+if TYPE_CHECKING:
+    from plainmask.data.check import check_dataset
+    from plainmask.data.convert import convert_dataset
+    from plainmask.data.reader import guess_format, read_dataset
+    from plainmask.data.record import Record, Segments, group_videos
+    from plainmask.data.sheets import contact_sheet
+
+__all__ = [
+    "Record",
+    "Segments",
+    "check_dataset",
+    "contact_sheet",
+    "convert_dataset",
+    "group_videos",
+    "guess_format",
+    "read_dataset",
+]
+
+__getattr__ = resolver(
+    __name__,
+    {
+        "Record": "data.record",
+        "Segments": "data.record",
+        "check_dataset": "data.check",
+        "contact_sheet": "data.sheets",
+        "convert_dataset": "data.convert",
+        "group_videos": "data.record",
+        "guess_format": "data.reader",
+        "read_dataset": "data.reader",
+    },
+)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from plainmask.data.contact_sheet import paint_segments
 from plainmask.data.files import shortened
 from plainmask.data.label_folder import FOUND
 from plainmask.data.reader import (
@@ -30,6 +29,7 @@ from plainmask.data.reader import (
     read_dataset,
 )
 from plainmask.data.record import NO_SEGMENT, Record
+from plainmask.data.sheets import paint_segments
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary, builtin_names
 

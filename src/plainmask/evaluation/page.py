@@ -12,8 +12,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from plainmask.atomic import write_atomically
-from plainmask.data.contact_sheet import paint_segments
 from plainmask.data.record import Record
+from plainmask.data.sheets import paint_segments
 from plainmask.evaluation.report import Evaluation
 from plainmask.inference.segmenter import HeadSegmenter
 

@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image
 
-from plainmask.data.contact_sheet import contact_sheet, paint_segments
 from plainmask.data.record import Segments
+from plainmask.data.sheets import contact_sheet, paint_segments
 from plainmask.vocabulary import Vocabulary
 
 CLASSES = [
