@@ -9,7 +9,6 @@ from PIL import Image
 from plainmask.data.record import group_videos
 from plainmask.data.youtube_vis import (
     read_youtube_vis,
-    youtube_vis_ids,
     youtube_vis_vocabulary,
 )
 from plainmask.errors import InputError
@@ -84,7 +83,6 @@ class TestReading:
         videos = [video(10, "a", 1), video(9, "b", 1), video(2, "c", 1)]
         records = read_youtube_vis(write(tmp_path, videos, [track(1, 2, [RLE])]), "train")
         assert [record.sequence for record in records] == ["c", "b", "a"]
-        assert youtube_vis_ids(tmp_path, "train") == {"a": 10, "b": 9, "c": 2}
 
     def test_ids_may_be_text(self, tmp_path: Path):
         root = write(tmp_path, [video("1", "a", 1)], [track(1, 1, [RLE], "2")])

@@ -163,17 +163,6 @@ def youtube_vis_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
     return category_vocabulary(content.own_categories(), path)
 
 
-def youtube_vis_ids(root: str | Path, split: str | None) -> dict[str, int | str]:
-    """The id that a result file gives each video, by the video's name in the records.
-
-    Raises:
-        InputError: the JSON file is missing or wrong.
-    """
-    _, content = _read(Path(root), split)
-    names = _sequence_names(content.videos)
-    return {names[str(video.id)]: video.id for video in content.videos}
-
-
 def youtube_vis_splits(root: Path) -> list[str]:
     """The splits that annotation files are there for."""
     found = find_splits(root, ANNOTATION_FILES)
