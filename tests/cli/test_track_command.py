@@ -222,7 +222,7 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(
     monkeypatch.setattr("plainmask.inference.follow.follow", interrupted)
     code, _, err = run("track", clip(work), *head(work))
     assert code == 130
-    assert "street.mp4 after 0 of 12 frames" in err
+    assert "street.mp4 after 0 of 12 frames; nothing was written" in err
     assert names(work.folder / "out") == []
 
 

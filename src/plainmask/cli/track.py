@@ -109,7 +109,8 @@ def track(
         report(video, sinks, progress, failure, as_json=as_json)
         if failure == STOPPED:
             of = f"{sinks.frames}{f' of {video.count}' if video.count else ''}"
-            complain("stopped", f"{video.name} after {of} frames, whose results are in {out}")
+            left = f", whose results are in {out}" if sinks.frames else "; nothing was written"
+            complain("stopped", f"{video.name} after {of} frames{left}")
             raise typer.Exit(130)
         failed += bool(failure)
     if failed:
