@@ -38,6 +38,15 @@ def test_a_folder_is_segmented_and_saved(tmp_path: Path, model: dict[str, Path |
     assert again.rows() == found[folder / "0.png"].rows()
 
 
+def test_what_was_done_before_a_bad_picture_is_saved(tmp_path: Path, model: dict[str, Path | str]):
+    folder = pictures(tmp_path / "in", 1)
+    (folder / "bad.png").write_text("no picture")
+    both = [folder / "0.png", folder / "bad.png"]
+    with pytest.raises(InputError, match=r"bad\.png"):
+        plainmask.segment(both, out=tmp_path / "out", **model)
+    assert (tmp_path / "out/0.overlay.png").is_file()
+
+
 def test_what_cannot_be_segmented_is_named(tmp_path: Path, model: dict[str, Path | str]):
     with pytest.raises(InputError, match=r"nowhere\.jpg: there is no such file"):
         plainmask.segment(tmp_path / "nowhere.jpg", **model)

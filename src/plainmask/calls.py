@@ -57,14 +57,12 @@ def segment(
     segmenter = load(head, device=device, encoder=encoder)
     if tiles is not None:
         segmenter = segmenter.seeing("tiles", tiles)
+    places = output_places(paths, Path(out or "."))
     found: dict[Path, Result] = {}
-    for path, result in zip(paths, segmenter(iter(paths)), strict=True):
+    for path, (folder, stem), result in zip(paths, places, segmenter(iter(paths)), strict=True):
         found[path] = result.keep(score, classes)
-    if out is not None:
-        for (path, result), (folder, stem) in zip(
-            found.items(), output_places(paths, Path(out)), strict=True
-        ):
-            result.save(folder, stem=stem, image=path, forms=save)
+        if out is not None:  # at once: what is done stays if a later picture cannot be used
+            found[path].save(folder, stem=stem, image=path, forms=save)
     return found
 
 

@@ -65,6 +65,12 @@ def forms_of(names: Sequence[str]) -> list[Form]:
         InputError: there is no name, or none of such a form.
     """
     known = get_args(Form)
+    check_names(names, known)
+    return [cast(Form, form) for form in known if form in names]
+
+
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise an InputError unless all names of ways of saving are known, and there is one."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -72,7 +78,6 @@ def forms_of(names: Sequence[str]) -> list[Form]:
             raise InputError(f"results cannot be saved as {name!r}; {guess}")
     if not names:
         raise InputError(f"results are saved as nothing; there are {', '.join(known)}")
-    return [cast(Form, form) for form in known if form in names]
 
 
 def _files(

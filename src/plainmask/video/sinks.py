@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, cast, get_
 
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.results import Result
+from plainmask.results.saving import check_names
 from plainmask.video.extra import need_pyav
 from plainmask.video.frames import Frame
 from plainmask.video.pictures import LabelPictures, VipsegPictures, VspwPictures
@@ -175,14 +175,7 @@ def known_kinds(names: Sequence[str]) -> list[Kind]:
     Raises:
         InputError: there is none, or none of such a name.
     """
-    known = get_args(Kind)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"results cannot be saved as {name!r}; {guess}")
-    if not names:
-        raise InputError(f"results are saved as nothing; there are {', '.join(known)}")
+    check_names(names, get_args(Kind))
     return cast(list[Kind], list(dict.fromkeys(names)))
 
 
