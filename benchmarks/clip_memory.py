@@ -21,11 +21,11 @@ from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
 from plainmask.training.loss import total_loss
+from plainmask.training.objective import Objective
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
 from plainmask.training.samples.batches import Batch
 from plainmask.training.samples.targets import ClipTargets
-from plainmask.training.step import Step
 
 CHUNK = 5
 
@@ -68,11 +68,11 @@ def measure(frames: int, chunk: int | None, side: int) -> dict[str, float]:
     encoder = Encoder(find_preset("dinov2-small").config)
     decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, 1)).train()
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-4)
-    step = Step(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
+    objective = Objective(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
     batch = clip_of(frames, side)
     before = peak_mb()
     for _ in range(2):
-        for part in step.losses(batch, uniform_points(torch.device("cpu"))):
+        for part in objective.losses(batch, uniform_points(torch.device("cpu"))):
             total_loss(part, recipe.loss).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -44,11 +44,11 @@ from plainmask.metrics.identity import THRESHOLD, Sightings, TrackIdentity
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.tasks import Thresholds
 from plainmask.training.loss import total_loss
+from plainmask.training.objective import Objective
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
 from plainmask.training.samples.batches import ClipSampler, training_batches
 from plainmask.training.schedule import polynomial_rate
-from plainmask.training.step import Step
 from plainmask.vocabulary import Vocabulary
 
 SIZE, WIDTH, FRAMES_PER_STEP = 112, 64, 90
@@ -170,7 +170,7 @@ def train(
     sampler = ClipSampler(
         videos, [], recipe.clip, recipe.augment, always_present=False, pasted_classes=()
     )
-    step = Step(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
+    objective = Objective(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
     settings = recipe.optimizer
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
@@ -186,7 +186,7 @@ def train(
             )
         generator = torch.Generator().manual_seed(recipe.seed * 2**32 + number)
         recent.append(0.0)
-        for part in step.losses(batch, uniform_points(torch.device("cpu"), generator)):
+        for part in objective.losses(batch, uniform_points(torch.device("cpu"), generator)):
             loss = total_loss(part, recipe.loss)
             loss.backward()
             recent[-1] += float(loss.detach())

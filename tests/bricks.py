@@ -1,13 +1,20 @@
 """Pictures of a brick in the sea, and a recipe that learns from them in a few steps."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
+from plainmask.decoder.decoder import Predictions
+from plainmask.encoder.vit import Attention
+from plainmask.training import objective
+from plainmask.training.loop import train
 from plainmask.training.recipe import Recipe
 
 
@@ -50,3 +57,28 @@ def a_recipe(workshop: Path, **changes: Any) -> Recipe:
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoint.pt", weights_only=True)["decoder"]
+
+
+def dtypes_of_a_run(
+    recipe: Recipe, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[set[torch.dtype], set[torch.dtype]]:
+    """What the decoder's attention was computed in, and what its losses were."""
+    attended: set[torch.dtype] = set()
+    judged: set[torch.dtype] = set()
+    original = objective.set_loss
+
+    def watching(layers: Sequence[Predictions], *args: Any, **options: Any) -> dict[str, Tensor]:
+        judged.update(part.dtype for layer in layers for part in layer)
+        return original(layers, *args, **options)
+
+    def attending(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(module, Attention) and module.training:
+            attended.add(output.dtype)
+
+    monkeypatch.setattr(objective, "set_loss", watching)
+    hook = nn.modules.module.register_module_forward_hook(attending)
+    try:
+        train(recipe, run, device="cpu")
+    finally:
+        hook.remove()
+    return attended, judged

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 import plainmask
+from bricks import dtypes_of_a_run
 from moving import MovingConfig, make_scene, save_video_folder, save_youtube_vis
 from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
@@ -22,12 +23,13 @@ from plainmask.heads.head import Head, read_config
 from plainmask.training import loop
 from plainmask.training.loop import train
 from plainmask.training.loss import set_loss, total_loss
+from plainmask.training.objective import Objective
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import DecoderRecipe, Recipe
 from plainmask.training.records import build_sampler, read_records, read_stills, read_vocabulary
 from plainmask.training.samples.batches import Batch, ClipSampler, training_batches
 from plainmask.training.samples.targets import ClipTargets
-from plainmask.training.step import Step
+from plainmask.training.setup import start_from
 from plainmask.training.tracks import TrackMatcher, frames_of
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
 
@@ -260,8 +262,8 @@ class TestWhatTheNetworkSees:
             return encoder(pixels, content=content, rope_scale=rope_scale)
 
         decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, 1))
-        step = Step(decoder, recording, nullcontext, recipe, torch.device("cpu"))
-        for part in step.losses(batch, seeded()):
+        objective = Objective(decoder, recording, nullcontext, recipe, torch.device("cpu"))
+        for part in objective.losses(batch, seeded()):
             total_loss(part, recipe.loss).backward()
         one, other = batch.content
         assert told == [[one] * 3 + [other] * 3, [one] * 2 + [other] * 2]
@@ -278,9 +280,9 @@ class TestWhatTheNetworkSees:
             return encoder(pixels, rope_scale=rope_scale)
 
         decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, 1))
-        step = Step(decoder, recording, nullcontext, recipe, torch.device("cpu"))
+        objective = Objective(decoder, recording, nullcontext, recipe, torch.device("cpu"))
         batch = next(batches(a_recipe(workshop, augment={"crop_size": 48, "scale": [1, 1]})))
-        list(step.losses(batch, seeded()))
+        list(objective.losses(batch, seeded()))
         assert told == [None]
 
     @pytest.mark.parametrize(
@@ -413,10 +415,10 @@ class TestCarry:
             return layers, after
 
         decoder.clips = clips
-        step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+        objective = Objective(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
         draw = seeded()
         for batch in batches(recipe):
-            list(step.losses(batch, draw))
+            list(objective.losses(batch, draw))
         assert len(entered) == 4 * 3  # steps, chunks
         assert entered[0] is None  # there was no clip before
         for before, now in zip(left, entered[1:], strict=False):
@@ -452,10 +454,10 @@ class TestReplay:
             return original(*args, replays=replays, **options)
 
         decoder.clips = clips
-        step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+        objective = Objective(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
         draw = seeded()
         for batch in batches(recipe):
-            list(step.losses(batch, draw))
+            list(objective.losses(batch, draw))
         assert all(later == 0 for place, later in enumerate(asked) if place % 3)
         assert set(asked[::3]) <= {0, 1, 2, 3}
         assert len(set(asked[::3])) > 1
@@ -478,6 +480,15 @@ class TestReplay:
         queries.sum().backward()
         # The learnt queries lie before the cut; only the linear link adds them in every frame.
         assert (decoder.queries.grad is None) == (propagation == "gru")
+
+
+def test_lower_precision_is_the_decoders_and_losses_are_whole(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = a_recipe(workshop, precision="bf16", chunk=2, steps=2)
+    decoder, losses = dtypes_of_a_run(recipe, workshop / "run", monkeypatch)
+    assert decoder == {torch.bfloat16}
+    assert losses == {torch.float32}
 
 
 class TestStartFrom:
@@ -515,7 +526,7 @@ class TestStartFrom:
         head = tiny_head("instance", tiny_encoder())
         other = tiny_encoder()
         other.fingerprint = other.older_fingerprint = "other"
-        loop.start_from(head.decoder, head, other)
+        start_from(head.decoder, head, other)
         assert "trained on another encoder, custom" in capsys.readouterr().err
 
     def test_nothing_fits(self):
@@ -527,7 +538,7 @@ class TestStartFrom:
             )
         )
         with pytest.raises(InputError, match=r"give one of the same width \(32\)"):
-            loop.start_from(narrow, tiny_head("instance", encoder), encoder)
+            start_from(narrow, tiny_head("instance", encoder), encoder)
 
 
 TINY = tiny_encoder().config
@@ -601,10 +612,10 @@ class TestChunks:
     @pytest.mark.parametrize("propagation", ["linear", "gru"])
     def test_gradients_equal_those_of_the_whole_clip(self, propagation: str):
         decoder, recipe, batch = self.clip(propagation)
-        step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+        objective = Objective(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
         total = torch.zeros(())
         per_chunk: list[dict[str, Tensor]] = []
-        for part in step.losses(batch, the_same_for_every_mask):
+        for part in objective.losses(batch, the_same_for_every_mask):
             loss = total_loss(part, recipe.loss)
             loss.backward()
             total = total + loss.detach()
@@ -634,8 +645,8 @@ class TestChunks:
         losses = []
         for chunk in (None, 6, 9):
             one = recipe.model_copy(update={"chunk": chunk})
-            step = Step(decoder, tiny_encoder(), nullcontext, one, torch.device("cpu"))
-            (part,) = step.losses(batch, the_same_for_every_mask)
+            objective = Objective(decoder, tiny_encoder(), nullcontext, one, torch.device("cpu"))
+            (part,) = objective.losses(batch, the_same_for_every_mask)
             losses.append(float(total_loss(part, recipe.loss).detach()))
         assert losses[0] == losses[1] == losses[2]
 
@@ -660,10 +671,10 @@ def kept_for_backward(chunks: int, chunk: int | None, supervise: str) -> int:
     visible = torch.ones(1, frames, dtype=torch.bool)
     clip = ClipTargets(torch.zeros(1, dtype=torch.long), masks, visible, masks[0])
     pixels = torch.zeros(1, frames, 3, 48, 48, dtype=torch.uint8)
-    step = Step(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
+    objective = Objective(decoder, tiny_encoder(), nullcontext, recipe, torch.device("cpu"))
     count = Kept()
     with torch.autograd.graph.saved_tensors_hooks(count.pack, lambda kept: kept.tensor):
-        for part in step.losses(Batch(pixels, [(48, 48)], [clip]), seeded()):
+        for part in objective.losses(Batch(pixels, [(48, 48)], [clip]), seeded()):
             total_loss(part, recipe.loss).backward()
     return count.peak
 

@@ -14,14 +14,14 @@ from lightning_fabric.plugins import Precision
 from PIL import Image
 
 import plainmask
-from bricks import a_recipe, data_folder, weights
+from bricks import a_recipe, data_folder, dtypes_of_a_run, weights
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import read_config
 from plainmask.training import loop, report
-from plainmask.training.checkpoint import save_checkpoint
+from plainmask.training.checkpoint import Progress, save_checkpoint
 from plainmask.training.loop import train
 from plainmask.training.recipe import save_recipe
-from plainmask.training.records import read_data
+from plainmask.training.records import build_sampler, read_data
 from tiny import save_tiny_encoder
 
 
@@ -220,7 +220,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
             model,
             torch.optim.AdamW(model.parameters()),
             Precision(),
-            loop.Progress(9, 1),
+            Progress(9, 1),
         )
     assert (run / "checkpoint.pt").read_bytes() == before
     assert not list(run.glob("*.tmp"))
@@ -275,7 +275,7 @@ def test_pictures_without_labels_are_not_trained_on(
     whole = a_recipe(workshop, steps=9)
     data = read_data(whole)
     sparse = [replace(r, load_segments=None) if r.id in "25" else r for r in data.train]
-    sampler = loop.build_sampler(whole, sparse, data.vocabulary, 16)
+    sampler = build_sampler(whole, sparse, data.vocabulary, 16)
     assert sampler.names == ["0", "1", "3", "4", "6", "7"]
     assert "2 of 8 pictures have no annotation and are not trained on" in capsys.readouterr().err
 
@@ -284,6 +284,20 @@ def test_pictures_without_labels_are_not_trained_on(
 def test_lower_precision_trains(workshop: Path, precision: str):
     run = train(a_recipe(workshop, steps=4, precision=precision), workshop / "run", device="cpu")
     assert all(t.isfinite().all() for t in weights(run).values())
+
+
+@pytest.mark.parametrize("supervise", ["every_layer", "last"])
+def test_lower_precision_is_the_decoders_and_losses_are_whole(
+    workshop: Path, supervise: str, monkeypatch: pytest.MonkeyPatch
+):
+    changes: dict[str, Any] = {
+        "masked_attention": False,
+        "supervise": supervise,
+        "precision": "bf16",
+    }
+    decoder, losses = dtypes_of_a_run(a_recipe(workshop, **changes), workshop / "run", monkeypatch)
+    assert decoder == {torch.bfloat16}
+    assert losses == {torch.float32}
 
 
 def test_workers_give_the_same_run(workshop: Path):

@@ -26,10 +26,10 @@ from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.evaluation.videos import target_tracks
 from plainmask.metrics.identity import Sightings
 from plainmask.training.loss import total_loss
+from plainmask.training.objective import Objective
 from plainmask.training.points import uniform_points
 from plainmask.training.recipe import Recipe
 from plainmask.training.samples.batches import ClipSampler, training_batches
-from plainmask.training.step import Step
 from tiny import tiny_encoder
 
 CONFIG = MovingConfig()
@@ -216,7 +216,7 @@ def test_a_decoder_learns_from_them(chunk: int | None):
     torch.manual_seed(0)
     encoder = tiny_encoder()
     decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, 1)).train()
-    step = Step(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
+    objective = Objective(decoder, encoder, nullcontext, recipe, torch.device("cpu"))
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-3)
     losses: list[float] = []
     for number, batch in enumerate(
@@ -224,7 +224,7 @@ def test_a_decoder_learns_from_them(chunk: int | None):
     ):
         generator = torch.Generator().manual_seed(number)
         losses.append(0.0)
-        for part in step.losses(batch, uniform_points(torch.device("cpu"), generator)):
+        for part in objective.losses(batch, uniform_points(torch.device("cpu"), generator)):
             loss = total_loss(part, recipe.loss)
             loss.backward()
             losses[-1] += float(loss.detach())

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
-from plainmask.data.record import Record
-from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import PlainmaskError
-from plainmask.heads.head import Head, find_head
+from plainmask.heads.head import Head
 from plainmask.training import processes
-from plainmask.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loss import total_loss
 from plainmask.training.outcome import draw_overlays, keep_best, measure, with_figures
 from plainmask.training.points import Draw, uniform_points
 from plainmask.training.processes import Machines, say
 from plainmask.training.recipe import Recipe
-from plainmask.training.records import TrainingData, build_sampler, read_data
-from plainmask.training.report import RunLog, interruptible
-from plainmask.training.samples.batches import Batch, training_batches
+from plainmask.training.records import TrainingData, read_data
+from plainmask.training.report import interruptible
+from plainmask.training.run import Run, build_run
+from plainmask.training.samples.batches import Batch
 from plainmask.training.schedule import (
     annealing_windows,
-    epochs,
     learning_rate,
     mask_probability,
     polynomial_rate,
@@ -39,41 +34,11 @@ from plainmask.training.schedule import (
 from plainmask.training.setup import (
     feature_source,
     find_checkpoints,
-    head_config,
-    start_from,
-    write_recipe,
 )
-from plainmask.training.step import Carried, FeatureSource, Step
 from plainmask.training.together import SharedFeatures, check_shared
 
 PER_PROCESS = 2**24
 """Between the seeds of two processes in one step; no run has as many steps."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One head in training."""
-
-    recipe: Recipe
-    folder: Path
-    fabric: Fabric
-    head: Head
-    """Holds the decoder itself."""
-    model: Any
-    """The decoder as Fabric wraps it."""
-    optimizer: torch.optim.Optimizer
-    parts: Step
-    batches: Iterator[Batch]
-    """Of the steps that are left, `accumulate` for each."""
-    first: int
-    """The step to go on with."""
-    val_records: Sequence[Record]
-    log: RunLog
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where it is saved."""
-        return self.folder / "checkpoint.pt"
 
 
 def train(
@@ -200,81 +165,6 @@ def go_through(
             return
 
 
-def build_run(
-    recipe: Recipe,
-    folder: Path,
-    fabric: Fabric,
-    encoder: Encoder,
-    source: FeatureSource,
-    data: TrainingData,
-    *,
-    resume: bool,
-    wandb: str | None,
-) -> Run:
-    """Samples, decoder, optimiser and log of one head, where it was left if `resume`."""
-    vocabulary, val_records = data.vocabulary, data.val
-    sampler = build_sampler(recipe, data.train, vocabulary, encoder.config.patch_size)
-    config = recipe.decoder.build_config(encoder.config, len(vocabulary))
-    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
-    decoder = PlainMaskDecoder(config)
-    if recipe.start_from and not resume:
-        start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
-    processes.join_norms(decoder, recipe)
-    optimizer = torch.optim.AdamW(
-        decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
-    )
-    model, fabric_optimizer = fabric.setup(decoder, optimizer)
-    model.mark_forward_method("every_layer")
-    model.mark_forward_method("clips")
-    progress = Progress(0, 0.0)
-    precision = fabric.strategy.precision
-    if resume:
-        progress = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
-    if fabric.is_global_zero:
-        write_recipe(folder, recipe)
-        if not resume:  # of a run whose checkpoint was deleted
-            shutil.rmtree(folder / "best", ignore_errors=True)
-    pictures = "pictures" if recipe.clip is None else "videos"
-    count = len(sampler.names)
-    say(
-        f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size} of {count} {pictures}, "
-        f"{epochs(recipe.steps, recipe.batch_size, count)} epochs; "
-        f"figures on {len(val_records) or 'no'} pictures"
-    )
-    batches = training_batches(
-        sampler,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first=progress.step,
-        last=recipe.steps,
-        views=recipe.cache.views if recipe.cache else None,
-        workers=recipe.workers,
-        share=(fabric.global_rank, fabric.world_size),
-        parts=recipe.accumulate,
-    )
-    return Run(
-        recipe,
-        folder,
-        fabric,
-        Head(head_config(recipe, encoder, config, vocabulary), decoder),
-        model,
-        fabric_optimizer,
-        Step(
-            model,
-            source,
-            fabric.autocast,
-            recipe,
-            fabric.device,
-            lambda pairs: processes.mean_pairs(fabric, pairs),
-            Carried(None if progress.queries is None else progress.queries.to(fabric.device)),
-        ),
-        batches,
-        progress.step,
-        val_records,
-        RunLog(folder, recipe, progress, wandb=wandb, quiet=not fabric.is_global_zero),
-    )
-
-
 def train_step(run: Run, step: int) -> None:
     """One update of one head, and its line in the log."""
     recipe, fabric, decoder = run.recipe, run.fabric, run.head.decoder
@@ -320,7 +210,7 @@ def train_step(run: Run, step: int) -> None:
 def backward(run: Run, batch: Batch, draw: Draw, step: int) -> dict[str, Tensor]:
     """Add the gradients of one batch; its losses by name, and their weighted sum `loss`."""
     losses: dict[str, Tensor] = {}
-    for terms in run.parts.losses(batch, draw):
+    for terms in run.objective.losses(batch, draw):
         loss = total_loss(terms, run.recipe.loss) / run.recipe.accumulate
         check_finite(run, loss, "loss", step, batch.names or [])
         run.fabric.backward(loss)
@@ -334,7 +224,7 @@ def save(run: Run, done: int) -> None:
     if not run.fabric.is_global_zero:
         return
     precision = run.fabric.strategy.precision
-    progress = replace(run.log.progress(done), queries=run.parts.carried.queries)
+    progress = replace(run.log.progress(done), queries=run.objective.carried)
     is_first = not run.checkpoint.exists()
     save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, progress)
     run.head.save(run.folder / "head")

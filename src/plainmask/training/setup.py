@@ -11,9 +11,9 @@ from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
 from plainmask.heads.head import EncoderRef, Head, HeadConfig, Provenance
 from plainmask.training.feature_cache import FeatureCache
+from plainmask.training.objective import FeatureSource
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe, load_recipe, save_recipe
-from plainmask.training.step import FeatureSource
 from plainmask.vocabulary import Vocabulary
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from plainmask.encoder.vit import Features
 from plainmask.errors import InputError
+from plainmask.training.objective import FeatureSource
 from plainmask.training.recipe import Recipe
-from plainmask.training.step import FeatureSource
 
 SHARED = (
     "encoder",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -26,14 +26,6 @@ from plainmask.training.tracks import TrackMatcher, frames_of
 Losses = dict[str, Tensor]
 
 
-@dataclass
-class Carried:
-    """What the clips of the last step left behind."""
-
-    queries: Tensor | None = None
-    """(B, Q, D): those that would enter their next frames; None before the first step."""
-
-
 class FeatureSource(Protocol):
     """The encoder, or a cache in front of it."""
 
@@ -48,9 +40,9 @@ class FeatureSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Step:
-    """What all steps of a run share."""
+@dataclass(eq=False)
+class Objective:
+    """How a batch becomes losses: the same in all steps of a run, but for what clips leave."""
 
     model: PlainMaskDecoder
     features_of: FeatureSource
@@ -59,8 +51,9 @@ class Step:
     device: torch.device
     count_pairs: Callable[[int], float | Tensor] = float
     """See `set_loss`."""
-    carried: Carried = field(default_factory=Carried)
-    """Changes from step to step, where `recipe.carry` asks for it."""
+    carried: Tensor | None = None
+    """(B, Q, D): the queries that would enter the next frames of the last step's clips, where
+    `recipe.carry` asks for them; None before the first step."""
 
     def losses(self, batch: Batch, draw: Draw) -> Iterator[Losses]:
         """The losses of a batch, in parts that are to be run backward one after the other.
@@ -79,22 +72,24 @@ class Step:
     def _image_losses(self, batch: Batch, rope_scale: float, draw: Draw) -> Losses:
         recipe = self.recipe
         features = self._encode(batch.pixels.flatten(0, 1), batch.content, rope_scale)
-        if recipe.supervise == "last":
-            layers = [self.model(features, rope_scale=rope_scale)]
-        else:
-            draws = None
-            if recipe.masked_attention:
-                shape = (len(batch.targets), self.model.config.num_queries)
-                draws = [draw(shape) for _ in range(self.model.config.num_blocks)]
-            layers = self.model.every_layer(
-                features, masked=recipe.masked_attention, draws=draws, rope_scale=rope_scale
-            )
+        draws = None
+        if recipe.supervise == "every_layer" and recipe.masked_attention:
+            shape = (len(batch.targets), self.model.config.num_queries)
+            draws = [draw(shape) for _ in range(self.model.config.num_blocks)]
+        with self.autocast():
+            if recipe.supervise == "last":
+                layers = [self.model(features, rope_scale=rope_scale)]
+            else:
+                layers = self.model.every_layer(
+                    features, masked=recipe.masked_attention, draws=draws, rope_scale=rope_scale
+                )
         # Which objects a frame shows is looked up here: a GPU would have to be waited for.
         seen = [clip.frame(0) for clip in batch.targets]
         targets = [
             Targets(t.labels.to(self.device), t.masks.to(self.device), t.valid.to(self.device))
             for t in seen
         ]
+        layers = [layer.float() for layer in layers]
         return set_loss(layers, targets, recipe.loss, draw, count_pairs=self.count_pairs)
 
     def _clip_losses(self, batch: Batch, rope_scale: float, draw: Draw) -> Iterator[Losses]:
@@ -105,21 +100,22 @@ class Step:
         matcher = TrackMatcher(recipe.loss, draw)
         queries: Tensor | None = None
         if recipe.carry and float(draw((1,))) < recipe.carry:
-            queries = self.carried.queries
+            queries = self.carried
         replays = int(draw((1,)) * (recipe.replay + 1)) if recipe.replay else 0
         for first in range(0, num_frames, chunk):
             pixels = batch.pixels[:, first : first + chunk]
             content = [size for size in batch.content for _ in range(pixels.shape[1])]
             features = self._encode(pixels.flatten(0, 1), content, rope_scale)
-            layers, queries = self.model.clips(
-                features,
-                pixels.shape[1],
-                queries,
-                every_layer=recipe.supervise == "every_layer",
-                rope_scale=rope_scale,
-                replays=replays if first == 0 else 0,
-            )
-            queries = queries.detach()
+            with self.autocast():
+                layers, queries = self.model.clips(
+                    features,
+                    pixels.shape[1],
+                    queries,
+                    every_layer=recipe.supervise == "every_layer",
+                    rope_scale=rope_scale,
+                    replays=replays if first == 0 else 0,
+                )
+            layers, queries = [layer.float() for layer in layers], queries.detach().float()
             clips = [self._to_device(part_of(t, first, first + chunk)) for t in batch.targets]
             if recipe.rematch:
                 matcher.forget()
@@ -132,7 +128,7 @@ class Step:
             losses = set_loss(layers, targets, recipe.loss, draw, find, self.count_pairs)
             yield {name: value / chunks for name, value in losses.items()}
         if recipe.carry:
-            self.carried.queries = queries
+            self.carried = queries
 
     def _encode(
         self, pixels: Tensor, content: Sequence[tuple[int, int]], rope_scale: float

@@ -1,0 +1,145 @@
+"""One head in training: its samples, decoder, optimiser and log, built or found again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from plainmask.data.record import Record
+from plainmask.decoder.decoder import PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
+from plainmask.heads.head import Head, find_head
+from plainmask.training import processes
+from plainmask.training.checkpoint import Progress, load_checkpoint
+from plainmask.training.objective import FeatureSource, Objective
+from plainmask.training.processes import say
+from plainmask.training.recipe import Recipe
+from plainmask.training.records import TrainingData, build_sampler
+from plainmask.training.report import RunLog
+from plainmask.training.samples.batches import Batch, training_batches
+from plainmask.training.schedule import epochs
+from plainmask.training.setup import head_config, start_from, write_recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One head in training."""
+
+    folder: Path
+    fabric: Fabric
+    head: Head
+    """Holds the decoder itself."""
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    batches: Iterator[Batch]
+    """Of the steps that are left, `accumulate` for each."""
+    first: int
+    """The step to go on with."""
+    val_records: Sequence[Record]
+    log: RunLog
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the run is to do."""
+        return self.objective.recipe
+
+    @property
+    def model(self) -> Any:
+        """The decoder as Fabric wraps it."""
+        return self.objective.model
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where it is saved."""
+        return self.folder / "checkpoint.pt"
+
+
+def build_run(
+    recipe: Recipe,
+    folder: Path,
+    fabric: Fabric,
+    encoder: Encoder,
+    source: FeatureSource,
+    data: TrainingData,
+    *,
+    resume: bool,
+    wandb: str | None,
+) -> Run:
+    """All that one head's training needs, where it was left if `resume`."""
+    sampler = build_sampler(recipe, data.train, data.vocabulary, encoder.config.patch_size)
+    decoder = _decoder(recipe, encoder, len(data.vocabulary), resume=resume)
+    optimizer = torch.optim.AdamW(
+        decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
+    )
+    model, fabric_optimizer = fabric.setup(decoder, optimizer)
+    model.mark_forward_method("every_layer")
+    model.mark_forward_method("clips")
+    progress = Progress(0, 0.0)
+    if resume:
+        precision = fabric.strategy.precision
+        progress = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
+    if fabric.is_global_zero:
+        _prepare(folder, recipe, resume=resume)
+    pictures = "pictures" if recipe.clip is None else "videos"
+    count = len(sampler.names)
+    say(
+        f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size} of {count} {pictures}, "
+        f"{epochs(recipe.steps, recipe.batch_size, count)} epochs; "
+        f"figures on {len(data.val) or 'no'} pictures"
+    )
+    batches = training_batches(
+        sampler,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        first=progress.step,
+        last=recipe.steps,
+        views=recipe.cache.views if recipe.cache else None,
+        workers=recipe.workers,
+        share=(fabric.global_rank, fabric.world_size),
+        parts=recipe.accumulate,
+    )
+    objective = Objective(
+        model,
+        source,
+        fabric.autocast,
+        recipe,
+        fabric.device,
+        lambda pairs: processes.mean_pairs(fabric, pairs),
+        None if progress.queries is None else progress.queries.to(fabric.device),
+    )
+    return Run(
+        folder,
+        fabric,
+        Head(head_config(recipe, encoder, decoder.config, data.vocabulary), decoder),
+        fabric_optimizer,
+        objective,
+        batches,
+        progress.step,
+        data.val,
+        RunLog(folder, recipe, progress, wandb=wandb, quiet=not fabric.is_global_zero),
+    )
+
+
+def _decoder(
+    recipe: Recipe, encoder: Encoder, num_classes: int, *, resume: bool
+) -> PlainMaskDecoder:
+    """The decoder as a run begins; `resume` will load over it."""
+    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
+    decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, num_classes))
+    if recipe.start_from and not resume:
+        start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
+    processes.join_norms(decoder, recipe)
+    return decoder
+
+
+def _prepare(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """The recipe goes into the folder; what a run left whose checkpoint was deleted goes."""
+    write_recipe(folder, recipe)
+    if not resume:
+        shutil.rmtree(folder / "best", ignore_errors=True)
