@@ -36,8 +36,7 @@ from plainmask.data.record import Record, group_videos
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
 from plainmask.decoder.propagation import GruLink
 from plainmask.encoder.vit import Encoder, EncoderConfig, Features
-from plainmask.evaluation.result_files import CONFIDENT
-from plainmask.evaluation.videos import result_tracks, target_tracks
+from plainmask.evaluation.video_measures import CONFIDENT, result_tracks, target_tracks
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter
 from plainmask.metrics.identity import THRESHOLD, Sightings, TrackIdentity

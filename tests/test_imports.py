@@ -43,6 +43,7 @@ WITHOUT_TORCH = {
     "evaluation.measures",
     "evaluation.report",
     "evaluation.result_files",
+    "evaluation.video_measures",
     "heads.card",
     "inference.mosaic",
     "inference.tiles",

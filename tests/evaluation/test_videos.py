@@ -10,7 +10,8 @@ import pytest
 import plainmask
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
-from plainmask.evaluation.videos import evaluate_videos, object_map, result_tracks, target_tracks
+from plainmask.evaluation.video_measures import object_map, result_tracks, target_tracks
+from plainmask.evaluation.videos import evaluate_videos
 from plainmask.results import InstanceResult, Moment, PanopticResult, SemanticResult
 from plainmask.results.rle import Rle
 from plainmask.tasks import Task

@@ -23,7 +23,7 @@ from plainmask.data.record import Record, group_videos
 from plainmask.data.video_folder import read_video_folder
 from plainmask.data.youtube_vis import read_youtube_vis
 from plainmask.decoder.decoder import PlainMaskDecoder
-from plainmask.evaluation.videos import target_tracks
+from plainmask.evaluation.video_measures import target_tracks
 from plainmask.metrics.identity import Sightings
 from plainmask.training.loss import total_loss
 from plainmask.training.objective import Objective

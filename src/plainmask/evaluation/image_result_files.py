@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from plainmask.data.reader import (
     DataFormat,
@@ -12,14 +12,9 @@ from plainmask.data.reader import (
     image_format,
     read_dataset,
 )
-from plainmask.data.record import Record
+from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
-from plainmask.evaluation.measures import (
-    InstanceMeasure,
-    PanopticMeasure,
-    Rules,
-    SemanticMeasure,
-)
+from plainmask.evaluation.measures import Measure, Rules
 from plainmask.evaluation.report import Evaluation
 from plainmask.result_files.images import (
     image_name,
@@ -30,15 +25,13 @@ from plainmask.result_files.images import (
     read_panoptic_images,
     read_panoptic_picture,
 )
+from plainmask.results.kinds import KINDS, Task
 from plainmask.vocabulary import Vocabulary
 
 ImageResultFormat: TypeAlias = Literal["coco_instances", "coco_panoptic", "label_pictures"]
 
-TASKS: dict[ImageResultFormat, str] = {
-    "coco_instances": "instance",
-    "coco_panoptic": "panoptic",
-    "label_pictures": "semantic",
-}
+Found: TypeAlias = Iterator[tuple[Any, Segments]]
+"""For each image what was found, as the metric takes it, and the annotation."""
 
 
 def evaluate_image_results(
@@ -66,31 +59,23 @@ def evaluate_image_results(
     Raises:
         InputError: files are missing or damaged, or do not fit the annotation.
     """
-    chosen = data_format or image_format(TASKS[form], data)
+    task: Task = next(task for task, kind in KINDS.items() if kind.image_results == form)
+    chosen = data_format or image_format(task, data)
     split = split or ("val" if chosen.startswith("coco") else None)
     vocabulary = dataset_vocabulary(chosen, data, split)
     records = read_dataset(chosen, data, split, vocabulary)
-    compare = {
-        "coco_instances": _instances,
-        "coco_panoptic": _panoptic,
-        "label_pictures": _labels,
-    }[form]
-    measure = compare(paths, records, vocabulary, rules or Rules(), report)
-    figures = measure.figures()
-    per_class = figures.pop("per_class")
-    return Evaluation(figures, per_class, len(records), "images", f"{form}; {measure.says}")
+    read = {"instance": _instances, "panoptic": _panoptic, "semantic": _labels}[task]
+    measure = Measure(task, vocabulary, rules or Rules())
+    for done, (found, segments) in enumerate(read(paths, records, vocabulary), 1):
+        measure.update(found, segments)
+        report(done, len(records))
+    protocol = f"{form}; {measure.says}"
+    return Evaluation.of(measure.metric.figures(), len(records), "images", protocol)
 
 
-def _instances(
-    paths: Sequence[Path],
-    records: Sequence[Record],
-    vocabulary: Vocabulary,
-    rules: Rules,
-    report: Callable[[int, int], None],
-) -> InstanceMeasure:
+def _instances(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
     entries = read_instance_results(paths, records, vocabulary)
-    measure = InstanceMeasure(vocabulary, rules)
-    for done, record in enumerate(in_official_order(records), 1):
+    for record in in_official_order(records):
         segments = record.segments()
         mine = entries.get(str(image_name(record)), [])
         try:
@@ -98,18 +83,10 @@ def _instances(
         except InputError as cause:
             names = ", ".join(map(str, paths))
             raise InputError(f"{names}, image {image_name(record)}: {cause}") from cause
-        measure.count(found, segments)
-        report(done, len(records))
-    return measure
+        yield found, segments
 
 
-def _panoptic(
-    paths: Sequence[Path],
-    records: Sequence[Record],
-    vocabulary: Vocabulary,
-    rules: Rules,
-    report: Callable[[int, int], None],
-) -> PanopticMeasure:
+def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
     files = [path for path in paths if path.is_file()]
     folders = [path for path in paths if path.is_dir()]
     if len(files) != 1 or len(folders) > 1:
@@ -119,22 +96,13 @@ def _panoptic(
         )
     folder = folders[0] if folders else files[0].with_suffix("")
     pictures = read_panoptic_images(files[0], folder, records, vocabulary)
-    measure = PanopticMeasure(vocabulary, rules)
-    for done, record in enumerate(records, 1):
+    for record in records:
         png, regions = pictures[str(image_name(record))]
         segments = record.segments()
-        measure.count(read_panoptic_picture(png, regions, segments.size), segments)
-        report(done, len(records))
-    return measure
+        yield read_panoptic_picture(png, regions, segments.size), segments
 
 
-def _labels(
-    paths: Sequence[Path],
-    records: Sequence[Record],
-    vocabulary: Vocabulary,
-    rules: Rules,
-    report: Callable[[int, int], None],
-) -> SemanticMeasure:
+def _labels(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
     if len(paths) != 1:
         raise InputError(f"a semantic result is one folder, not {', '.join(map(str, paths))}")
     folder = paths[0]
@@ -144,10 +112,7 @@ def _labels(
             f"{folder} lacks {len(missing)} of {len(records)} results, such as {missing[0]}; each "
             "picture needs one PNG of its name"
         )
-    measure = SemanticMeasure(vocabulary, rules)
-    for done, record in enumerate(records, 1):
+    for record in records:
         segments = record.segments()
         path = folder / f"{record.id}.png"
-        measure.count(read_label_picture(path, segments.size, vocabulary), segments)
-        report(done, len(records))
-    return measure
+        yield read_label_picture(path, segments.size, vocabulary), segments

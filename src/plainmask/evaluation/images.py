@@ -16,11 +16,12 @@ from plainmask.data.files import shortened
 from plainmask.data.reader import DataFormat, dataset_vocabulary
 from plainmask.data.record import Record
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.evaluation.measures import Measure, Rules, build_measure
+from plainmask.evaluation.measures import Measure, Rules, found_in
 from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
 from plainmask.heads.head import HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.result_files.images import ResultWriter, in_official_order
+from plainmask.results.kinds import KINDS
 from plainmask.vocabulary import Vocabulary
 
 BLOCK = 8
@@ -98,7 +99,7 @@ def evaluate(
     mine = labelled[first:last]
     parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in mine)
     if gather is not None:
-        total = _Part(build_measure(config.task, config.vocabulary, rules or Rules()))
+        total = _Part(Measure(config.task, config.vocabulary, rules or Rules()))
         total.add_all(parts, len(mine), on_record)
         parts, on_record = gather(total), None
     return _summary(parts, records, config, rules or Rules(), writer, on_record)
@@ -144,18 +145,19 @@ def _look_at(
 ) -> _Part:
     """Segment, compare and write some records."""
     config = segmenter.head.config
-    part = _Part(build_measure(config.task, config.vocabulary, rules))
+    part = _Part(Measure(config.task, config.vocabulary, rules))
     for record in records:
         # By the official rules always: the others are about absent classes of a whole data set.
-        alone = build_measure(config.task, config.vocabulary, replace(rules, metrics="official"))
+        alone = Measure(config.task, config.vocabulary, replace(rules, metrics="official"))
         try:
             result, segments = segmenter(record.image()), record.segments()
-            alone.update(result, segments)
+            found = found_in(result)
+            alone.update(found, segments)
         except (PlainmaskError, MemoryError, RuntimeError) as error:  # out of memory is the last
             part.failed[record.id] = str(error)
             continue
-        part.measure.update(result, segments)
-        part.per_image[record.id] = alone.figures()[alone.main]
+        part.measure.update(found, segments)
+        part.per_image[record.id] = alone.metric.figures()[alone.main]
         if writer is not None:
             part.rows += writer.write(record, result)
     return part
@@ -203,31 +205,25 @@ def _summary(
     names = Counter(record.id for record in records)
     if len(names) < len(records):
         raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
-    total = _Part(build_measure(config.task, config.vocabulary, rules))
+    total = _Part(Measure(config.task, config.vocabulary, rules))
     total.add_all(parts, count, on_record)
     if not total.per_image:
         name, reason = next(iter(total.failed.items()))
         raise InputError(f"none of the {count} images could be looked at; {name}: {reason}")
     if writer is not None:
         writer.finish(config.task, total.rows)
-    figures = total.measure.figures()
     if all(value is None for value in total.per_image.values()):
-        what = "pixel is labelled with a class" if config.task == "semantic" else "object is there"
+        objects = KINDS[config.task].objects
+        what = "object is there" if objects else "pixel is labelled with a class"
         raise InputError(f"in the {len(total.per_image)} images no {what}")
-    per_class = figures.pop("per_class")
-    return Evaluation(
-        figures=figures,
-        per_class=per_class,
-        count=len(total.per_image),
-        unit="images",
-        protocol=(
-            f"input {config.input}, single scale; {total.measure.says}"
-            + without_annotation(unlabelled, "images")
-            + (f"; {len(total.failed)} images that failed left out" if total.failed else "")
-        ),
-        per_image=total.per_image,
-        failed=total.failed,
+    protocol = (
+        f"input {config.input}, single scale; {total.measure.says}"
+        + without_annotation(unlabelled, "images")
+        + (f"; {len(total.failed)} images that failed left out" if total.failed else "")
     )
+    figures = total.measure.metric.figures()
+    found = Evaluation.of(figures, len(total.per_image), "images", protocol)
+    return replace(found, per_image=total.per_image, failed=total.failed)
 
 
 NUMBERED: tuple[DataFormat, ...] = (

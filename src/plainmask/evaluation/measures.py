@@ -5,9 +5,9 @@ A measure counts images one after the other and keeps none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from plainmask.metrics.miou import MeanIoU
 from plainmask.metrics.panoptic_map import PanopticMap, Region
 from plainmask.metrics.pq import PanopticQuality
 from plainmask.results import IGNORE, InstanceResult, PanopticResult, SemanticResult
+from plainmask.results.kinds import KINDS, Task
 from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
@@ -34,10 +35,7 @@ class Rules:
     """Instances: how many of a class count in an image, ascending; AP counts the last number."""
 
 
-_LEFT_OUT = "; images without annotation left out"
-
-
-def leaves_out(rules: Rules, task: str, segments: Segments) -> bool:
+def leaves_out(rules: Rules, task: Task, segments: Segments) -> bool:
     """Whether an image does not count by these rules, whatever was found in it.
 
     The published evaluation never sees images without annotation, nor, of label maps, those with
@@ -45,7 +43,7 @@ def leaves_out(rules: Rules, task: str, segments: Segments) -> bool:
     """
     if rules.metrics == "official":
         return False
-    if task == "semantic":
+    if not KINDS[task].objects:
         return bool((segments.index_map == segments.index_map[:1, :1]).all())
     return not len(segments)
 
@@ -63,17 +61,14 @@ def check_rules(metrics: str, max_detections: int = MAX_DETECTIONS[-1]) -> Rules
     raise InputError(f"the rules {metrics!r} are unknown; there are official and pmt")
 
 
-class Measure(Protocol):
-    """What all of them can do."""
+class Metric(Protocol):
+    """What all metrics of images can do."""
 
-    main: str
-    """The figure by which images can be ranked."""
-
-    def update(self, result: Any, segments: Segments) -> None:
+    def update(self, result: Any, target: Any, /) -> None:
         """Count one image."""
         ...
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: Any, /) -> None:
         """Add the images of another one, after those so far."""
         ...
 
@@ -81,141 +76,64 @@ class Measure(Protocol):
         """Figures in percent, and `per_class`."""
         ...
 
+
+class Measure:
+    """The metric of a task, fed with annotations as readers give them.
+
+    Args:
+        task, vocabulary, rules: what is measured, for which classes, and how.
+    """
+
+    def __init__(self, task: Task, vocabulary: Vocabulary, rules: Rules):
+        self.task: Task = task
+        self.rules = rules
+        self.metric = _OF_TASK[task].metric(vocabulary, rules)
+
+    @property
+    def main(self) -> str:
+        """The figure by which images can be ranked."""
+        return KINDS[self.task].figure
+
     @property
     def says(self) -> str:
         """What was measured, by which rules."""
-        ...
+        is_published = self.rules.metrics == "pmt"
+        left_out = "; images without annotation left out" if is_published else ""
+        return _OF_TASK[self.task].says(self.rules) + left_out
 
-
-def build_measure(task: str, vocabulary: Vocabulary, rules: Rules) -> Measure:
-    """The measure of a task, with nothing counted yet."""
-    build: dict[str, Callable[[Vocabulary, Rules], Measure]] = {
-        "semantic": SemanticMeasure,
-        "instance": InstanceMeasure,
-        "panoptic": PanopticMeasure,
-    }
-    return build[task](vocabulary, rules)
-
-
-class SemanticMeasure:
-    """Mean IoU of label maps."""
-
-    main = "mIoU"
-
-    def __init__(self, vocabulary: Vocabulary, rules: Rules):
-        self.rules = rules
-        self.metric = MeanIoU(vocabulary.names, ignore=IGNORE, rule=rules.metrics)
-
-    def update(self, result: SemanticResult, segments: Segments) -> None:
-        """Count the pixels of one image."""
-        self.count(result.label_map, segments)
-
-    def count(self, labels: NDArray[np.integer[Any]], segments: Segments) -> None:
-        """Count one image, whose result is a map (H, W) of class ids, `IGNORE` for none."""
-        if not leaves_out(self.rules, "semantic", segments):
-            self.metric.update(labels, target_map(segments))
-
-    def merge(self, other: SemanticMeasure) -> None:
-        """See `Measure`."""
-        self.metric.merge(other.metric)
-
-    def figures(self) -> dict[str, Any]:
-        """See `MeanIoU.figures`."""
-        return self.metric.figures()
-
-    @property
-    def says(self) -> str:
-        """See `Measure`."""
-        counted = {"official": "classes that occur", "pmt": "all classes, absent ones as 0"}
-        return (
-            "labels at image resolution; mIoU over "
-            f"{counted.get(self.metric.rule)}, void left out ({self.metric.rule} rule)"
-            + _LEFT_OUT
-            * (self.metric.rule == "pmt")
-        )
-
-
-class InstanceMeasure:
-    """AP of masks."""
-
-    main = "AP"
-
-    def __init__(self, vocabulary: Vocabulary, rules: Rules):
-        self.rules = rules
-        self.metric = InstanceAP(vocabulary.names, max_detections=rules.max_detections)
-
-    def update(self, result: InstanceResult, segments: Segments) -> None:
-        """Count the objects of one image."""
-        found = [
-            Instance(class_id, rle, score)
-            for class_id, rle, score in zip(
-                result.class_ids.tolist(), result.rles, result.scores.tolist(), strict=True
-            )
-        ]
-        self.count(found, segments)
-
-    def count(self, found: Sequence[Instance], segments: Segments) -> None:
-        """Count one image, whose objects are given as the metric takes them."""
-        if leaves_out(self.rules, "instance", segments):
+    def update(self, found: Any, segments: Segments) -> None:
+        """Count one image; what was `found` is as the metric takes it, see `found_in`."""
+        if leaves_out(self.rules, self.task, segments):
             return
-        stated = segments.areas if self.rules.metrics == "official" else None
-        self.metric.update(found, target_instances(replace(segments, areas=stated)))
+        if self.rules.metrics == "pmt":  # sizes are those of the masks, whatever the file states
+            segments = replace(segments, areas=None)
+        self.metric.update(found, target_in(self.task, segments))
 
-    def merge(self, other: InstanceMeasure) -> None:
-        """See `Measure`."""
+    def merge(self, other: Measure) -> None:
+        """Add the images of another one, after those so far."""
         self.metric.merge(other.metric)
 
-    def figures(self) -> dict[str, Any]:
-        """See `PrecisionRecall.figures`."""
-        return self.metric.figures()
 
-    @property
-    def says(self) -> str:
-        """See `Measure`."""
-        limit = self.metric.curves.max_detections[-1]
-        return (
-            f"mask AP by COCO's rules, at most {limit} detections of a class in an image, sizes by "
-            f"the areas {'of the masks' if self.rules.metrics == 'pmt' else 'that files state'}; "
-            "per class: AP" + _LEFT_OUT * (self.rules.metrics == "pmt")
-        )
+def found_in(result: SemanticResult | InstanceResult | PanopticResult) -> Any:
+    """A result as the metrics of its task take it: label map, list of `Instance`, `PanopticMap`."""
+    match result:
+        case SemanticResult():
+            return result.label_map
+        case InstanceResult():
+            rows = zip(result.class_ids.tolist(), result.rles, result.scores.tolist(), strict=True)
+            return [Instance(class_id, rle, score) for class_id, rle, score in rows]
+        case PanopticResult():
+            regions = [Region(segment.id, segment.class_id) for segment in result.segments]
+            return PanopticMap.from_ids(result.segment_map, regions)
 
 
-class PanopticMeasure:
-    """Panoptic quality."""
+def target_in(task: Task, segments: Segments) -> Any:
+    """An annotation as the metrics of a task take it.
 
-    main = "PQ"
-
-    def __init__(self, vocabulary: Vocabulary, rules: Rules):
-        self.rules = rules
-        self.metric = PanopticQuality(vocabulary, rule=rules.metrics)
-
-    def update(self, result: PanopticResult, segments: Segments) -> None:
-        """Count the segments of one image."""
-        self.count(panoptic_map(result), segments)
-
-    def count(self, found: PanopticMap, segments: Segments) -> None:
-        """Count one image, whose segments are given as the metric takes them."""
-        if not leaves_out(self.rules, "panoptic", segments):
-            self.metric.update(found, panoptic_target(segments))
-
-    def merge(self, other: PanopticMeasure) -> None:
-        """See `Measure`."""
-        self.metric.merge(other.metric)
-
-    def figures(self) -> dict[str, Any]:
-        """See `PanopticTally.figures`."""
-        return self.metric.figures()
-
-    @property
-    def says(self) -> str:
-        """See `Measure`."""
-        rule = self.metric.tally.rule
-        counted = {
-            "official": "classes that occur (official rule)",
-            "pmt": "all classes, absent ones as 0, stuff a crowd where the first segment is one "
-            "(pmt rule)",
-        }
-        return f"PQ over {counted[rule]}; per class: PQ" + _LEFT_OUT * (rule == "pmt")
+    Raises:
+        InputError: semantic: its segments overlap.
+    """
+    return _OF_TASK[task].target(segments)
 
 
 def target_map(segments: Segments) -> NDArray[np.int64]:
@@ -243,14 +161,57 @@ def target_instances(segments: Segments) -> list[Instance]:
     ]
 
 
-def panoptic_map(result: PanopticResult) -> PanopticMap:
-    """A result as the metrics take it."""
-    regions = [Region(segment.id, segment.class_id) for segment in result.segments]
-    return PanopticMap.from_ids(result.segment_map, regions)
-
-
 def panoptic_target(segments: Segments) -> PanopticMap:
     """An annotation as the metrics take it."""
     return PanopticMap.of(
         segments.index_map, segments.track_ids, segments.class_ids, segments.crowd
     )
+
+
+_COUNTED = {"official": "classes that occur", "pmt": "all classes, absent ones as 0"}
+
+
+def _semantic_rules(rules: Rules) -> str:
+    return (
+        f"labels at image resolution; mIoU over {_COUNTED[rules.metrics]}, void left out "
+        f"({rules.metrics} rule)"
+    )
+
+
+def _instance_rules(rules: Rules) -> str:
+    areas = "of the masks" if rules.metrics == "pmt" else "that files state"
+    return (
+        f"mask AP by COCO's rules, at most {rules.max_detections[-1]} detections of a class in an "
+        f"image, sizes by the areas {areas}; per class: AP"
+    )
+
+
+def _panoptic_rules(rules: Rules) -> str:
+    crowds = ", stuff a crowd where the first segment is one" if rules.metrics == "pmt" else ""
+    return f"PQ over {_COUNTED[rules.metrics]}{crowds} ({rules.metrics} rule); per class: PQ"
+
+
+class _OfTask(NamedTuple):
+    metric: Callable[[Vocabulary, Rules], Metric]
+    target: Callable[[Segments], Any]
+    """An annotation as the metric takes it."""
+    says: Callable[[Rules], str]
+
+
+_OF_TASK: Mapping[Task, _OfTask] = {
+    "semantic": _OfTask(
+        lambda vocabulary, rules: MeanIoU(vocabulary.names, ignore=IGNORE, rule=rules.metrics),
+        target_map,
+        _semantic_rules,
+    ),
+    "instance": _OfTask(
+        lambda vocabulary, rules: InstanceAP(vocabulary.names, max_detections=rules.max_detections),
+        target_instances,
+        _instance_rules,
+    ),
+    "panoptic": _OfTask(
+        lambda vocabulary, rules: PanopticQuality(vocabulary, rule=rules.metrics),
+        panoptic_target,
+        _panoptic_rules,
+    ),
+}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from plainmask.atomic import write_atomically
 from plainmask.data.record import Record
@@ -56,6 +56,19 @@ class Evaluation:
     """By record id, of images: the figure that is named first; None where it is not defined."""
     failed: dict[str, str] = field(default_factory=dict)
     """By record id, of images: why it could not be looked at. Figures are of the others."""
+
+    @classmethod
+    def of(
+        cls,
+        figures: Mapping[str, Any],
+        count: int,
+        unit: Literal["images", "videos"],
+        protocol: str,
+    ) -> Self:
+        """From what a measure says, with `per_class` and `per_object` among it."""
+        tables = {name: figures.get(name, {}) for name in ("per_class", "per_object")}
+        plain = {name: value for name, value in figures.items() if name not in tables}
+        return cls(plain, count=count, unit=unit, protocol=protocol, **tables)
 
     def to_json(self) -> dict[str, Any]:
         """One flat object for programs."""

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
+from typing import Literal, TypeAlias
 
 from plainmask.data.reader import DataFormat, guess_format
 from plainmask.errors import InputError
 from plainmask.evaluation.image_result_files import ImageResultFormat, evaluate_image_results
 from plainmask.evaluation.measures import Rules
 from plainmask.evaluation.report import Evaluation
-from plainmask.metrics.identity import Sightings, TrackIdentity
+from plainmask.evaluation.video_measures import (
+    CONFIDENT,
+    InstanceVideos,
+    PanopticVideos,
+    SemanticVideos,
+)
 from plainmask.metrics.jf import RegionBoundary
-from plainmask.metrics.miou import MeanIoU
-from plainmask.metrics.panoptic_map import Overlap
-from plainmask.metrics.stq import SegmentationTrackingQuality
-from plainmask.metrics.track_ap import TrackAP, mean_of_lists
-from plainmask.metrics.vc import VideoConsistency
-from plainmask.metrics.vpq import VideoPanopticQuality
 from plainmask.result_files.label_maps import (
-    NO_CLASS,
+    LabelFrame,
     find_object_frames,
     find_vspw_frames,
     holds_one_mask,
@@ -37,20 +34,15 @@ from plainmask.result_files.vipseg import (
     read_target_map,
 )
 from plainmask.result_files.youtube_vis import (
-    TrackTargets,
     find_track_targets,
     read_track_results,
     read_track_targets,
 )
-from plainmask.results.track import Track
 from plainmask.vocabulary import Vocabulary
 
 ResultFormat: TypeAlias = Literal["youtube_vis", "vipseg", "vspw", "davis"] | ImageResultFormat
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is in all: videos of tracks, frames of the others."""
-
-CONFIDENT = 0.5
-"""Tracks that a result is less sure of do not count for the identity figures."""
 
 
 def evaluate_results(
@@ -177,99 +169,56 @@ def _youtube_vis(
     }
     targets = list(lists.values())
     results = read_track_results(paths, targets)
-    done, total = 0, sum(len(part.videos) for part in targets)
-    identity = TrackIdentity()
-    figures: dict[str, dict[str, Any]] = {}
-    for name, part in lists.items():
-        metric = TrackAP(part.vocabulary.names)
-        for video, shape in part.videos.items():
-            found, wanted = results.get(video, ()), part.tracks.get(video, ())
-            metric.update(found, wanted)
-            _identify(identity, f"{name}/{video}", found, wanted, shape.frames)
-            done += 1
-            report(done, total)
-        figures[name] = metric.figures()
-    joint = figures[""] if list(figures) == [""] else mean_of_lists(figures)
-    return _evaluation(
-        joint | identity.figures(),
-        num_videos=total,
-        protocol=(
-            "YouTube-VIS rules: COCO's procedure on tracks, sizes by mean area, at most 100 "
-            f"tracks of a class in a video{_list_note(lists)}; per class: AP; identity figures of "
-            f"tracks with a score of {CONFIDENT} or more"
-        ),
+    measure = InstanceVideos(targets[0].vocabulary, lists=[*lists])
+    videos = [(name, part, video) for name, part in lists.items() for video in part.videos]
+    for done, (name, part, video) in enumerate(videos, 1):
+        found, wanted = results.get(video, ()), part.tracks.get(video, ())
+        measure.update(found, wanted, video=video, list=name)
+        report(done, len(videos))
+    apart = f"; means over the lists {' and '.join(lists)}, which are evaluated apart"
+    protocol = (
+        "YouTube-VIS rules: COCO's procedure on tracks, sizes by mean area, at most 100 tracks of "
+        f"a class in a video{apart if len(lists) > 1 else ''}; per class: AP; identity figures of "
+        f"tracks with a score of {CONFIDENT} or more"
     )
-
-
-def _list_note(lists: Mapping[str, TrackTargets]) -> str:
-    if len(lists) == 1:
-        return ""
-    return f"; means over the lists {' and '.join(lists)}, which are evaluated apart"
-
-
-def _identify(
-    identity: TrackIdentity,
-    video: str,
-    results: Sequence[Track],
-    targets: Sequence[Track],
-    frames: int,
-) -> None:
-    sure = [track for track in results if track.score >= CONFIDENT]
-    for frame in range(frames):
-        identity.update(Sightings.of_tracks(sure, targets, frame), video=video)
+    return Evaluation.of(measure.figures(), len(videos), "videos", protocol)
 
 
 def _vipseg(paths: Sequence[Path], data: Path, split: str | None, report: Progress) -> Evaluation:
     targets = read_panoptic_targets(data, split)
     results = read_panoptic_results(*find_panoptic_results(paths), targets)
-    vocabulary = targets.vocabulary
-    things = np.array([entry.thing for entry in vocabulary.classes], np.bool_)
-    quality = VideoPanopticQuality(vocabulary)
-    tracking = SegmentationTrackingQuality(vocabulary)
-    identity = TrackIdentity()
-    done, total = 0, sum(map(len, targets.videos.values()))
-    for video, frames in targets.videos.items():
-        for target_frame, result_frame in zip(frames, results[video], strict=True):
-            target = read_target_map(target_frame)
-            overlap = Overlap.between(read_result_map(result_frame, target.index_map.shape), target)
-            quality.add(overlap, video=video)
-            tracking.add(overlap, video=video)
-            identity.update(Sightings.of_overlap(overlap, things), video=video)
-            done += 1
-            report(done, total)
-    figures = quality.figures()
-    per_class = figures["per_class"]
-    return _evaluation(
-        figures | tracking.figures() | identity.figures() | {"per_class": per_class},
-        num_videos=len(targets.videos),
-        protocol=(
-            "VIPSeg rules: VPQ is the mean over windows of 1, 2, 4, 6 and 8 frames, per class too; "
-            "STQ counts every thing and only classes, STQ_published is what the published script "
-            "prints (a thing that is listed first is lost, void is a class); identity figures of "
-            "things"
-        ),
+    measure = PanopticVideos(targets.vocabulary)
+    frames = [
+        (video, *pair)
+        for video, wanted in targets.videos.items()
+        for pair in zip(wanted, results[video], strict=True)
+    ]
+    for done, (video, target_frame, result_frame) in enumerate(frames, 1):
+        target = read_target_map(target_frame)
+        found = read_result_map(result_frame, target.index_map.shape)
+        measure.update(found, target, video=video)
+        report(done, len(frames))
+    protocol = (
+        "VIPSeg rules: VPQ is the mean over windows of 1, 2, 4, 6 and 8 frames, per class too; "
+        "STQ counts every thing and only classes, STQ_published is what the published script "
+        "prints (a thing that is listed first is lost, void is a class); identity figures of things"
     )
+    return Evaluation.of(measure.figures(), len(targets.videos), "videos", protocol)
 
 
 def _vspw(folder: Path, data: Path, split: str | None, report: Progress) -> Evaluation:
     vocabulary = Vocabulary.load("vspw")
     frames = find_vspw_frames(data, split, folder)
-    metric = MeanIoU(vocabulary.names, ignore=NO_CLASS, rule="vspw")
-    consistency = VideoConsistency()
+    measure = SemanticVideos(vocabulary, "vspw")
     for done, frame in enumerate(frames, 1):
-        result, target = read_class_maps(frame, vocabulary)
-        metric.update(result, target)
-        consistency.update(result, target, video=frame.video)
+        measure.update(*read_class_maps(frame, vocabulary), video=frame.video)
         report(done, len(frames))
-    return _evaluation(
-        metric.figures() | consistency.figures(),
-        num_videos=len({frame.video for frame in frames}),
-        protocol=(
-            "VSPW rules: mIoU over classes of the annotation; mVC over all windows of all videos; "
-            "mVC16_published is what the published script prints (with the windows of 8 frames); "
-            "mVC_by_video: the mean over videos; per class: IoU"
-        ),
+    protocol = (
+        "VSPW rules: mIoU over classes of the annotation; mVC over all windows of all videos; "
+        "mVC16_published is what the published script prints (with the windows of 8 frames); "
+        "mVC_by_video: the mean over videos; per class: IoU"
     )
+    return Evaluation.of(measure.figures(), _videos_of(frames), "videos", protocol)
 
 
 def _davis(
@@ -285,22 +234,9 @@ def _davis(
         except InputError as cause:
             raise InputError(f"{frame.result_path}: {cause}") from cause
         report(done, len(frames))
-    return _evaluation(
-        metric.figures(),
-        num_videos=len({frame.video for frame in frames}),
-        protocol=f"DAVIS rules, {metric.protocol}; means over objects; per object: (J + F) / 2",
-    )
+    protocol = f"DAVIS rules, {metric.protocol}; means over objects; per object: (J + F) / 2"
+    return Evaluation.of(metric.figures(), _videos_of(frames), "videos", protocol)
 
 
-def _evaluation(figures: Mapping[str, Any], *, num_videos: int, protocol: str) -> Evaluation:
-    plain = {
-        name: value for name, value in figures.items() if name not in ("per_class", "per_object")
-    }
-    return Evaluation(
-        figures=plain,
-        per_class=figures.get("per_class", {}),
-        count=num_videos,
-        unit="videos",
-        protocol=protocol,
-        per_object=figures.get("per_object", {}),
-    )
+def _videos_of(frames: Sequence[LabelFrame]) -> int:
+    return len({frame.video for frame in frames})
