@@ -8,7 +8,7 @@ from goldens import golden
 from plainmask.decoder.decoder import Predictions
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import Geometry, InputProtocol
-from plainmask.tasks import instance
+from plainmask.tasks import Thresholds, instance
 from plainmask.vocabulary import Vocabulary
 
 PROTOCOL = InputProtocol(kind="fit", size=64)
@@ -25,14 +25,14 @@ def recorded(index: int) -> tuple[Predictions, Geometry]:
 @pytest.mark.parametrize("index", range(6))
 def test_equals_published(index: int):
     case = golden("post_instance")
-    result = instance(*recorded(index), VOCABULARY, top_k=12)
+    result = instance(*recorded(index), VOCABULARY, Thresholds(top_k=12))
     np.testing.assert_array_equal(result.class_ids, case[f"labels.{index}"].numpy())
     np.testing.assert_allclose(result.scores, case[f"scores.{index}"].numpy(), atol=1e-5)
     assert (result.masks != case[f"masks.{index}"].numpy().astype(bool)).mean() <= 0.001
 
 
 def test_empty_masks_stay_with_score_0():
-    result = instance(*recorded(2), VOCABULARY, top_k=12)
+    result = instance(*recorded(2), VOCABULARY, Thresholds(top_k=12))
     assert len(result) == 12
     assert not result.masks.any()
     assert not result.scores.any()
@@ -46,7 +46,7 @@ def test_fewer_pairs_than_top_k():
 def test_ties_by_lower_query_then_class():
     predictions = Predictions(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 3))
     geometry = Geometry.plan((16, 16), PROTOCOL, 16)
-    result = instance(predictions, geometry, Vocabulary.numbered(2), top_k=5)
+    result = instance(predictions, geometry, Vocabulary.numbered(2), Thresholds(top_k=5))
     assert result.class_ids.tolist() == [0, 1, 0, 1, 0]
 
 
@@ -59,7 +59,7 @@ def test_more_queries_than_are_restored_at_one_time():
     class_logits[0, torch.arange(40), torch.arange(40)] = order.float()
     geometry = Geometry.plan((40, 40), InputProtocol(kind="fit", size=40), 8)
     predictions = Predictions(mask_logits, class_logits)
-    result = instance(predictions, geometry, Vocabulary.numbered(40), top_k=30)
+    result = instance(predictions, geometry, Vocabulary.numbered(40), Thresholds(top_k=30))
     for mask, class_id in zip(result.masks, result.class_ids, strict=True):
         assert np.flatnonzero(mask.any(0)).tolist() == [class_id]
 

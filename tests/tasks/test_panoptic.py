@@ -63,7 +63,7 @@ def test_hidden_segment_is_dropped():
     result = panoptic(*bars([1, 2], [0, 10]), VOCABULARY)
     assert [s.class_id for s in result.segments] == [1]
     assert (result.segment_map[:, 20:] == 0).all()
-    lenient = panoptic(*bars([1, 2], [0, 10]), VOCABULARY, overlap=0.5)
+    lenient = panoptic(*bars([1, 2], [0, 10]), VOCABULARY, Thresholds(overlap=0.5))
     assert [s.area for s in lenient.segments] == [20 * 64, 10 * 64]
 
 
@@ -77,8 +77,8 @@ def test_more_queries_than_are_restored_at_one_time():
 def test_score_is_strict():
     predictions, geometry = bars([1], [0])
     surest = float(predictions.class_logits.softmax(-1).max())
-    assert not panoptic(predictions, geometry, VOCABULARY, score=surest).segments
-    assert panoptic(predictions, geometry, VOCABULARY, score=surest - 1e-6).segments
+    assert not panoptic(predictions, geometry, VOCABULARY, Thresholds(score=surest)).segments
+    assert panoptic(predictions, geometry, VOCABULARY, Thresholds(score=surest - 1e-6)).segments
 
 
 def test_nothing_kept():

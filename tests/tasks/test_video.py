@@ -12,7 +12,7 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks import Result, Task, Thresholds, postprocess_frame, postprocess_video
+from plainmask.tasks import Result, Task, Thresholds, postprocess, postprocess_video
 from plainmask.vocabulary import Vocabulary
 
 
@@ -131,7 +131,7 @@ def test_online_equals_offline_for_one_frame(file: str, name: str, task: Task):
     (expected,) = offline(one, task, thresholds, 3)
     predictions = Predictions(masks, logits)
     state = later(start(logits.shape[1], len(vocabulary)), predictions)
-    result = postprocess_frame(task, predictions, geometry_of(case), vocabulary, thresholds, state)
+    result = postprocess(task, predictions, geometry_of(case), vocabulary, thresholds, state)
     assert result.rows() == expected.rows()
     assert result.moment == expected.moment
     assert np.array_equal(result.flat_map(), expected.flat_map())
@@ -159,9 +159,7 @@ def test_online_numbers_stay_and_ages_count():
         {0: (1, slice(0, 2)), 2: (0, slice(2, 4)), 3: (2, slice(4, 8))},
     ):
         state = later(state, frame(shown))
-        result = postprocess_frame(
-            "panoptic", frame(shown), geometry, vocabulary, Thresholds(), state
-        )
+        result = postprocess("panoptic", frame(shown), geometry, vocabulary, Thresholds(), state)
         state = result.state
         rows = {row["track_id"]: (row["label"], row["age"]) for row in result.rows()}
         assert set(rows) == {row["id"] for row in result.rows()}
@@ -185,7 +183,7 @@ def test_hidden_instances_do_not_grow_older():
         masks[0, 0] = 1.0 if visible else -1.0
         predictions = Predictions(masks, logits)
         state = later(state, predictions)
-        result = postprocess_frame(
+        result = postprocess(
             "instance", predictions, geometry, vocabulary, Thresholds(top_k=2), state
         )
         state = result.state

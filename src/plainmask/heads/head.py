@@ -30,8 +30,9 @@ from plainmask.errors import HeadError, InputError, WeightsError
 from plainmask.heads.card import model_card
 from plainmask.heads.hub import pull_folder, push_folder
 from plainmask.pictures.geometry import Geometry, InputProtocol
-from plainmask.results import InstanceResult, Moment
-from plainmask.tasks import Result, Task, Thresholds, postprocess, postprocess_frame
+from plainmask.results import Moment
+from plainmask.results.kinds import KINDS
+from plainmask.tasks import Result, Task, Thresholds, postprocess
 from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
 
@@ -166,10 +167,7 @@ class Head:
         """
         config = self.config
         if config.decoder.propagation == "none":
-            found = postprocess(
-                config.task, predictions, geometry, config.vocabulary, config.thresholds
-            )
-            return self.stated(found)
+            return self._read(predictions, geometry)
         queries = self.decoder.first_queries(len(predictions.class_logits))
         start = State.start(queries, config.decoder.num_classes)
         state = start.after(queries, predictions.class_logits)
@@ -187,21 +185,18 @@ class Head:
             state: what the network left after this frame, with the tracks of the frames before.
         """
         config = self.config
-        if config.decoder.propagation == "none" and config.task != "semantic":
+        if config.decoder.propagation == "none" and KINDS[config.task].objects:
             moment = Moment(frame_index(state), state=state.to("cpu"))
             return replace(self.result(predictions, geometry), moment=moment)
         if config.decoder.propagation != "none":
             predictions = Predictions(predictions.mask_logits, state.class_logits)
-        found = postprocess_frame(
-            config.task, predictions, geometry, config.vocabulary, config.thresholds, state
-        )
-        return self.stated(found)
+        return self._read(predictions, geometry, state)
 
-    def stated(self, result: Result) -> Result:
-        """The result with what the head states of its results: from which score on it is sure."""
-        if isinstance(result, InstanceResult):
-            return replace(result, confident=self.config.thresholds.confident)
-        return result
+    def _read(
+        self, predictions: Predictions, geometry: Geometry, state: State | None = None
+    ) -> Result:
+        c = self.config
+        return postprocess(c.task, predictions, geometry, c.vocabulary, c.thresholds, state)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
         """Write the head folder; after an error it is as it was before.

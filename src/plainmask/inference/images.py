@@ -166,7 +166,7 @@ def _tiled(
                 mosaics[name].add(tile, heads[name].result(alone, geometry))
         if on_tile:
             on_tile(first + len(batch), len(tiles))
-    return {name: heads[name].stated(mosaic.result()) for name, mosaic in mosaics.items()}
+    return {name: mosaic.result() for name, mosaic in mosaics.items()}
 
 
 def _rows(predictions: Predictions, first: int, count: int) -> Predictions:

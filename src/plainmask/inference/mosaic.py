@@ -136,9 +136,11 @@ class InstanceMosaic:
         self.recent: list[_Shown] = []
         """Tiles of this row and the one before."""
         self.tiles = 0
+        self.confident = InstanceResult.confident
 
     def add(self, tile: Tile, result: InstanceResult) -> None:
         """Keep the tile's objects, and find those that it shares with earlier ones."""
+        self.confident = result.confident  # the head's, so that of all tiles
         first = len(self.parts)
         masks: list[NDArray[np.bool_]] = []
         for class_id, score, rle in zip(
@@ -177,6 +179,7 @@ class InstanceMosaic:
             np.array([found.class_id for found in objects], np.int64),
             np.array([found.score for found in objects], np.float32),
             self.vocabulary,
+            self.confident,
         )
 
     def _join(self, shown: _Shown, other: _Shown) -> None:

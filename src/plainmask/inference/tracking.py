@@ -169,10 +169,7 @@ def _judged(head: Head, spool: _Spool) -> Iterator[Result]:
     """The results of all frames; of a head without propagation, each frame by itself."""
     config = head.config
     if config.decoder.propagation != "none":
-        yield from map(
-            head.stated,
-            postprocess_video(config.task, spool.read, config.vocabulary, config.thresholds),
-        )
+        yield from postprocess_video(config.task, spool.read, config.vocabulary, config.thresholds)
         return
     told: State | None = None
     for (predictions, geometry, left), logits in zip(spool.read(), spool.class_logits, strict=True):

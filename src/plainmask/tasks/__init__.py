@@ -1,19 +1,23 @@
-"""Tasks: what predictions mean. Tensors come in, results in NumPy go out; here torch ends."""
+"""Tasks: what predictions mean. Tensors come in, results in NumPy go out; here torch ends.
+
+An image, a frame and a whole video take the same path through each task. A frame comes with the
+`State` that the network left after it; a whole video is its frames, judged together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TypeAlias
 
 from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks.instance import instance, instance_frame
-from plainmask.tasks.panoptic import Frames, panoptic, panoptic_frame, panoptic_video
-from plainmask.tasks.semantic import semantic, semantic_frame
+from plainmask.results.kinds import Task
+from plainmask.tasks.instance import instance
+from plainmask.tasks.panoptic import Areas, Frames, panoptic, video_areas
+from plainmask.tasks.semantic import semantic
+from plainmask.tasks.thresholds import Thresholds
 from plainmask.vocabulary import Vocabulary
 
 __all__ = [
@@ -21,35 +25,13 @@ __all__ = [
     "Task",
     "Thresholds",
     "instance",
-    "instance_frame",
     "panoptic",
-    "panoptic_frame",
-    "panoptic_video",
     "postprocess",
-    "postprocess_frame",
     "postprocess_video",
     "semantic",
-    "semantic_frame",
 ]
 
 Result: TypeAlias = SemanticResult | InstanceResult | PanopticResult
-
-Task: TypeAlias = Literal["semantic", "instance", "panoptic"]
-
-
-class Thresholds(BaseModel):
-    """What decides which segments appear; stored in a head's config.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    score: float = Field(default=0.8, ge=0, le=1)
-    """Panoptic: class probability that a query must exceed."""
-    overlap: float = Field(default=0.8, ge=0, le=1)
-    """Panoptic: share of its mask that a segment must get."""
-    top_k: int = Field(default=100, gt=0)
-    """Instance: most instances per image, or tracks per video."""
-    confident: float = Field(default=0.5, ge=0, le=1)
-    """Instance: least score to be shown, saved and counted; results hold less sure ones, too."""
 
 
 def postprocess(
@@ -58,8 +40,17 @@ def postprocess(
     geometry: Geometry,
     vocabulary: Vocabulary,
     thresholds: Thresholds,
+    state: State | None = None,
+    areas: Areas | None = None,
 ) -> Result:
-    """Predictions of one image's N windows -> what the task makes of them.
+    """Predictions of an image's N windows, or of a frame of a video -> what the task makes of them.
+
+    Args:
+        task, geometry, vocabulary, thresholds: what is asked for.
+        predictions: of a frame: its mask logits, and the mean of the class logits so far.
+        state: of a frame (docs/model.md 4): what the network left after it, with the tracks of the
+            frames before; the result's `state` has this frame's tracks, too. None: an image.
+        areas: panoptic: what judges the frame, see `video_areas`; None: itself alone.
 
     Raises:
         PlainmaskError: the network returned NaN or infinity.
@@ -68,52 +59,11 @@ def postprocess(
     """
     match task:
         case "semantic":
-            return semantic(predictions, geometry, vocabulary)
+            return semantic(predictions, geometry, vocabulary, state)
         case "instance":
-            return instance(predictions, geometry, vocabulary, top_k=thresholds.top_k)
+            return instance(predictions, geometry, vocabulary, thresholds, state)
         case "panoptic":
-            return panoptic(
-                predictions,
-                geometry,
-                vocabulary,
-                score=thresholds.score,
-                overlap=thresholds.overlap,
-            )
-
-
-def postprocess_frame(
-    task: Task,
-    predictions: Predictions,
-    geometry: Geometry,
-    vocabulary: Vocabulary,
-    thresholds: Thresholds,
-    state: State,
-) -> Result:
-    """One frame of a video as it comes -> its result (docs/model.md 4).
-
-    Args:
-        task, geometry, vocabulary, thresholds: as in `postprocess`.
-        predictions: the frame's mask logits and the mean of the class logits so far.
-        state: what the network left after this frame, with the tracks of the frames before. The
-            result's `state` has this frame's tracks, too.
-
-    Raises:
-        As `postprocess`.
-    """
-    match task:
-        case "semantic":
-            return semantic_frame(predictions, geometry, vocabulary, state)
-        case "instance":
-            return instance_frame(predictions, geometry, vocabulary, state, top_k=thresholds.top_k)
-        case "panoptic":
-            return panoptic_frame(
-                predictions,
-                geometry,
-                vocabulary,
-                state,
-                score=thresholds.score,
-                overlap=thresholds.overlap,
-            )
+            return panoptic(predictions, geometry, vocabulary, thresholds, state, areas)
 
 
 def postprocess_video(
@@ -122,6 +72,7 @@ def postprocess_video(
     """A whole video by the published protocol -> the result of each frame (docs/model.md 4).
 
     Args:
+        task, vocabulary, thresholds: as in `postprocess`.
         frames: gives mask logits of each frame with the mean of the class logits over the whole
             video, how the frame came into the model, and what the network left after it; called
             up to twice.
@@ -129,14 +80,10 @@ def postprocess_video(
     Raises:
         As `postprocess`.
     """
-    if task == "panoptic":
-        yield from panoptic_video(
-            frames, vocabulary, score=thresholds.score, overlap=thresholds.overlap
-        )
-        return
+    areas = video_areas(frames, vocabulary, thresholds) if task == "panoptic" else None
     told: State | None = None
     for predictions, geometry, left in frames():
         state = left if told is None else left.with_tracks_of(told)
-        result = postprocess_frame(task, predictions, geometry, vocabulary, thresholds, state)
+        result = postprocess(task, predictions, geometry, vocabulary, thresholds, state, areas)
         told = result.state
         yield result

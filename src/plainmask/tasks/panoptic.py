@@ -32,6 +32,7 @@ from plainmask.tasks.queries import (
     require_one_window,
     undisturbed,
 )
+from plainmask.tasks.thresholds import PUBLISHED, Thresholds
 from plainmask.tasks.tracks import key_of, moment, numbered, numbers_of, shown
 from plainmask.vocabulary import Vocabulary
 
@@ -44,101 +45,75 @@ def panoptic(
     predictions: Predictions,
     geometry: Geometry,
     vocabulary: Vocabulary,
-    *,
-    score: float = 0.8,
-    overlap: float = 0.8,
+    thresholds: Thresholds = PUBLISHED,
+    state: State | None = None,
+    areas: Areas | None = None,
 ) -> PanopticResult:
     """Let the sure queries share out the pixels, and keep those that get most of their mask.
 
     Args:
-        predictions: of one image: mask_logits (1, Q, mh, mw), class_logits (1, Q, C+1).
+        predictions: of one image or frame: mask_logits (1, Q, mh, mw), class_logits (1, Q, C+1), of
+            a frame averaged over the frames so far, or over the whole video (published).
         geometry: how the image came into the model.
         vocabulary: the C classes; segments of one stuff class become one.
-        score: queries whose class probability is not above this are left out.
-        overlap: segments that get less than this share of their mask's area are left out.
+        thresholds: queries whose class probability is not above `score`, and segments that get less
+            than `overlap` of their mask's area, are left out.
+        state: of a frame (docs/model.md 4.6): what the network left after it, with the tracks of
+            the frames before. A segment keeps the number that it was given there, and the result's
+            `state` has this frame's tracks, too. None: an image.
+        areas: of a whole video, whose frames have one mean of class logits: what decides which
+            segments get enough of their mask; None: the areas in this frame alone.
 
     Raises:
         PlainmaskError: the network returned NaN or infinity.
         InputError: predictions, geometry and vocabulary do not belong together, or there are
             several windows.
     """
-    kept = _choose(predictions, geometry, vocabulary, score)
-    shares = _share_out(predictions, geometry, kept, early=False)
-    accepted = shares.areas.accepted(overlap)
-    none = np.zeros(predictions.mask_logits.shape[1] + len(vocabulary), np.int64)
-    ids, _ = _number(accepted, kept, none, vocabulary)
-    return _paint(shares, kept, ids, vocabulary)
+    kept = _choose(predictions, geometry, vocabulary, thresholds.score)
+    shares = _share_out(predictions, geometry, kept, early=state is not None)
+    accepted = (shares.areas if areas is None else areas).accepted(thresholds.overlap)
+    num_queries = predictions.mask_logits.shape[1]
+    none = np.zeros(num_queries + len(vocabulary), np.int64)
+    keys = [
+        key_of(query, class_id, num_queries, vocabulary)
+        for query, class_id in zip(kept.queries.tolist(), kept.class_ids, strict=True)
+    ]
+    # Numbers count up in the order of the queries; the queries of one stuff class share one.
+    numbers = numbered(
+        none if state is None else numbers_of(state),
+        [key for key, keep in zip(keys, accepted, strict=True) if keep],
+    )
+    ids = np.where(accepted, numbers[np.array(keys, np.int64)], 0).tolist()
+    result = _paint(shares, kept, ids, vocabulary)
+    if state is None:
+        return result
+    key_of_id = dict(zip(ids, keys, strict=True))
+    shown_ids = [segment.id for segment in result.segments]
+    shown_keys = [key_of_id[number] for number in shown_ids]
+    after = shown(state, shown_keys, numbers)
+    return replace(result, moment=moment(after, shown_keys, shown_ids))
 
 
-@undisturbed
-def panoptic_frame(
-    predictions: Predictions,
-    geometry: Geometry,
-    vocabulary: Vocabulary,
-    state: State,
-    *,
-    score: float = 0.8,
-    overlap: float = 0.8,
-) -> PanopticResult:
-    """One frame of a video as it comes, judged by the areas in this frame only.
-
-    Args:
-        predictions: mask logits of this frame, class logits averaged over the frames so far.
-        geometry, vocabulary, score, overlap: as in `panoptic`.
-        state: what the network left after this frame, with the tracks of the frames before; a
-            segment keeps the number that it was given there.
-
-    Returns:
-        The frame's result; its `state` has this frame's tracks, too.
-
-    Raises:
-        As `panoptic`.
-    """
-    kept = _choose(predictions, geometry, vocabulary, score)
-    shares = _share_out(predictions, geometry, kept, early=True)
-    accepted = shares.areas.accepted(overlap)
-    ids, numbers = _number(accepted, kept, numbers_of(state), vocabulary)
-    return _shown(_paint(shares, kept, ids, vocabulary), kept, ids, numbers, state)
-
-
-def panoptic_video(
-    frames: Frames,
-    vocabulary: Vocabulary,
-    *,
-    score: float = 0.8,
-    overlap: float = 0.8,
-) -> Iterator[PanopticResult]:
-    """A whole video by the published protocol, judged by the areas in all frames together.
+def video_areas(frames: Frames, vocabulary: Vocabulary, thresholds: Thresholds) -> Areas | None:
+    """What the sure queries have of all frames of a video together, by which each frame is judged.
 
     Args:
         frames: gives mask logits of each frame with class logits averaged over the whole video,
-            the same in all frames, how the frame came into the model, and what the network left
-            after it. Called twice.
-        vocabulary, score, overlap: as in `panoptic`.
+            the same in all frames, and how the frame came into the model.
+        vocabulary, thresholds: as in `panoptic`.
 
-    Yields:
-        The result of each frame; one number is one object in all of them.
+    Returns:
+        The sums; None of no frames.
 
     Raises:
         As `panoptic`.
     """
-    kept: _Kept | None = None
-    total: _Areas | None = None
+    total: Areas | None = None
     for predictions, geometry, _ in frames():
-        kept = kept or _choose(predictions, geometry, vocabulary, score)
+        kept = _choose(predictions, geometry, vocabulary, thresholds.score)
         areas = _share_out(predictions, geometry, kept, early=True).areas
         total = areas if total is None else total.plus(areas)
-    told: State | None = None
-    for predictions, geometry, left in frames():
-        assert kept is not None
-        assert total is not None
-        state = left if told is None else left.with_tracks_of(told)
-        ids, numbers = _number(total.accepted(overlap), kept, numbers_of(state), vocabulary)
-        shares = _share_out(predictions, geometry, kept, early=True)
-        painted = _paint(shares, kept, ids, vocabulary)
-        result = _shown(painted, kept, ids, numbers, state)
-        told = result.state
-        yield result
+    return total
 
 
 class _Kept(NamedTuple):
@@ -149,7 +124,7 @@ class _Kept(NamedTuple):
     class_ids: list[int]
 
 
-class _Areas(NamedTuple):
+class Areas(NamedTuple):
     """What K queries have of one frame, or of several together."""
 
     owned: NDArray[np.int64]
@@ -159,9 +134,9 @@ class _Areas(NamedTuple):
     masks: NDArray[np.int64]
     """(K,): pixels in its mask, won or not."""
 
-    def plus(self, other: _Areas) -> _Areas:
+    def plus(self, other: Areas) -> Areas:
         """Of both together."""
-        return _Areas(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Areas(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     def accepted(self, overlap: float) -> NDArray[np.bool_]:
         """(K,): queries that own pixels of their mask, and at least this share of its area."""
@@ -177,7 +152,7 @@ class _Shares:
     """(H, W): place of the query among the K kept ones."""
     inside: NDArray[np.bool_]
     """(H, W): the pixel is in the owner's own mask, too."""
-    areas: _Areas
+    areas: Areas
 
 
 @undisturbed
@@ -210,33 +185,12 @@ def _share_out(
         inside = torch.where(better, masks.gather(0, place[None])[0], inside)
     count = len(kept.queries)
     won, within = owner.cpu().numpy(), inside.cpu().numpy()
-    totals = _Areas(
+    totals = Areas(
         np.bincount(won.ravel(), minlength=count)[:count],
         np.bincount(won[within], minlength=count)[:count],
         torch.cat(areas).cpu().numpy(),
     )
     return _Shares(won, within, totals)
-
-
-def _number(
-    accepted: NDArray[np.bool_], kept: _Kept, numbers: NDArray[np.int64], vocabulary: Vocabulary
-) -> tuple[list[int], NDArray[np.int64]]:
-    """Segment id of each kept query, 0 if it was not accepted; and the numbers (Q + C,) with these.
-
-    Ids count up in the order of the queries; the queries of one stuff class share one.
-    """
-    keys = _keys(kept, len(numbers) - len(vocabulary), vocabulary)
-    numbers = numbered(numbers, [key for key, keep in zip(keys, accepted, strict=True) if keep])
-    ids = np.where(accepted, numbers[keys], 0) if keys else np.zeros(0, np.int64)
-    return ids.tolist(), numbers
-
-
-def _keys(kept: _Kept, num_queries: int, vocabulary: Vocabulary) -> list[int]:
-    """The place of each kept query among the numbers."""
-    return [
-        key_of(query, class_id, num_queries, vocabulary)
-        for query, class_id in zip(kept.queries.tolist(), kept.class_ids, strict=True)
-    ]
 
 
 def _paint(
@@ -256,14 +210,3 @@ def _paint(
         return kept.class_ids[places[0]], max(float(kept.scores[place]) for place in places)
 
     return PanopticResult(segment_map, segments_of(segment_map, describe, vocabulary), vocabulary)
-
-
-def _shown(
-    result: PanopticResult, kept: _Kept, ids: list[int], numbers: NDArray[np.int64], state: State
-) -> PanopticResult:
-    """The result with its place in the video."""
-    num_queries = len(numbers) - len(result.vocabulary)
-    key_of_id = dict(zip(ids, _keys(kept, num_queries, result.vocabulary), strict=True))
-    shown_ids = [segment.id for segment in result.segments]
-    keys = [key_of_id[number] for number in shown_ids]
-    return replace(result, moment=moment(shown(state, keys, numbers), keys, shown_ids))

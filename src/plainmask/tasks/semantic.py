@@ -23,7 +23,10 @@ from plainmask.vocabulary import Vocabulary
 
 @undisturbed
 def semantic(
-    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary
+    predictions: Predictions,
+    geometry: Geometry,
+    vocabulary: Vocabulary,
+    state: State | None = None,
 ) -> SemanticResult:
     """Give each pixel the class that its queries speak for most.
 
@@ -31,9 +34,12 @@ def semantic(
 
     Args:
         predictions: of the N windows of one image: mask_logits (N, Q, mh, mw), class_logits
-            (N, Q, C+1).
+            (N, Q, C+1), of a frame of a video averaged over the frames so far, or over the whole
+            video (published).
         geometry: how the image came into the model.
         vocabulary: the C classes.
+        state: of a frame (docs/model.md 4.4): what the network left after it, with the tracks of
+            the frames before; the result's `state` has this frame's tracks, too. None: an image.
 
     Raises:
         PlainmaskError: the network returned NaN or infinity.
@@ -50,26 +56,11 @@ def semantic(
     # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
     total = geometry.to_image(scores.sum(0, keepdim=True))[0]
     share = best / total.clamp_min(torch.finfo(total.dtype).tiny)
-    return SemanticResult(
+    result = SemanticResult(
         labels.cpu().numpy(), vocabulary, share.clamp(0, 1).cpu().numpy().astype(np.float32)
     )
-
-
-def semantic_frame(
-    predictions: Predictions, geometry: Geometry, vocabulary: Vocabulary, state: State
-) -> SemanticResult:
-    """One frame of a video: as an image (docs/model.md 4.4), with its place in time.
-
-    Args:
-        predictions: mask logits of this frame; class logits averaged over the frames so far, or
-            over the whole video (published).
-        geometry, vocabulary: as in `semantic`.
-        state: what the network left after this frame, with the tracks of the frames before.
-
-    Returns:
-        The frame's result; its `state` has this frame's tracks, too.
-    """
-    result = semantic(predictions, geometry, vocabulary)
+    if state is None:
+        return result
     present = np.unique(result.label_map).tolist()
     first = state.ages.shape[1] - len(vocabulary)  # every class is one segment, things too
     keys = [first + class_id for class_id in present]
