@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
-Task = Literal["semantic", "instance", "panoptic"]
+from plainmask.results.task import Task
 
 IMAGE_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names under which a repository of image PMT may hold the weights; safetensors first."""

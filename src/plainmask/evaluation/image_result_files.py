@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from plainmask.data.reader import (
     DataFormat,
@@ -25,10 +25,8 @@ from plainmask.result_files.images import (
     read_panoptic_images,
     read_panoptic_picture,
 )
-from plainmask.results.kinds import KINDS, Task
+from plainmask.results.task import TASKS, ImageResultFormat, Task
 from plainmask.vocabulary import Vocabulary
-
-ImageResultFormat: TypeAlias = Literal["coco_instances", "coco_panoptic", "label_pictures"]
 
 Found: TypeAlias = Iterator[tuple[Any, Segments]]
 """For each image what was found, as the metric takes it, and the annotation."""
@@ -59,12 +57,16 @@ def evaluate_image_results(
     Raises:
         InputError: files are missing or damaged, or do not fit the annotation.
     """
-    task: Task = next(task for task, kind in KINDS.items() if kind.image_results == form)
+    task: Task = next(task for task, traits in TASKS.items() if traits.image_results == form)
     chosen = data_format or image_format(task, data)
     split = split or ("val" if chosen.startswith("coco") else None)
     vocabulary = dataset_vocabulary(chosen, data, split)
     records = read_dataset(chosen, data, split, vocabulary)
-    read = {"instance": _instances, "panoptic": _panoptic, "semantic": _labels}[task]
+    read = {
+        "coco_instances": _instances,
+        "coco_panoptic": _panoptic,
+        "label_pictures": _labels,
+    }[form]
     measure = Measure(task, vocabulary, rules or Rules())
     for done, (found, segments) in enumerate(read(paths, records, vocabulary), 1):
         measure.update(found, segments)

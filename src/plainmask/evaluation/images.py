@@ -21,7 +21,7 @@ from plainmask.evaluation.report import Evaluation, only_labelled, without_annot
 from plainmask.heads.head import HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.result_files.images import ResultWriter, in_official_order
-from plainmask.results.kinds import KINDS
+from plainmask.results.task import TASKS
 from plainmask.vocabulary import Vocabulary
 
 BLOCK = 8
@@ -213,7 +213,7 @@ def _summary(
     if writer is not None:
         writer.finish(config.task, total.rows)
     if all(value is None for value in total.per_image.values()):
-        objects = KINDS[config.task].objects
+        objects = TASKS[config.task].objects
         what = "object is there" if objects else "pixel is labelled with a class"
         raise InputError(f"in the {len(total.per_image)} images no {what}")
     protocol = (

@@ -20,8 +20,8 @@ from plainmask.metrics.miou import MeanIoU
 from plainmask.metrics.panoptic_map import PanopticMap, Region
 from plainmask.metrics.pq import PanopticQuality
 from plainmask.results import IGNORE, InstanceResult, PanopticResult, SemanticResult
-from plainmask.results.kinds import KINDS, Task
 from plainmask.results.rle import Rle
+from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
 
 
@@ -43,7 +43,7 @@ def leaves_out(rules: Rules, task: Task, segments: Segments) -> bool:
     """
     if rules.metrics == "official":
         return False
-    if not KINDS[task].objects:
+    if not TASKS[task].objects:
         return bool((segments.index_map == segments.index_map[:1, :1]).all())
     return not len(segments)
 
@@ -92,7 +92,7 @@ class Measure:
     @property
     def main(self) -> str:
         """The figure by which images can be ranked."""
-        return KINDS[self.task].figure
+        return TASKS[self.task].figure
 
     @property
     def says(self) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from plainmask.data.reader import DataFormat, guess_format
 from plainmask.errors import InputError
-from plainmask.evaluation.image_result_files import ImageResultFormat, evaluate_image_results
+from plainmask.evaluation.image_result_files import evaluate_image_results
 from plainmask.evaluation.measures import Rules
 from plainmask.evaluation.report import Evaluation
 from plainmask.evaluation.video_measures import (
@@ -38,6 +38,7 @@ from plainmask.result_files.youtube_vis import (
     read_track_results,
     read_track_targets,
 )
+from plainmask.results.task import ImageResultFormat
 from plainmask.vocabulary import Vocabulary
 
 ResultFormat: TypeAlias = Literal["youtube_vis", "vipseg", "vspw", "davis"] | ImageResultFormat

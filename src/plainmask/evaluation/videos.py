@@ -20,7 +20,7 @@ from plainmask.evaluation.video_measures import (
 )
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.inference.tracking import Protocol
-from plainmask.results.kinds import KINDS, Task
+from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
 
 Pairs = Iterable[tuple[Any, Segments]]
@@ -74,7 +74,7 @@ def evaluate_videos(
             measure.update(found, wanted, video=video.id)
     text = (
         f"input {config.input}, propagation {config.decoder.propagation}, {protocol} protocol; "
-        f"per class: {KINDS[config.task].per_class_in_videos}"
+        f"per class: {TASKS[config.task].per_class_in_videos}"
         + without_annotation(len(records) - labelled, "frames")
     )
     return Evaluation.of(measure.figures(), len(videos), "videos", text)

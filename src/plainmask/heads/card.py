@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plainmask.results.task import TASKS
+
 
 def model_card(config: Mapping[str, Any]) -> str:
     """Markdown with the hub's metadata header; `config` is a dumped HeadConfig."""
@@ -49,7 +51,7 @@ def model_card(config: Mapping[str, Any]) -> str:
         lines += ["", "## Figures", "", "| figure | % |", "|---|---|"]
         lines += [f"| {name} | {value:.1f} |" for name, value in provenance["figures"].items()]
         measured = {k: v for k, v in provenance["per_class"].items() if v is not None}
-        of_each = {"semantic": "IoU", "instance": "AP", "panoptic": "PQ"}[config["task"]]
+        of_each = TASKS[config["task"]].per_class
         lines += [f"| {of_each} {name} | {value:.1f} |" for name, value in measured.items()]
     if provenance["command"]:
         lines += ["", "Reproduce: `" + provenance["command"] + "`"]

@@ -31,7 +31,7 @@ from plainmask.heads.card import model_card
 from plainmask.heads.hub import pull_folder, push_folder
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import Moment
-from plainmask.results.kinds import KINDS
+from plainmask.results.task import TASKS
 from plainmask.tasks import Result, Task, Thresholds, postprocess
 from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
@@ -185,7 +185,7 @@ class Head:
             state: what the network left after this frame, with the tracks of the frames before.
         """
         config = self.config
-        if config.decoder.propagation == "none" and KINDS[config.task].objects:
+        if config.decoder.propagation == "none" and TASKS[config.task].objects:
             moment = Moment(frame_index(state), state=state.to("cpu"))
             return replace(self.result(predictions, geometry), moment=moment)
         if config.decoder.propagation != "none":

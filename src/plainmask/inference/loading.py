@@ -30,7 +30,8 @@ from plainmask.heads.head import EncoderRef, Head, HeadConfig, find_head
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter, Weights
 from plainmask.inference.shared_pass import Dtype
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task, Thresholds
+from plainmask.results.task import TASKS, Task
+from plainmask.tasks import Thresholds
 from plainmask.vocabulary import Vocabulary
 
 
@@ -197,7 +198,7 @@ def load_official(
     # Copies, made float32: the caller's tensors stay the caller's.
     load_strictly(decoder, {name: tensor.clone() for name, tensor in ours.items()}, "decoder")
     decoder.float()
-    kind = "video" if is_video else "windows" if task == "semantic" else "fit"
+    kind = "video" if is_video else "fit" if TASKS[task].objects else "windows"
     head = HeadConfig(
         name=name,
         task=task,

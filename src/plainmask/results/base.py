@@ -23,6 +23,7 @@ from plainmask.results.regions import outlines_of, without_speckles
 from plainmask.results.rle import Rle
 from plainmask.results.saving import Form, save
 from plainmask.results.segments import Segment
+from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class Moment:
 class Result(ABC):
     """What all results can do. Sizes are (H, W), masks and maps in pixels of the image."""
 
-    kind: ClassVar[str]
-    """The task: semantic, instance or panoptic."""
+    kind: ClassVar[Task]
     vocabulary: Vocabulary
     moment: Moment | None
     """Of a frame of a video; None: an image."""
@@ -271,7 +271,7 @@ class Result(ABC):
         seen: Counter[int] = Counter()
         for place, segment in enumerate(self.segments):
             # A track keeps its shade through the video; stuff has the colour of its class.
-            tracked = self.track_ids and segment.thing and self.kind != "semantic"
+            tracked = self.track_ids and segment.thing and TASKS[self.kind].objects
             number = self.track_ids[place] if tracked else seen[segment.class_id]
             color = shade(self.vocabulary.classes[segment.class_id].color, number)
             seen[segment.class_id] += 1
@@ -288,7 +288,7 @@ class Result(ABC):
         entries: list[tuple[Color, str]] = []
         for class_id, _ in areas.most_common():
             entry = self.vocabulary.classes[class_id]
-            counted = entry.thing and self.kind != "semantic"
+            counted = entry.thing and TASKS[self.kind].objects
             number = f"{counts[class_id]} " if counted else ""
             entries.append((entry.color, f"{number}{entry.name}"))
         return entries

@@ -13,7 +13,7 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.results.kinds import Task
+from plainmask.results.task import Task
 from plainmask.tasks.instance import instance
 from plainmask.tasks.panoptic import Areas, Frames, panoptic, video_areas
 from plainmask.tasks.semantic import semantic

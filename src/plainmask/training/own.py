@@ -25,16 +25,12 @@ from plainmask.data.reader import (
 )
 from plainmask.data.record import Record
 from plainmask.errors import InputError
-from plainmask.tasks import Task
+from plainmask.results.task import TASKS, Task
 from plainmask.training.recipe import Recipe, build_recipe, parse_overrides
 from plainmask.training.records import TrainingData, read_data
 from plainmask.vocabulary import Vocabulary
 
-OWN: dict[str, Task] = {
-    "own-semantic": "semantic",
-    "own-instance": "instance",
-    "own-panoptic": "panoptic",
-}
+OWN: dict[str, Task] = {f"own-{task}": task for task in TASKS}
 
 LOOKED_AT = 40
 """Images that are decoded for it."""

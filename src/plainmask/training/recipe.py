@@ -28,6 +28,7 @@ from plainmask.decoder.propagation import Propagation
 from plainmask.encoder.vit import EncoderConfig
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import InputProtocol
+from plainmask.results.task import TASKS, Task
 from plainmask.training.loss import LossConfig
 from plainmask.training.samples.augment import AugmentConfig, Probability, VideoAugmentConfig
 from plainmask.training.samples.clips import ClipConfig, PasteConfig
@@ -135,7 +136,7 @@ class Recipe(_Part):
     """One training run. Everything that decides the result is in here."""
 
     name: str
-    task: Literal["semantic", "instance", "panoptic"]
+    task: Task
     encoder: str
     """A preset name, hub id, file or folder."""
     vocabulary: str | None = None
@@ -224,7 +225,7 @@ class Recipe(_Part):
                 f"decoder.propagation {self.decoder.propagation} is learnt from clips: give clip"
             )
         pasted = self.paste if self.clip is None else self.clip.paste
-        if pasted and self.task == "semantic":
+        if pasted and not TASKS[self.task].objects:
             raise ValueError(
                 "paste adds objects, but in semantic data a class is one segment; leave it 0"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, cast, get_
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.results import Result
 from plainmask.results.saving import check_names
+from plainmask.results.task import TASKS
 from plainmask.video.extra import need_pyav
 from plainmask.video.frames import Frame
 from plainmask.video.pictures import LabelPictures, VipsegPictures, VspwPictures
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["mp4", "png", "jsonl", "ytvis", "vipseg", "vspw"]
 """What results can be saved as."""
-
-_TASKS: Mapping[Kind, str] = {"ytvis": "instance", "vipseg": "panoptic", "vspw": "semantic"}
-"""Official formats are for one task."""
 
 _ANY = "choose mp4, png or jsonl"
 
@@ -186,13 +184,15 @@ def check_kinds(kinds: Sequence[Kind], config: HeadConfig) -> None:
         InputError: a kind is for another task, needs tracks where segments are not followed, or
             the classes have no numbers that fit.
     """
+    task_of = {traits.video_results: task for task, traits in TASKS.items()}
     for kind in kinds:
-        if _TASKS.get(kind, config.task) != config.task:
+        if task_of.get(kind, config.task) != config.task:
             raise InputError(
-                f"{kind} is for {_TASKS[kind]} results, and the head {config.name!r} is "
+                f"{kind} is for {task_of[kind]} results, and the head {config.name!r} is "
                 f"{config.task}; {_ANY}"
             )
-        if kind in ("ytvis", "vipseg") and config.decoder.propagation == "none":
+        follows = kind in task_of and TASKS[config.task].objects
+        if follows and config.decoder.propagation == "none":
             raise InputError(
                 f"{kind} needs objects that are followed, and the head {config.name!r} sees each "
                 f"frame alone; give a video head, or {_ANY}"

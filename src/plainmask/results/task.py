@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Task: TypeAlias = Literal["semantic", "instance", "panoptic"]
+ImageResultFormat: TypeAlias = Literal["label_pictures", "coco_instances", "coco_panoptic"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Traits:
     """What is particular to a task."""
 
     objects: bool
@@ -21,14 +22,14 @@ class Kind:
     per_class: str
     """The figure of one class, in images."""
     per_class_in_videos: str
-    image_results: Literal["label_pictures", "coco_instances", "coco_panoptic"]
+    image_results: ImageResultFormat
     """The official form of results of images."""
     video_results: Literal["vspw", "ytvis", "vipseg"]
     """The official form of results of videos."""
 
 
-KINDS: Mapping[Task, Kind] = {
-    "semantic": Kind(False, "mIoU", "IoU", "IoU", "label_pictures", "vspw"),
-    "instance": Kind(True, "AP", "AP", "AP", "coco_instances", "ytvis"),
-    "panoptic": Kind(True, "PQ", "PQ", "VPQ", "coco_panoptic", "vipseg"),
+TASKS: Mapping[Task, Traits] = {
+    "semantic": Traits(False, "mIoU", "IoU", "IoU", "label_pictures", "vspw"),
+    "instance": Traits(True, "AP", "AP", "AP", "coco_instances", "ytvis"),
+    "panoptic": Traits(True, "PQ", "PQ", "VPQ", "coco_panoptic", "vipseg"),
 }
