@@ -78,6 +78,7 @@ def test_instances_equal_published_end_to_end(case: str):
     rows = list(zip(expected["query_ids"].tolist(), expected["labels"].tolist(), strict=True))
     for time, result in enumerate(found):
         assert isinstance(result, InstanceResult)
+        result = result.candidates
         pairs = list(zip(result.track_ids, result.class_ids.tolist(), strict=True))
         assert set(pairs) == set(rows)
         for place, pair in enumerate(pairs):

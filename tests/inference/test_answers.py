@@ -235,4 +235,8 @@ def test_a_head_states_from_which_score_on_it_is_sure():
     found.append(surer.seeing("tiles")(frames[0]))
     assert {result.confident for result in found} == {0.2}
     assert model(frames[0]).confident == 0.5
-    assert len(surer(frames[0])) == len(model(frames[0]))  # every candidate is still there
+    everything, same = surer(frames[0]).candidates, model(frames[0]).candidates
+    assert len(everything) == len(same)
+    assert everything.frame_index is None
+    assert not everything.track_ids, "of a video head, too, an image is no frame"
+    assert surer(frames[0]).candidates.source is frames[0]

@@ -156,7 +156,7 @@ def test_doubtful_doubles_neither_swallow_nor_fuse_what_is_sure():
     for place, tile in enumerate(tiles()):
         doubles = [(union, 0.06)] if place == 0 else []
         mosaic.add(tile, scored(tile, [(first, 0.95), (second, 0.9), *doubles]))
-    result = mosaic.result()
+    result = mosaic.result().candidates
     assert isinstance(result, InstanceResult)
     assert result.scores.tolist() == pytest.approx([0.95, 0.9] + [0.06] * (len(result) - 2))
     assert np.array_equal(result.masks[0], first)
@@ -168,7 +168,7 @@ def test_of_doubles_of_one_tile_the_surest_stays():
     mosaic = build_mosaic("instance", SIZE, CLASSES)
     for tile in tiles():
         mosaic.add(tile, scored(tile, [(most, 0.4), (whole, 0.9), (beside, 0.3)]))
-    result = mosaic.result()
+    result = mosaic.result().candidates
     assert isinstance(result, InstanceResult)
     assert result.scores.tolist() == pytest.approx([0.9, 0.3])
     assert np.array_equal(result.masks[0], whole)

@@ -11,7 +11,7 @@ from goldens import golden
 from plainmask.decoder.decoder import Predictions
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import Geometry, InputProtocol
-from plainmask.results import PanopticResult
+from plainmask.results import InstanceResult, PanopticResult
 from plainmask.tasks import Task, Thresholds, panoptic, postprocess
 from plainmask.vocabulary import Vocabulary
 
@@ -103,8 +103,8 @@ def test_postprocess_chooses_the_task(task: Task):
     assert result.kind == task
     if isinstance(result, PanopticResult):
         assert len(result.segments) == 2
-    if task == "instance":
-        assert len(result.segments) == 3
+    if isinstance(result, InstanceResult):
+        assert len(result.candidates) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"score": 2}, {"top_k": 0}, {"scores": 0.5}])

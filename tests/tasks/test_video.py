@@ -72,6 +72,7 @@ def test_instances_equal_published(name: str):
     for time, result in enumerate(found):
         assert isinstance(result, InstanceResult)
         assert result.frame_index == time
+        result = result.candidates
         pairs = list(zip(result.track_ids, result.class_ids.tolist(), strict=True))
         if name != "ties":  # there the choice among equals is not defined
             assert set(pairs) == set(expected)
@@ -187,8 +188,9 @@ def test_hidden_instances_do_not_grow_older():
             "instance", predictions, geometry, vocabulary, Thresholds(top_k=2), state
         )
         state = result.state
-        assert result.track_ids == (0, 1)
-        ages.append(result.age)
+        assert result.track_ids == ((0,) if visible else ())
+        assert result.candidates.track_ids == (0, 1)
+        ages.append(result.candidates.age)
     assert ages == [(1, 0), (1, 0), (2, 0)]
 
 

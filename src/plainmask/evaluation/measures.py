@@ -120,7 +120,8 @@ def found_in(result: SemanticResult | InstanceResult | PanopticResult) -> Any:
         case SemanticResult():
             return result.label_map
         case InstanceResult():
-            rows = zip(result.class_ids.tolist(), result.rles, result.scores.tolist(), strict=True)
+            every = result.candidates
+            rows = zip(every.class_ids.tolist(), every.rles, every.scores.tolist(), strict=True)
             return [Instance(class_id, rle, score) for class_id, rle, score in rows]
         case PanopticResult():
             regions = [Region(segment.id, segment.class_id) for segment in result.segments]

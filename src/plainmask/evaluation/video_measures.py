@@ -124,19 +124,19 @@ class PanopticVideos:
         return quality | others | {"per_class": quality["per_class"]}
 
 
-def result_tracks(frames: Sequence[InstanceResult]) -> list[Track]:
-    """The tracks of a video from the results of its frames, the surest first.
+def result_tracks(results: Sequence[InstanceResult]) -> list[Track]:
+    """The tracks of a video from the results of its frames, doubtful ones too, the surest first.
 
     A track is a query with a class; its score is the last one that it was given.
     """
     masks: dict[tuple[int, int], list[Rle | None]] = {}
     scores: dict[tuple[int, int], float] = {}
-    for time, frame in enumerate(frames):
+    for time, frame in enumerate(result.candidates for result in results):
         ids = frame.track_ids or range(len(frame))
         for track, label, score, rle in zip(
             ids, frame.class_ids.tolist(), frame.scores.tolist(), frame.rles, strict=True
         ):
-            masks.setdefault((track, label), [None] * len(frames))[time] = rle
+            masks.setdefault((track, label), [None] * len(results))[time] = rle
             scores[track, label] = score
     ordered = sorted(masks, key=lambda key: -scores[key])
     return [Track(key[1], tuple(masks[key]), score=scores[key], id=key[0]) for key in ordered]

@@ -141,6 +141,7 @@ class InstanceMosaic:
     def add(self, tile: Tile, result: InstanceResult) -> None:
         """Keep the tile's objects, and find those that it shares with earlier ones."""
         self.confident = result.confident  # the head's, so that of all tiles
+        result = result.candidates
         first = len(self.parts)
         masks: list[NDArray[np.bool_]] = []
         for class_id, score, rle in zip(
@@ -180,7 +181,7 @@ class InstanceMosaic:
             np.array([found.score for found in objects], np.float32),
             self.vocabulary,
             self.confident,
-        )
+        ).sure()
 
     def _join(self, shown: _Shown, other: _Shown) -> None:
         """Join what two tiles agree on, one to one, the surest first.

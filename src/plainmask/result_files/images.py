@@ -29,7 +29,7 @@ from plainmask.metrics.instance_ap import Instance
 from plainmask.metrics.panoptic_map import PanopticMap, Region
 from plainmask.pictures.images import read_label
 from plainmask.result_files.rles import read_rle
-from plainmask.results import IGNORE, Result, SemanticResult
+from plainmask.results import IGNORE, InstanceResult, Result, SemanticResult
 from plainmask.results.formats import png_bytes
 from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
@@ -54,8 +54,8 @@ class ResultWriter:
             picture = label_picture(result)
             write_atomically(self.folder / "labels" / name, png_bytes(picture))
             return []
-        if result.kind == "instance":
-            rows = result.to_coco(image_name(record))
+        if isinstance(result, InstanceResult):
+            rows = result.candidates.to_coco(image_name(record))
             return [{key: row[key] for key in row if key != "bbox"} for row in rows]
         colors, infos = result.to_panoptic()
         flat_name = name.replace("/", "%2F")  # the official script takes no folders

@@ -120,8 +120,8 @@ class Result(ABC):
         """A result of the same kind with only some of the segments; nothing else changes.
 
         Args:
-            score: least score, 0..1; None: what instance results hold for sure (`confident`), and
-                everything of the others.
+            score: least score, 0..1; of instances, 0 gives all that can be seen. None: what they
+                hold for sure (`confident`), and everything of the others.
             classes: names or ids; None: all.
 
         Raises:
@@ -201,6 +201,7 @@ class Result(ABC):
         """Entries of a COCO results file, one per segment, ready for JSON.
 
         `category_id` is the class's number in its data set (`file_id`), `bbox` x, y, width, height.
+        The average precision of instances is measured on the entries of their `candidates`.
         """
         return formats.coco(self, image_id)
 

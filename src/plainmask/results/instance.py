@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,29 @@ from plainmask.results.segments import Segment, segment_of
 from plainmask.vocabulary import Vocabulary
 
 
+class _Rows(NamedTuple):
+    """What belongs to each of N instances."""
+
+    rles: tuple[Rle, ...]
+    class_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    track_ids: tuple[int, ...]
+    age: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class InstanceResult(Result):
     """Objects that may overlap, each with its own mask and score.
 
-    All candidates are here, doubtful ones too, as the average precision needs them; `keep()` gives
-    the sure ones. Where a pixel can have only one segment (pictures, `to_panoptic`, `to_hf`), in
-    the files of `save` and in the `repr`, those below `confident` are left out. Its label picture
-    is that of `to_panoptic`; in a video its numbers are those of the tracks + 1.
+    A head gives the N objects that it is sure of: what `segments`, `masks`, `rles`, `class_ids`,
+    `scores`, `boxes`, `track_ids`, `age` and `len` list belongs together, in one order. Whatever
+    else it took into account, down to score 0, is in `candidates`: the average precision is
+    measured on these, and `keep(score)` chooses from them.
+
+    A result that is put together by hand lists what it is given, and has no other candidates. Where
+    a pixel can have only one segment (pictures, `to_panoptic`, `to_hf`), in the files of `save` and
+    in the `repr`, those below `confident` are left out. Its label picture is that of `to_panoptic`;
+    in a video its numbers are those of the tracks + 1.
     """
 
     kind = "instance"
@@ -48,9 +63,11 @@ class InstanceResult(Result):
     """(N,) in 0..1."""
     vocabulary: Vocabulary
     confident: float = 0.5
-    """Least score to be shown; changes nothing in the list itself."""
+    """Least score to be shown."""
     moment: Moment | None = None
     source: ImageSource | None = None
+    pool: _Rows | None = None
+    """What `candidates` lists; None: no more than is here."""
 
     def __post_init__(self) -> None:
         lengths = (len(self.rles), *self.class_ids.shape, *self.scores.shape)
@@ -87,24 +104,42 @@ class InstanceResult(Result):
             for index, (rle, class_id, score) in enumerate(rows, start=1)
         ]
 
+    @property
+    def candidates(self) -> InstanceResult:
+        """Everything that was taken into account, doubtful and hidden objects too, by itself."""
+        if self.pool is None:
+            return self
+        rles, class_ids, scores, track_ids, age = self.pool
+        moment = self.moment and replace(self.moment, track_ids=track_ids, age=age)
+        return replace(
+            self, rles=rles, class_ids=class_ids, scores=scores, moment=moment, pool=None
+        )
+
+    def sure(self) -> InstanceResult:
+        """`keep()` with these as its `candidates`: what a head gives."""
+        everything = _Rows(self.rles, self.class_ids, self.scores, self.track_ids, self.age)
+        return replace(self.keep(), pool=everything)
+
     def keep(
         self, score: float | None = None, classes: Sequence[int | str] | None = None
     ) -> InstanceResult:
-        """Only the instances of at least this score, of these classes, and of a pixel at least.
+        """Only the candidates of at least this score, of these classes, and of a pixel at least.
 
-        See `Result.keep`. They are numbered anew, and `confident` becomes the score.
+        See `Result.keep`. They are numbered anew, `confident` becomes the score, and there are no
+        other candidates any more.
         """
+        every = self.candidates
         least = self.confident if score is None else score
-        wanted = np.isin(self.class_ids, self.vocabulary.ids_of(classes))
-        seen = areas_of(self.rles) > 0
-        keep = np.flatnonzero((self.scores >= least) & wanted & seen)
+        wanted = np.isin(every.class_ids, self.vocabulary.ids_of(classes))
+        seen = areas_of(every.rles) > 0
+        keep = np.flatnonzero((every.scores >= least) & wanted & seen)
         return replace(
-            self,
-            rles=tuple(self.rles[index] for index in keep),
-            class_ids=self.class_ids[keep],
-            scores=self.scores[keep],
+            every,
+            rles=tuple(every.rles[index] for index in keep),
+            class_ids=every.class_ids[keep],
+            scores=every.scores[keep],
             confident=least,
-            moment=self.moment and self.moment.only(keep.tolist()),
+            moment=every.moment and every.moment.only(keep.tolist()),
         )
 
     def mask_of(self, segment: Segment) -> NDArray[np.bool_]:
@@ -153,7 +188,7 @@ class InstanceResult(Result):
 
     def __repr__(self) -> str:
         """As in `<InstanceResult 640 x 480: 3 person, 1 car of 100 candidates>`."""
-        return f"{super().__repr__()[:-1]} of {len(self)} candidates>"
+        return f"{super().__repr__()[:-1]} of {len(self.candidates)} candidates>"
 
     def summary(self) -> str:
         """What is there in a few words, as in `3 person, 1 car`; without doubtful candidates."""

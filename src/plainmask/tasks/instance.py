@@ -47,9 +47,12 @@ def instance(
             a frame averaged over the frames so far, or over the whole video (published).
         geometry: how the image came into the model.
         vocabulary: the C classes.
-        thresholds: `top_k` is the most instances to return, `confident` what the result states.
+        thresholds: `top_k` is the most candidates, `confident` the least score of what is sure.
         state: of a frame (docs/model.md 4.5): what the network left after it, with the tracks of
             the frames before; the result's `state` has this frame's tracks, too. None: an image.
+
+    Returns:
+        What is sure by `thresholds.confident` and seen; all pairs are its `candidates`.
 
     Raises:
         PlainmaskError: the network returned NaN or infinity.
@@ -77,10 +80,10 @@ def instance(
         thresholds.confident,
     )
     if state is None:
-        return result
+        return result.sure()
     visible = [query for query, rle in zip(unique.tolist(), rles, strict=True) if rle.area]
     ids = queries.tolist()
-    return replace(result, moment=moment(shown(state, visible), ids, ids))
+    return replace(result, moment=moment(shown(state, visible), ids, ids)).sure()
 
 
 def _best_pairs(
