@@ -1,5 +1,8 @@
 """Frame and result side by side: online, offline, from sources of every kind."""
 
+import gc
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 
 import plainmask
+from cameras import Request, camera, serving
 from plainmask.errors import InputError
 from plainmask.inference.follow import follow
 from plainmask.tasks import Task
@@ -23,6 +27,56 @@ from videos import pictures, until_error, write_video
 def segmenter(task: Task) -> plainmask.HeadSegmenter:
     encoder = tiny_encoder()
     return plainmask.Segmenter(encoder, {task: tiny_video_head(task, encoder)}, device="cpu")[task]
+
+
+@pytest.mark.parametrize("begun", [1, 0], ids=["left after a frame", "never begun"])
+@pytest.mark.parametrize("way", ["closed", "let go of"])
+@pytest.mark.parametrize("heads", ["one", "all"])
+def test_a_camera_that_is_left_is_let_go_of(begun: int, way: str, heads: str):
+    hung_up = threading.Event()
+    answer = camera(1000)
+
+    def answered(request: Request) -> None:
+        try:
+            answer(request)
+        except OSError:  # nobody listens
+            hung_up.set()
+
+    encoder = tiny_encoder()
+    model = plainmask.Segmenter(encoder, {"a": tiny_video_head("semantic", encoder)}, device="cpu")
+    with serving(answered) as address:
+        results = (model["a"] if heads == "one" else model).track(address)
+        for _ in range(begun):
+            next(results)
+        if way == "closed" and begun:
+            results.close()
+            assert hung_up.wait(5), "while it is still held"
+        del results
+        gc.collect()
+        assert hung_up.wait(5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs a list of open files")
+@pytest.mark.parametrize("way", ["closed", "let go of"])
+def test_a_file_that_is_left_is_closed_at_once(tmp_path: Path, way: str):
+    path = write_video(tmp_path / "a.mp4", pictures(60))
+    results = segmenter("semantic").track(path, ahead=2)
+    next(results)
+    time.sleep(0.3)  # what reads ahead waits until there is room
+    if way == "closed":
+        results.close()
+    else:
+        del results
+    assert path not in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+
+
+def test_a_video_of_ones_own_is_not_closed(tmp_path: Path):
+    model, path = segmenter("semantic"), write_video(tmp_path / "a.mp4", pictures(4))
+    with open_video(path) as video:
+        results = model.track(video)
+        next(results)
+        del results
+        assert len(list(model.track(video))) == 4
 
 
 @pytest.mark.parametrize("protocol", ["online", "offline"])

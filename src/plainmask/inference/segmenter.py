@@ -224,7 +224,8 @@ class Segmenter:
             ahead: frames that may be read before a result is given; None: 1 for live sources.
 
         Returns:
-            The results of each frame, as from `Stream.step`, one after the other.
+            The results of each frame, as from `Stream.step`, one after the other. What was opened
+            is closed after the last one, and where the iterator is closed or let go of before.
 
         Raises:
             InputError: at once, the source cannot be opened or there is no such protocol; later,

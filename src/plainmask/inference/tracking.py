@@ -25,7 +25,7 @@ from plainmask.heads.head import Head
 from plainmask.inference.stream import Seen, Stream, follow, states_after, tell
 from plainmask.pictures.geometry import Geometry
 from plainmask.tasks import Result, postprocess_video
-from plainmask.video.frames import Frame
+from plainmask.video.frames import Frame, Video
 from plainmask.video.sources import VideoSource, open_video
 
 Protocol: TypeAlias = Literal["online", "offline"]
@@ -46,6 +46,9 @@ def track(
 ) -> Iterator[dict[str, Any]]:
     """The results of each frame of a source; see `Segmenter.track`.
 
+    What is opened here is closed at the end, also where the iterator is left early. A `Video` that
+    was handed in stays open.
+
     Raises:
         InputError: at once, the source cannot be opened or there is no such protocol; later, it
             holds no frame or breaks off.
@@ -54,8 +57,15 @@ def track(
     video = open_video(source)
     limit = ahead or (1 if video.live else AHEAD)
     if protocol == "offline":
-        return offline(stream, video.frames(), ahead=limit)
-    return (results for _, results in online(stream, video.frames(), ahead=limit))
+        results = offline(stream, video.frames(), ahead=limit)
+    else:
+        results = (found for _, found in online(stream, video.frames(), ahead=limit))
+    return results if video is source else _closing(video, results)
+
+
+def _closing(video: Video, results: Iterator[T]) -> Iterator[T]:
+    with video:
+        yield from results
 
 
 def online(
