@@ -10,6 +10,7 @@ from PIL import Image
 
 import plainmask
 from commands import Outcome, Run, Workspace
+from datasets import write_video_folder
 from images import labelled_images
 from plainmask.tasks import Task
 from tiny import tiny_encoder, tiny_video_head
@@ -128,6 +129,31 @@ def test_things_and_a_report(work: Workspace, run: Run, task: Task, main: str):
     code, again, err = run("eval", "--results", out_folder / name, data, "--json")
     assert code == 0, err
     assert json.loads(again)[main] == pytest.approx(figures[main], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--out", "report"), "plainmask track --save writes result files of videos"),
+        (("--processes", "2"), "--out and --processes are for images"),
+        (("--metrics", "pmt"), "--metrics and --max-detections are for images, not for videos"),
+        (("--max-detections", "5"), "--metrics and --max-detections are for images"),
+        (
+            ("--protocol", "stride"),
+            "the protocol 'stride' is unknown; there are online and offline",
+        ),
+    ],
+)
+def test_what_is_for_images_is_refused_for_videos(
+    work: Workspace, run: Run, options: tuple[str, ...], message: str
+):
+    write_video_folder(work.folder / "videos")
+    encoder = tiny_encoder()
+    head = tiny_video_head("semantic", encoder).save(work.folder / "video-head")
+    model = ("--encoder", work.encoder, "--device", "cpu", "--format", "video_folder")
+    code, out, err = run("eval", head, "videos", "--split", "train", *model, *options)
+    assert (code, out) == (2, "")
+    assert message in err
 
 
 def test_other_rules_and_geometry(work: Workspace, run: Run, data: Path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from plainmask.cli import segment as command
 from plainmask.cli.files import find_images, output_places
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, read_label
+from plainmask.vocabulary import Vocabulary
 from tiny import tiny_encoder, tiny_head
 
 
@@ -359,6 +361,33 @@ class TestSeveralHeads:
         rows = [json.loads(line) for line in out.splitlines()]
         assert [row["head"] for row in rows] == ["tiny-semantic", "tiny-instance"]
         assert rows[1]["files"][-1].endswith("a.sheet.png")
+
+    def test_classes_are_those_of_whichever_head_has_them(self, work: Workspace, run: Run):
+        encoder = tiny_encoder()
+        other = tiny_head("semantic", encoder)
+        names = {"classes": [{"id": i, "name": name} for i, name in enumerate(("cat", "dog", "x"))]}
+        config = other.config.model_copy(
+            update={"name": "other", "vocabulary": Vocabulary.load(names)}
+        )
+        folder = replace(other, config=config).save(work.folder / "other")
+        model = ["--heads", f"{work.head},{folder}", *work.model[2:]]
+        photo = work.picture("a.png")
+
+        def labels(*options: str) -> dict[str, set[str]]:
+            code, out, err = run("segment", photo, *model, "--json", *options)
+            assert code == 0, err
+            rows = [json.loads(line) for line in out.splitlines()]
+            return {row["head"]: {s["label"] for s in row["segments"]} for row in rows}
+
+        found = labels()
+        ours, theirs = min(found["tiny-semantic"]), min(found["other"])
+        assert labels("--classes", f"{ours},{theirs}") == {
+            "tiny-semantic": {ours}, "other": {theirs},
+        }  # fmt: skip
+        assert labels("--classes", theirs) == {"tiny-semantic": set(), "other": {theirs}}
+        code, _, err = run("segment", photo, *model, "--classes", "zebra")
+        assert code == 2
+        assert "no class is called 'zebra'" in err
 
     def test_a_head_twice_or_none(self, work: Workspace, run: Run):
         photo, model = work.picture("a.png"), work.model[2:]

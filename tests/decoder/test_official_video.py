@@ -17,6 +17,7 @@ from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.decoder.official import read_checkpoint, split_checkpoint
 from plainmask.decoder.published import PUBLISHED
 from plainmask.encoder.layouts import read_state
+from plainmask.encoder.positions import resize_table
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder, load_strictly
 from plainmask.errors import InputError
@@ -25,6 +26,7 @@ from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import InstanceResult
 from plainmask.tasks import Task, Thresholds, postprocess_video
 from plainmask.vocabulary import Vocabulary
+from tiny import tiny_encoder_state
 
 MODEL = 2e-5
 SHAPES: dict[str, dict[str, Any]] = {
@@ -177,6 +179,31 @@ def test_a_changed_encoder_is_said_so_and_kept_with_the_head(tmp_path: Path):
     pixels = golden("video_pmt_dinov3")["input/frames_rgb_0_255"][:1]
     one, other = segmenter.stream().logits(pixels), again.stream().logits(pixels)
     assert torch.equal(other.class_logits, one.class_logits)
+
+
+def test_an_encoder_whose_table_was_resized_is_said_so_and_kept():
+    """Unchanged but for the grid of its positions, as published video code saves it."""
+    case = "video_pmt_dinov2"
+    state = below(golden(case), "weights/")
+    inner = below(golden(case), "weights/backbone.encoder.backbone.")
+    table = torch.randn(36, 72, generator=torch.Generator().manual_seed(0))
+    encoder = load_encoder(inner | {"pos_embed": table[None]}, **SHAPES[case])
+    small = resize_table(table, (6, 6), (4, 4), antialias=True)
+    state = state | {"backbone.encoder.backbone.pos_embed": small[None]}
+    with pytest.warns(
+        UserWarning, match=r"unchanged, but with a position table resized to \(4, 4\)"
+    ):
+        segmenter = load_official(state, encoder, input_size=60, num_heads=3, device="cpu")
+    assert segmenter.encoder.config.table_grid == (4, 4)
+    assert segmenter.head.encoder is not None
+
+
+def test_an_encoder_of_another_shape_is_not_taken_for_the_checkpoints():
+    given = load_encoder(tiny_encoder_state())  # fewer blocks
+    weights = below(golden("video_pmt_dinov3"), "weights/")
+    with pytest.warns(UserWarning, match="weights differ by up to inf"):
+        segmenter = load_official(weights, given, input_size=60, num_heads=4, device="cpu")
+    assert segmenter.encoder is not given
 
 
 def test_a_head_keeps_the_encoder_that_it_is_used_with(tmp_path: Path):

@@ -15,7 +15,7 @@ from PIL import Image
 
 import plainmask
 from bricks import a_recipe, data_folder, dtypes_of_a_run, weights
-from plainmask.errors import InputError, PlainmaskError
+from plainmask.errors import InputError, PlainmaskError, WeightsError
 from plainmask.heads.head import read_config
 from plainmask.training import loop, report
 from plainmask.training.checkpoint import Progress, save_checkpoint
@@ -224,6 +224,17 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
         )
     assert (run / "checkpoint.pt").read_bytes() == before
     assert not list(run.glob("*.tmp"))
+
+
+def test_a_damaged_checkpoint_is_told_as_one(workshop: Path):
+    run = train(a_recipe(workshop, steps=4), workshop / "run", device="cpu")
+    path = run / "checkpoint.pt"
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"PK not a checkpoint"):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"checkpoint\.pt does not fit .* or is damaged"):
+            train(a_recipe(workshop, steps=8), run, resume=True, device="cpu")
+        assert path.read_bytes() == content, "it stays for the person to look at"
 
 
 def test_hold_out_must_match_some_images(workshop: Path):

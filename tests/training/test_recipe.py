@@ -92,11 +92,35 @@ def test_round_trip(recipe: Path, tmp_path: Path):
         ("paste=0.5", r"paste adds objects, but in semantic data a class is one segment"),
         ("replay=3", r"replay is for clips, whose queries are carried: give clip"),
         ("steps", "must be key=value"),
+        ("freeze_norms=true", "keeps statistics that a head has: give start_from"),
+        ("decoder.propagation=gru", "propagation gru is learnt from clips: give clip"),
+        ("carry=true", "carry is for clips of semantic data"),
+        ("optimizer.warmup=10000", r"warmup 10000 must be less than steps 10000"),
+        ("clip={frames: 5, reach: 2}", "without masked attention: masked_attention: false"),
     ],
 )
 def test_mistakes_are_named(recipe: Path, override: str, message: str):
     with pytest.raises(InputError, match=message):
         load_recipe(recipe, [override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["task=instance", "paste=0.5", "clip={frames: 5, reach: 2}", "masked_attention=false"],
+            r"paste is for images; over clips, clip\.paste pastes",
+        ),
+        (
+            ["task=panoptic", "carry=true", "clip={frames: 5, reach: 2}", "masked_attention=false"],
+            "carry is for clips of semantic data: objects end with their video",
+        ),
+        (["task=panoptic", "loss.semantic=5"], "is for semantic heads, not for task panoptic"),
+    ],
+)
+def test_settings_that_do_not_go_together(recipe: Path, overrides: list[str], message: str):
+    with pytest.raises(InputError, match=message):
+        load_recipe(recipe, overrides)
 
 
 def test_an_error_shows_the_key_not_the_recipe(recipe: Path):
