@@ -29,6 +29,19 @@ def test_instances_are_kept_by_score_class_and_pixels():
     assert repr(hidden).endswith(": 1 cell nucleus of 3 candidates>")
 
 
+def test_what_is_sure_is_listed_and_a_lower_score_brings_others_back():
+    result = replace(cells(), moment=Moment(3, (7, 8, 9), (1, 2, 3))).sure()
+    assert (result.track_ids, result.age, len(result), len(result.masks)) == ((7, 8), (1, 2), 2, 2)
+    assert result.candidates.track_ids == (7, 8, 9)
+    assert result.candidates.candidates.age == (1, 2, 3)
+    assert repr(result).endswith("of 3 candidates>")
+    assert result.keep(score=0).track_ids == (7, 8, 9)
+    kept = result.keep(score=0.7)
+    assert kept.candidates is kept, "what was kept is all that is left"
+    assert kept.keep(score=0).track_ids == (7,)
+    assert replace(result, moment=None).candidates.track_ids == ()
+
+
 def test_classes_are_kept_of_label_maps():
     labels = np.full(SIZE, 2, np.int16)
     labels[:10] = 0
