@@ -9,7 +9,8 @@ clips of PMT come in larger batches.
 
 The encoder is a fixed projection of patches of 8 x 8 pixels: enough for coloured shapes, and the
 decoder, whose memory is the question, takes all the time. (DINOv2 sees 8 x 8 patches at this size;
-objects are then found so badly that it hides what memory does.) A run takes 40 minutes on one core;
+objects are then found so badly that it hides what memory does.) A variant takes about 25 minutes a
+seed on one core; decoders are kept as they are done, so a run that was stopped goes on.
 README.md says what was found.
 """
 
@@ -26,12 +27,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from moving import MovingConfig, Scene, make_scene, records_of
+from plainmask.atomic import write_atomically
 from plainmask.data.record import Record, group_videos
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
 from plainmask.decoder.propagation import GruLink
@@ -71,9 +74,10 @@ STAGE_1 = Variant("none", 1, None, "single frames: where all variants start from
 VARIANTS = {
     "none": Variant("none", 1, None, "no link through time: stage 1 as it is"),
     "linear": Variant("linear", 5, None, "PMT: linear link, clips of 5 frames"),
-    "linear-long": Variant("linear", 30, 5, "linear link, clips of 30 frames in chunks of 5"),
-    "gru-short": Variant("gru", 5, None, "gated link, clips of 5 frames"),
-    "gru": Variant("gru", 30, 5, "LVMT: gated link, clips of 30 frames in chunks of 5"),
+    "linear-15": Variant("linear", 15, 5, "linear link, clips of 15 frames in chunks of 5"),
+    "gru-5": Variant("gru", 5, None, "gated link, clips of 5 frames"),
+    "gru-15": Variant("gru", 15, 5, "LVMT: gated link, clips of 15 frames in chunks of 5"),
+    "gru-30": Variant("gru", 30, 5, "gated link, clips of 30 frames in chunks of 5"),
 }
 
 
@@ -202,6 +206,23 @@ def train(
     return decoder.eval()
 
 
+def trained(
+    path: Path,
+    recipe: Recipe,
+    records: Sequence[Record],
+    encoder: Encoder,
+    start: PlainMaskDecoder | None = None,
+) -> PlainMaskDecoder:
+    """The decoder that was left at `path`, else one that is trained and left there."""
+    if path.exists():
+        decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, 1))
+        decoder.load_state_dict(load_file(path))
+        return decoder.eval()
+    decoder = train(recipe, records, encoder, start)
+    write_atomically(path, save(decoder.state_dict()))
+    return decoder
+
+
 def head_of(decoder: PlainMaskDecoder, encoder: Encoder) -> Head:
     """What a stream runs."""
     config: DecoderConfig = decoder.config
@@ -314,13 +335,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--variants", nargs="+", default=["none", "linear", "gru"], choices=VARIANTS
+        "--variants",
+        nargs="+",
+        default=["none", "linear", "linear-15", "gru-15"],
+        choices=VARIANTS,
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--stage-1-steps", type=int, default=800)
     parser.add_argument("--scenes", type=int, default=200, help="to learn from, of 60 frames")
     parser.add_argument("--held-out", type=int, default=16, help="to follow, of 60 frames")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/occlusion"), help="decoders; those there are kept"
+    )
     options = parser.parse_args()
 
     encoder = PixelEncoder()
@@ -329,13 +356,15 @@ def main() -> None:
     records = [r for k, scene in enumerate(learnt) for r in records_of(scene, f"s{k}")]
     rows: dict[str, list[tuple[dict[str, Any], Outcomes]]] = {}
     for seed in options.seeds:
-        recipe = recipe_of(STAGE_1, options, seed)
         print(f"stage 1, seed {seed}: {STAGE_1.says}", flush=True)
-        start = train(recipe, records, encoder)
+        first = f"seed{seed}_stage1_{options.stage_1_steps}"
+        recipe = recipe_of(STAGE_1, options, seed)
+        start = trained(options.out / f"{first}.safetensors", recipe, records, encoder)
         for name in options.variants:
             print(f"{name}, seed {seed}: {VARIANTS[name].says}", flush=True)
             recipe = recipe_of(VARIANTS[name], options, seed)
-            decoder = start if name == "none" else train(recipe, records, encoder, start)
+            path = options.out / f"{first}_{name}_{options.steps}.safetensors"
+            decoder = start if name == "none" else trained(path, recipe, records, encoder, start)
             segmenter = Segmenter(encoder, {"head": head_of(decoder, encoder)}, device="cpu")
             rows.setdefault(name, []).append(follow(segmenter["head"], held_out))
             print(table({name: rows[name][-1:]}), flush=True)
