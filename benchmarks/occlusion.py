@@ -97,7 +97,7 @@ class PixelEncoder(Encoder):
             norm_eps=1e-6,
             taps=(0,),
         )
-        self.name, self.fingerprint = "custom", "pixels"
+        self.name, self.fingerprint, self.older_fingerprint = "custom", "pixels", ""
         axes = torch.randn(WIDTH, 3 * 4 * 4, generator=torch.Generator().manual_seed(0))
         self.axes = nn.Parameter(3 * torch.linalg.qr(axes)[0].T, requires_grad=False)
 
