@@ -6,6 +6,7 @@ import os
 # have met, which beside other work takes ten times as long.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PLAINMASK_DTYPE"] = "float32"
 
 import pytest
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
+from plainmask.encoder.attention import attend
 from plainmask.encoder.positions import resize_table
 from plainmask.encoder.rope import Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
@@ -104,15 +105,14 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rope: Rope | None, mask: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); `mask` is boolean, broadcast to (B, nh, N, N), True = attend."""
+        """(B, N, D) -> (B, N, D); `mask`: see `attend`."""
         k_bias = torch.zeros_like(self.q_bias) if self.k_bias is None else self.k_bias
         bias = torch.cat([self.q_bias, k_bias, self.v_bias])
         qkv = F.linear(x, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, nh, N, d)
         if rope is not None:
             q, k = rotate_patches(q, rope), rotate_patches(k, rope)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(x.transpose(1, 2).flatten(2))
+        return self.out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):

@@ -84,7 +84,7 @@ def features(shared: SharedPass, image: ImageSource, size: int | None) -> Featur
         check_pixels(whole, patch)
         windows = whole[:, :, : height // patch * patch, : width // patch * patch]
     with shared.computing():
-        found = shared.encoder(windows.to(shared.device))
+        found = shared.computing_encoder(windows.to(shared.device))
     return found._replace(taps=tuple(tap.float() for tap in found.taps))
 
 

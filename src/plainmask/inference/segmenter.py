@@ -48,7 +48,8 @@ class Segmenter:
             is elsewhere than on `device`, or in training mode, is copied.
         heads: by name; a `Head`, the name of a shipped head, a head folder or hub repository.
         device: "auto" (CUDA, else Apple's MPS, else the CPU) or a torch device.
-        dtype: "auto" (bfloat16 on CUDA, else float32), or what to compute in by autocast.
+        dtype: what to compute in by autocast; "auto" is bfloat16 on CUDA and on CPUs that multiply
+            in it (AVX512-BF16, AMX), else float32.
 
     Raises:
         HeadError: a head was trained on another encoder.
@@ -64,7 +65,7 @@ class Segmenter:
     ):
         place = pick_device(device)
         loaded = encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
-        self.shared = SharedPass(placed(loaded, place), place, pick_dtype(dtype, place))
+        self.shared = SharedPass.of(placed(loaded, place), place, pick_dtype(dtype, place))
         self._heads: dict[str, Head] = {}
         for name, head in (heads or {}).items():
             self.add(name, head)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plainmask.encoder.attention import has_bfloat16_units
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
@@ -27,9 +29,17 @@ class SharedPass:
     """An encoder on its device."""
 
     encoder: Encoder
+    """As it was given."""
     device: torch.device
     dtype: torch.dtype
     """What to compute in, by autocast."""
+    computing_encoder: Encoder
+    """The same with its matrices in `dtype`: autocast would cast what is frozen at every call."""
+
+    @classmethod
+    def of(cls, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> SharedPass:
+        """An encoder that lies on `device`, to be computed in `dtype`."""
+        return cls(encoder, device, dtype, _with_matrices(encoder, dtype))
 
     def features(
         self,
@@ -45,7 +55,7 @@ class SharedPass:
             content: see `Encoder.forward`.
         """
         wanted = sorted({tap for head in heads.values() for tap in head.config.encoder.taps})
-        found = self.encoder(pixels.to(self.device), taps=wanted, content=content)
+        found = self.computing_encoder(pixels.to(self.device), taps=wanted, content=content)
         by_tap = dict(zip(wanted, found.taps, strict=True))
         return {
             name: found._replace(taps=tuple(by_tap[tap] for tap in head.config.encoder.taps))
@@ -102,6 +112,17 @@ def placed(module: Module, device: torch.device) -> Module:
     return copy.deepcopy(module).to(device).eval()
 
 
+def _with_matrices(encoder: Encoder, dtype: torch.dtype) -> Encoder:
+    """The encoder with the weights of its products in another dtype; all else is shared."""
+    if dtype == encoder.dtype:
+        return encoder
+    held = copy.deepcopy(encoder, {id(value): value for value in encoder.parameters()})
+    for part in held.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            part.weight = nn.Parameter(part.weight.to(dtype), requires_grad=False)
+    return held
+
+
 def pick_device(device: str | torch.device) -> torch.device:
     """The device meant; "auto" is CUDA, else Apple's MPS, else the CPU.
 
@@ -122,16 +143,23 @@ def pick_device(device: str | torch.device) -> torch.device:
 
 
 def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
-    """The dtype to compute in; "auto" is bfloat16 on CUDA (DINOv3 overflows in float16).
+    """The dtype to compute in.
+
+    "auto" is what the variable PLAINMASK_DTYPE says, else bfloat16 on CUDA and on CPUs that
+    multiply in it, else float32. (DINOv3 overflows in float16.)
 
     Raises:
         InputError: a dtype that is none of float32, bfloat16, float16.
     """
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    what = "dtype"
+    if dtype == "auto" and "PLAINMASK_DTYPE" in os.environ:
+        what, dtype = "PLAINMASK_DTYPE:", cast(Dtype, os.environ["PLAINMASK_DTYPE"])
     if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        fast = device.type == "cuda" or (device.type == "cpu" and has_bfloat16_units())
+        return torch.bfloat16 if fast else torch.float32
     chosen = known.get(dtype) if isinstance(dtype, str) else dtype
     if chosen not in known.values():
-        raise InputError(f"dtype {dtype!r} must be auto, {', '.join(known)}")
+        raise InputError(f"{what} {dtype!r} must be auto, {', '.join(known)}")
     assert chosen is not None
     return chosen

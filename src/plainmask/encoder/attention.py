@@ -1,0 +1,66 @@
+"""Softmax attention: torch's kernel, or blocks of rows where those are faster.
+
+Letters: B batch, nh heads, N tokens, d head dim.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROWS = 256
+"""Queries of a block: its scores, nh x ROWS x N in bfloat16, stay in a processor's cache."""
+FEWEST = 256
+"""Tokens from which blocks are faster than torch's kernel."""
+EVERY = 8
+"""One key of so many is looked at for a first idea of a query's largest score."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot product attention, (B, nh, N, d) each.
+
+    Without a gradient, in bfloat16 on a CPU that computes in it, torch's kernel reaches a fifth of
+    what matrix products do; there, the rows of queries are taken in blocks.
+
+    Args:
+        q, k, v: queries, keys, values.
+        mask: boolean, broadcast to (B, nh, N, N), True = attend.
+    """
+    in_blocks = (
+        q.dtype == torch.bfloat16
+        and q.device.type == "cpu"
+        and mask is None
+        and q.shape[-2] >= FEWEST
+        and not (torch.is_grad_enabled() and q.requires_grad)
+        and has_bfloat16_units()
+    )
+    return _blocks(q, k, v) if in_blocks else F.scaled_dot_product_attention(q, k, v, mask)
+
+
+@cache
+def has_bfloat16_units() -> bool:
+    """Whether this CPU multiplies matrices in bfloat16 (AVX512-BF16 or AMX), as torch says."""
+    asked = getattr(torch.cpu, "get_capabilities", None)  # newer than the oldest torch allowed
+    known = asked() if asked is not None else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def _blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, `ROWS` queries at a time.
+
+    Scores come out of a product in bfloat16, which has eight bits: of a score of 10 the error is
+    0.03, of its exponential 3 %. So an estimate of each row's largest score is taken off within the
+    product, by one more channel, which changes no softmax: what weighs most is near 0 and precise.
+    """
+    shape = q.shape
+    q, k, v = (part.flatten(0, 1) for part in (q * shape[-1] ** -0.5, k, v))
+    with torch.autocast(q.device.type, enabled=False):  # it would take softmax in float32
+        largest = torch.bmm(q, k[:, ::EVERY].transpose(1, 2)).amax(-1, keepdim=True)
+        nothing, one = torch.zeros_like(largest), torch.ones_like(largest)
+        q = torch.cat([q, -largest, nothing], -1)  # an even number of channels
+        k = torch.cat([k, one, one], -1).transpose(1, 2)
+        rows = [torch.bmm(torch.bmm(part, k).softmax(-1), v) for part in q.split(ROWS, dim=1)]
+        return torch.cat(rows, 1).view(shape)
