@@ -10,8 +10,8 @@ from torch import Tensor
 from goldens import below, golden, relative_error
 from plainmask.encoder.layouts import read_state
 from plainmask.encoder.positions import resample_patch_kernel, resize_table
-from plainmask.encoder.rope import rope_tables
-from plainmask.encoder.vit import Encoder
+from plainmask.encoder.rope import KEPT_GRIDS, rope_tables
+from plainmask.encoder.vit import Encoder, EncoderConfig
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError
 
@@ -107,6 +107,42 @@ def test_position_tables_equal_published(
     resized = resize_table(state["pos37"][0], (37, 37), grid, antialias=antialias)
     expected = state[f"{rule}.{grid[0]}x{grid[1]}"][0, first:]
     assert relative_error(resized, expected) < 1e-5
+
+
+def test_tables_are_kept_for_some_grids_and_made_anew_where_weights_change():
+    config = EncoderConfig(
+        width=8,
+        depth=1,
+        heads=1,
+        ffn_hidden=8,
+        registers=0,
+        patch_size=4,
+        positions="table",
+        table_grid=(3, 3),
+        norm_eps=1e-6,
+        taps=(0,),
+    )
+    encoder = Encoder(config)
+    assert encoder.positions is not None
+    pixels = torch.zeros(1, 3, 8, 20, dtype=torch.uint8)
+    with torch.inference_mode():
+        before, _ = encoder.embed(pixels)
+        for width in range(4, 4 * KEPT_GRIDS + 8, 4):
+            encoder.embed(torch.zeros(1, 3, 4, width, dtype=torch.uint8))
+    assert len(encoder.kept_tables) == KEPT_GRIDS
+    assert torch.equal(encoder.embed(pixels)[0], before)
+    with torch.no_grad():
+        encoder.positions += 1
+    assert torch.allclose(encoder.embed(pixels)[0][:, 1:], before[:, 1:] + 1)
+
+
+def test_rotations_that_inference_left_serve_training():
+    with torch.inference_mode():
+        rope_tables((3, 7), 8, device=torch.device("cpu"))
+    cos, _ = rope_tables((3, 7), 8, device=torch.device("cpu"))
+    weight = torch.ones(21, 8, requires_grad=True)
+    (weight * cos).sum().backward()
+    assert torch.equal(weight.grad, cos)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ Letters: h w patch grid, d head dim, N tokens, nh heads.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 THETA = 100.0
+KEPT_GRIDS = 16
+"""Whose tables are kept: some megabytes."""
 
 Rope: TypeAlias = tuple[Tensor, Tensor]
 """Cosine and sine of every patch's angles, each (h*w, d)."""
@@ -25,8 +28,21 @@ def rope_tables(
     Patch (i, j) has the coordinates y = 2(i+0.5)/h - 1 and x = 2(j+0.5)/w - 1, each axis
     normalised by its own length, and the frequencies 100^(-4k/d). `scale` multiplies both
     coordinates: the `rescale` augmentation draws exp(U(-ln 2, ln 2)); 1 is the plain embedding.
-    Computed in float32 whatever the model's dtype. `head_dim` must be a multiple of 4.
+    Computed in float32 whatever the model's dtype; those of the plain embedding are kept for the
+    grids used last. `head_dim` must be a multiple of 4.
     """
+    if scale == 1:
+        return _kept_tables(grid, head_dim, device)
+    return _tables(grid, head_dim, device, scale)
+
+
+@lru_cache(maxsize=KEPT_GRIDS)
+def _kept_tables(grid: tuple[int, int], head_dim: int, device: torch.device) -> Rope:
+    with torch.inference_mode(False):  # or training could not use what inference has left
+        return _tables(grid, head_dim, device, 1.0)
+
+
+def _tables(grid: tuple[int, int], head_dim: int, device: torch.device, scale: float) -> Rope:
     h, w = grid
     y = 2 * (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h - 1
     x = 2 * (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w - 1

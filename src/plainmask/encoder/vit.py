@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from plainmask.encoder.attention import attend
 from plainmask.encoder.positions import resize_table
-from plainmask.encoder.rope import Rope, rope_tables, rotate_patches
+from plainmask.encoder.rope import KEPT_GRIDS, Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
 
 if hasattr(os, "register_at_fork"):
@@ -180,6 +180,7 @@ class Encoder(nn.Module):
         rows = config.table_grid[0] * config.table_grid[1]
         has_table = config.positions == "table"
         self.positions = nn.Parameter(torch.zeros(rows, width)) if has_table else None
+        self.kept_tables: dict[tuple[Any, ...], Tensor] = {}
         ffn = Mlp if config.ffn == "mlp" else SwiGlu
         self.blocks = nn.ModuleList(
             Block(
@@ -257,12 +258,22 @@ class Encoder(nn.Module):
         grid = (planes.shape[-2], planes.shape[-1])
         patches = planes.flatten(2).transpose(1, 2)  # (B, h*w, D)
         if self.positions is not None:
-            config = self.config
-            patches = patches + resize_table(
-                self.positions, config.table_grid, grid, antialias=config.table_antialias
-            )
+            patches = patches + self._table(self.positions, grid)
         prefix = torch.cat([self.cls_token[None], self.registers])  # (R, D)
         return torch.cat([prefix.expand(len(pixels), -1, -1), patches], dim=1), grid
+
+    def _table(self, positions: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The position table of a grid (h*w, D); those of the grids used last are kept."""
+        version = None if positions.is_inference() else positions._version
+        key = (grid, positions.data_ptr(), version, positions.dtype, positions.device)
+        if key not in self.kept_tables:
+            config = self.config
+            if len(self.kept_tables) >= KEPT_GRIDS:
+                self.kept_tables.pop(next(iter(self.kept_tables)))
+            self.kept_tables[key] = resize_table(
+                positions, config.table_grid, grid, antialias=config.table_antialias
+            )
+        return self.kept_tables[key]
 
 
 def check_pixels(pixels: Tensor, patch_size: int) -> None:
