@@ -166,7 +166,9 @@ class PlainMaskDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.laterals = nn.ModuleList(Lateral(config) for _ in range(config.num_taps))
-        self.queries = nn.Parameter(torch.randn(config.num_queries, config.width))
+        queries = torch.empty(config.num_queries, config.width)
+        # On meta, normal numbers would import a large part of torch first: a third of a second.
+        self.queries = nn.Parameter(queries if queries.is_meta else queries.normal_())
         self.blocks = nn.ModuleList(
             Block(
                 config.width,
