@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from goldens import below, golden, relative_error
-from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, published_stages
+from plainmask.decoder.decoder import (
+    DecoderConfig,
+    PlainMaskDecoder,
+    dot_products,
+    published_stages,
+)
 from plainmask.decoder.official import IGNORED, RENAMED
 from plainmask.encoder.layouts import stack_qkv, translate
 from plainmask.encoder.vit import Features
@@ -139,3 +144,14 @@ def test_lateral_options(lateral: str, residual: bool):
 def test_width_that_does_not_split_is_refused():
     with pytest.raises(ValueError, match="does not split into 5 heads"):
         DecoderConfig(width=48, heads=5, num_classes=2, ffn_hidden=48, upscale_stages=1)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_masks_in_bfloat16_are_the_same_products(batch: int):
+    generator = torch.Generator().manual_seed(batch)
+    queries = torch.randn(batch, 5, 48, generator=generator).bfloat16()
+    pixels = torch.randn(batch, 4, 6, 48, generator=generator).bfloat16()
+    wanted = torch.einsum("bqd,byxd->bqyx", queries.double(), pixels.double())
+    found = dot_products(queries, pixels)
+    assert found.is_contiguous()
+    assert relative_error(found.double(), wanted) < 2**-8
