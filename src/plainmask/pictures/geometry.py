@@ -352,6 +352,15 @@ def _text(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
 
 
+def axis_weights(old: int, new: int) -> Tensor:
+    """What `Geometry` does to an axis of maps on their way back, as a matrix (new, old) float32."""
+    import torch
+
+    return _resize(torch.eye(old, dtype=torch.float32)[:, None, None, :], (1, new))[
+        :, 0, 0
+    ].T.contiguous()
+
+
 def _resize(maps: Tensor, size: Size) -> Tensor:
     """Bilinear, half-pixel centres, no antialiasing: (N, K, …) -> (N, K, *size)."""
     import torch.nn.functional as F

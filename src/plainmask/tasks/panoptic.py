@@ -25,6 +25,7 @@ from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import PanopticResult
 from plainmask.results.segments import segments_of
+from plainmask.tasks.contest import share_out
 from plainmask.tasks.queries import (
     class_probs,
     image_probs,
@@ -148,7 +149,7 @@ class Areas(NamedTuple):
 class _Shares:
     """Which kept query owns each pixel."""
 
-    owner: NDArray[np.int64]
+    owner: NDArray[np.int16]
     """(H, W): place of the query among the K kept ones."""
     inside: NDArray[np.bool_]
     """(H, W): the pixel is in the owner's own mask, too."""
@@ -171,26 +172,38 @@ def _share_out(
     predictions: Predictions, geometry: Geometry, kept: _Kept, *, early: bool
 ) -> _Shares:
     """Each pixel to the kept query with the largest class score times mask probability."""
+    if len(kept.queries) and predictions.mask_logits.device.type == "cpu":
+        logits = predictions.mask_logits[0, kept.queries].float()
+        owner, inside, masks = share_out(logits, kept.scores, geometry, early=early)
+    else:
+        owner, inside, masks = _share_out_at_once(predictions, geometry, kept, early=early)
+    count = len(kept.queries)
+    won, within = owner.cpu().numpy(), inside.cpu().numpy()
+    totals = Areas(
+        np.bincount(won.ravel(), minlength=count)[:count],
+        np.bincount(won[within], minlength=count)[:count],
+        masks.cpu().numpy(),
+    )
+    return _Shares(won, within, totals)
+
+
+def _share_out_at_once(
+    predictions: Predictions, geometry: Geometry, kept: _Kept, *, early: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `contest.share_out` gives, for a GPU: a few whole maps of the image's size at a time."""
     best = kept.scores.new_full(geometry.image_size, -1)
-    owner = torch.zeros_like(best, dtype=torch.int64)
+    owner = torch.zeros_like(best, dtype=torch.int16)
     inside = torch.zeros_like(best, dtype=torch.bool)
-    areas: list[Tensor] = [owner.new_zeros(0)]
+    areas: list[Tensor] = [owner.new_zeros(0, dtype=torch.int64)]
     for part, probs in image_probs(predictions, geometry, kept.queries, early=early):
         first = sum(len(area) for area in areas)
         masks = probs >= 0.5
         areas.append(masks.flatten(1).sum(1))
         weighted = probs.mul_(kept.scores[first : first + len(part), None, None])
         best, better, place = new_best(best, weighted)
-        owner = torch.where(better, first + place, owner)
+        owner = torch.where(better, (first + place).to(owner.dtype), owner)
         inside = torch.where(better, masks.gather(0, place[None])[0], inside)
-    count = len(kept.queries)
-    won, within = owner.cpu().numpy(), inside.cpu().numpy()
-    totals = Areas(
-        np.bincount(won.ravel(), minlength=count)[:count],
-        np.bincount(won[within], minlength=count)[:count],
-        torch.cat(areas).cpu().numpy(),
-    )
-    return _Shares(won, within, totals)
+    return owner, inside, torch.cat(areas)
 
 
 def _paint(

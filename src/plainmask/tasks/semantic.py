@@ -16,6 +16,7 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import SemanticResult
+from plainmask.tasks.contest import largest
 from plainmask.tasks.queries import CHUNK, class_probs, new_best, undisturbed
 from plainmask.tasks.tracks import moment, shown
 from plainmask.vocabulary import Vocabulary
@@ -47,12 +48,7 @@ def semantic(
     """
     probs = class_probs(predictions, geometry, vocabulary)[..., :-1]
     scores = geometry.stitch(_window_scores(predictions, geometry, probs))
-    best = scores.new_full(geometry.image_size, -1)
-    labels = torch.zeros_like(best, dtype=torch.int16)
-    # A few classes at a time: all of them at the image's size could fill the memory.
-    for first in range(0, len(vocabulary), CHUNK):
-        best, better, place = new_best(best, geometry.to_image(scores[first : first + CHUNK]))
-        labels = torch.where(better, (first + place).to(labels.dtype), labels)
+    labels, best = _largest(scores, geometry)
     # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
     total = geometry.to_image(scores.sum(0, keepdim=True))[0]
     share = best / total.clamp_min(torch.finfo(total.dtype).tiny)
@@ -66,6 +62,19 @@ def semantic(
     keys = [first + class_id for class_id in present]
     ids = [class_id + 1 for class_id in present]
     return replace(result, moment=moment(shown(state, keys), keys, ids))
+
+
+def _largest(scores: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """The class (H, W) int16 with the largest score in each pixel, and that score."""
+    if scores.device.type == "cpu":
+        return largest(scores, geometry)
+    best = scores.new_full(geometry.image_size, -1)
+    labels = torch.zeros_like(best, dtype=torch.int16)
+    # A few classes at a time: all of them at the image's size could fill the memory.
+    for first in range(0, len(scores), CHUNK):
+        best, better, place = new_best(best, geometry.to_image(scores[first : first + CHUNK]))
+        labels = torch.where(better, (first + place).to(labels.dtype), labels)
+    return labels, best
 
 
 def _window_scores(predictions: Predictions, geometry: Geometry, probs: Tensor) -> Iterator[Tensor]:

@@ -1,0 +1,170 @@
+"""Which of K maps is the largest in each pixel of an image, without K maps of the image's size.
+
+The maps are small and come to the image by bilinear resizing, which never leaves the range of
+what it mixes. So in a tile of the image most maps cannot win, whatever happens between their grid
+points: their largest value there lies below another's smallest. Only those that can are resized,
+tile by tile. What comes out is the same, in a tenth of the time and memory.
+
+For CPUs: on a GPU, which would have to be asked in every tile, all maps are resized (queries.py).
+
+Letters: K maps, h w their size, H W image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from plainmask.pictures.geometry import Geometry, Size, axis_weights
+
+TILE = 128
+"""Pixels of the image along a side."""
+ROUNDING = 1e-5
+"""More than float32 loses on the way, as a share of the largest value."""
+
+
+class Area(NamedTuple):
+    """Rows and columns of a map, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, maps: Tensor) -> Tensor:
+        """This part of maps (..., H, W)."""
+        return maps[..., self.top : self.bottom, self.left : self.right]
+
+
+def tiles_of(size: Size) -> Iterator[Area]:
+    """Cut an image of this size."""
+    height, width = size
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            yield Area(top, min(top + TILE, height), left, min(left + TILE, width))
+
+
+class Resizing:
+    """Bilinear resizing as two matrices, of which a part can be taken.
+
+    Args:
+        rows, columns: what each row and column mixes, (new, old) each.
+    """
+
+    def __init__(self, rows: Tensor, columns: Tensor):
+        self.rows, self.columns = rows, columns
+        self._row_ends, self._column_ends = _ends(rows), _ends(columns)
+
+    @classmethod
+    def between(cls, old: Size, new: Size, kept: Size | None = None) -> Resizing:
+        """From one size to another; of that, only the upper left part may be kept."""
+        height, width = kept or new
+        rows, columns = (axis_weights(*lengths) for lengths in zip(old, new, strict=True))
+        return cls(rows[:height], columns[:width])
+
+    def then(self, other: Resizing) -> Resizing:
+        """Both, one after the other."""
+        return Resizing(other.rows @ self.rows, other.columns @ self.columns)
+
+    def source(self, area: Area) -> Area:
+        """What an area of the new maps is mixed from."""
+        (tops, bottoms), (lefts, rights) = self._row_ends, self._column_ends
+        return Area(
+            tops[area.top], bottoms[area.bottom - 1], lefts[area.left], rights[area.right - 1]
+        )
+
+    def part(self, maps: Tensor, area: Area) -> Tensor:
+        """An area of the new maps, from its `source` in the old ones (K, ., .)."""
+        source = self.source(area)
+        rows = self.rows[area.top : area.bottom, source.top : source.bottom]
+        columns = self.columns[area.left : area.right, source.left : source.right]
+        return rows @ maps @ columns.T
+
+
+def _ends(weights: Tensor) -> tuple[list[int], list[int]]:
+    """The first place that each row mixes, and the place after the last."""
+    mixed = (weights != 0).to(torch.uint8)
+    return mixed.argmax(1).tolist(), (weights.shape[1] - mixed.flip(1).argmax(1)).tolist()
+
+
+class Shares(NamedTuple):
+    """How K masks share out an image; on the CPU."""
+
+    owner: Tensor
+    """(H, W) int16: the mask that wins the pixel."""
+    inside: Tensor
+    """(H, W) bool: the pixel is in that mask, too."""
+    masks: Tensor
+    """(K,) int64: pixels in each mask, won or not."""
+
+
+def share_out(logits: Tensor, scores: Tensor, geometry: Geometry, *, early: bool) -> Shares:
+    """Give each pixel to the mask with the largest score times probability; of two, the first.
+
+    Args:
+        logits: (K, mh, mw) float32 of the masks, at least one.
+        scores: (K,) in 0..1.
+        geometry: of an image of one window.
+        early: the sigmoid is taken before the last resize (docs/model.md 4.6).
+    """
+    size = geometry.image_size
+    model = Resizing.between(
+        (logits.shape[1], logits.shape[2]), geometry.model_size, geometry.content_size
+    )
+    image = Resizing.between(geometry.content_size, size)
+    both = model.then(image)
+    owner = torch.zeros(size, dtype=torch.int16)
+    inside = torch.zeros(size, dtype=torch.bool)
+    masks = torch.zeros(len(logits), dtype=torch.int64)
+    rounding = ROUNDING * (1 + float(logits.abs().max()))
+    for tile in tiles_of(size):
+        content = image.source(tile)
+        cells = (model.source(content) if early else both.source(tile)).of(logits)
+        low, high = cells.flatten(1).aminmax(dim=1)
+        whole = low > rounding
+        partly = (high > -rounding) & ~whole
+        wins = high.sigmoid() * scores >= (low.sigmoid() * scores).max() - ROUNDING
+        pixels = (tile.bottom - tile.top) * (tile.right - tile.left)
+        masks += whole * pixels
+        places = (wins | partly).nonzero().flatten()
+        if len(places) == 1 and whole[places]:
+            tile.of(owner).fill_(int(places))
+            tile.of(inside).fill_(True)
+            continue
+        if early:
+            probs = image.part(model.part(cells[places], content).sigmoid_(), tile)
+        else:
+            probs = both.part(cells[places], tile).sigmoid_()
+        within = probs >= 0.5
+        masks[places] += torch.where(whole[places], 0, within.flatten(1).sum(1))
+        best = probs.mul_(scores[places, None, None]).max(0).indices
+        tile.of(owner).copy_(places[best])
+        tile.of(inside).copy_(within.gather(0, best[None])[0])
+    return Shares(owner, inside, masks)
+
+
+def largest(maps: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """The largest of K maps of the resized image in each pixel of the image.
+
+    Args:
+        maps: (K, *content_size) float32, at least one.
+        geometry: how the image came into the model.
+
+    Returns:
+        Which it is, (H, W) int16, of two the first; and its value (H, W) float32.
+    """
+    image = Resizing.between(geometry.content_size, geometry.image_size)
+    which = torch.zeros(geometry.image_size, dtype=torch.int16)
+    value = maps.new_zeros(geometry.image_size)
+    rounding = ROUNDING * float(maps.abs().max())
+    for tile in tiles_of(geometry.image_size):
+        cells = image.source(tile).of(maps)
+        low, high = cells.flatten(1).aminmax(dim=1)
+        places = (high >= low.max() - rounding).nonzero().flatten()
+        best = image.part(cells[places], tile).max(0)
+        tile.of(which).copy_(places[best.indices])
+        tile.of(value).copy_(best.values)
+    return which, value
