@@ -3,12 +3,14 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from benchmark_files import uncompressed
 from plainmask.data.coco_masks import (
     Outline,
     decode_mask,
     has_outline,
     is_absent,
     read_outlines,
+    read_rle,
 )
 from plainmask.errors import InputError
 from plainmask.results.rle import Rle
@@ -22,23 +24,21 @@ def random_mask(seed: int) -> np.ndarray:
     return random.random(size) < random.random() ** 3
 
 
-def uncompressed(mask: np.ndarray) -> dict:
-    flat = np.concatenate([[0], mask.T.ravel().astype(int), [2]])
-    borders = np.flatnonzero(np.diff(flat))
-    counts = np.diff(np.concatenate([[0], borders]))
-    if mask.T.ravel()[0]:  # runs start with zeros
-        counts = np.concatenate([[0], counts[counts > 0]])
-    return {"size": list(mask.shape), "counts": counts.tolist()}
-
-
 class TestForms:
     @pytest.mark.parametrize("seed", range(30))
     def test_run_lengths_of_both_kinds(self, seed: int):
         mask = random_mask(seed)
         for form in (Rle.encode(mask).to_coco(), uncompressed(mask)):
+            assert read_rle(form, mask.shape) == Rle.encode(mask)
             decoded = decode_mask(form, mask.shape)
             np.testing.assert_array_equal(decoded, mask)
             assert decoded.dtype == np.bool_
+
+    def test_long_runs(self):
+        mask = np.zeros((3000, 4000), bool)
+        mask[1000:2990, 7:3990] = True
+        for form in (Rle.encode(mask).to_coco(), uncompressed(mask)):
+            assert read_rle(form, (3000, 4000)) == Rle.encode(mask)
 
     def test_polygons_as_coco_draws_them(self):
         triangle = [5.5, 2.0, 9.0, 8.3, 2.0, 8.0]
@@ -86,9 +86,12 @@ class TestForms:
         assert decode_mask([[-9, -9, 99, -9, 99, 99, -9, 99]], (5, 7)).all()
         assert decode_mask([[-1e30, -5, 1e30, -5, 1e30, 1e30, -1e30, 1e30]], (5, 7)).all()
 
-    @pytest.mark.parametrize("form", [None, [], {}, {"size": [3, 4], "counts": []}])
+    @pytest.mark.parametrize(
+        "form", [None, [], {}, {"size": [3, 4], "counts": []}, {"size": [3, 4], "counts": ""}]
+    )
     def test_absent(self, form):
         assert is_absent(form)
+        assert read_rle(form, (3, 4)) is None
         assert not decode_mask(form, (3, 4)).any()
 
 
@@ -110,6 +113,8 @@ class TestDamage:
             ({"size": [3, 4], "counts": "5"}, "cover 5 pixels of 12"),
             ({"size": [3, 4], "counts": "oooo"}, "end in the middle of a number"),
             ({"size": [3, 4], "counts": "<é"}, "hold the character 'é'"),
+            ({"size": [3, 4], "counts": "0ooooooooo0"}, "a number that is too large"),
+            ({"size": [3, 4], "counts": 7}, "a text or a list, not int"),
             ("<", "polygons or run lengths, not str"),
             ([["a"] * 6], "list of numbers"),
             ([[float("nan")] * 6], "finite numbers"),

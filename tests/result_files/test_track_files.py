@@ -1,75 +1,14 @@
-"""YouTube-VIS results, good and bad, and the masks in them."""
+"""YouTube-VIS results, good and bad."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from benchmark_files import uncompressed, write_json, write_youtube_vis
+from benchmark_files import write_json, write_youtube_vis
 from plainmask.errors import InputError
-from plainmask.result_files.rles import read_rle
 from plainmask.result_files.youtube_vis import read_track_results, read_track_targets
-from plainmask.results.rle import Rle
-
-
-def masks(most: int) -> st.SearchStrategy[np.ndarray]:
-    sizes = st.tuples(st.integers(1, most), st.integers(1, most))
-    return sizes.flatmap(
-        lambda size: st.integers(0, 2**32 - 1).map(
-            lambda seed: np.random.default_rng(seed).random(size) < seed % 7 / 6
-        )
-    )
-
-
-@given(masks(40))
-@settings(max_examples=60, deadline=None)
-def test_run_lengths_of_both_forms_are_read(mask: np.ndarray):
-    size = mask.shape
-    expected = Rle.encode(mask)
-    assert read_rle(expected.to_coco(), size) == expected
-    assert read_rle(uncompressed(mask), size) == expected
-
-
-def test_long_runs():
-    mask = np.zeros((3000, 4000), bool)
-    mask[1000:2990, 7:3990] = True
-    assert read_rle(Rle.encode(mask).to_coco(), (3000, 4000)) == Rle.encode(mask)
-
-
-def test_polygons_and_what_is_absent():
-    for absent in (None, [], {"size": [4, 4], "counts": ""}):
-        assert read_rle(absent, (4, 4)) is None
-    square = read_rle([[0, 0, 2, 0, 2, 2, 0, 2]], (4, 4))
-    assert square is not None
-    assert square.area == 4
-
-
-SIZE = [4, 6]
-
-
-@pytest.mark.parametrize(
-    ("form", "message"),
-    [
-        ({"size": [4, 7], "counts": "0h0"}, r"size of \(4, 7\), the picture's is \(4, 6\)"),
-        ({"size": SIZE, "counts": [10, 10]}, "cover 20 pixels of 24"),
-        ({"size": SIZE, "counts": [-1, 25]}, "damaged"),
-        ({"size": SIZE, "counts": "0é"}, "hold the character 'é'"),
-        ({"size": SIZE, "counts": "0h"}, "end in the middle of a number"),
-        ({"size": SIZE, "counts": "0ooooooooo0"}, "a number that is too large"),
-        ({"size": SIZE, "counts": "000"}, "cover 0 pixels of 24"),
-        ({"size": SIZE, "counts": 7}, "a text or a list, not int"),
-        ({"size": SIZE, "counts": ["a"]}, "must be whole numbers"),
-        ({"counts": "0h0"}, "need a size"),
-        (7, "polygons or run lengths, not int"),
-    ],
-)
-def test_damaged_masks(form: Any, message: str):
-    with pytest.raises(InputError, match=message):
-        read_rle(form, (4, 6))
 
 
 def test_reads(tmp_path: Path):

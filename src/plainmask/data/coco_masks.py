@@ -1,4 +1,4 @@
-"""Objects as files of the COCO family outline them: polygons and run lengths, decoded to masks.
+"""Objects as files of the COCO family outline them: polygons and run lengths, read as masks.
 
 Letters: H W size of the picture.
 """
@@ -17,6 +17,7 @@ from pycocotools import mask as coco
 from plainmask.data.record import Segments
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size
+from plainmask.results.rle import Rle
 
 Size = tuple[int, int]
 
@@ -120,10 +121,20 @@ def rle_size(form: Any) -> Size | None:
 
 
 def decode_mask(form: Any, size: Size, *, strict: bool = False) -> NDArray[np.bool_]:
-    """Decode one value of `segmentation`.
+    """The mask (H, W) bool of one value of `segmentation`, all False for an absent object.
 
-    Polygons of less than three points or an odd number of coordinates are left out, as published
-    (COCO itself holds some); several polygons are one object.
+    Arguments and errors are those of `read_rle`.
+    """
+    rle = read_rle(form, size, strict=strict)
+    return np.zeros(size, np.bool_) if rle is None else rle.decode()
+
+
+def read_rle(form: Any, size: Size, *, strict: bool = False) -> Rle | None:
+    """One value of `segmentation`, compressed and checked; None where there is no object.
+
+    Compressed run lengths are kept, never decoded. Polygons of less than three points or an odd
+    number of coordinates are left out, as published (COCO itself holds some); several polygons are
+    one object.
 
     Args:
         form: a list of polygons [x0, y0, x1, y1, …], run lengths {"size", "counts"} as a list of
@@ -131,33 +142,26 @@ def decode_mask(form: Any, size: Size, *, strict: bool = False) -> NDArray[np.bo
         size: (H, W) of the picture.
         strict: whether such polygons are errors.
 
-    Returns:
-        (H, W) bool.
-
     Raises:
         InputError: it has another form, is damaged, or was made for another size.
     """
     if is_absent(form):
-        return np.zeros(size, np.bool_)
+        return None
     if isinstance(form, list):
         return _fill_polygons(cast(list[Any], form), size, strict)
     if not isinstance(form, dict):
         raise InputError(f"a segmentation is polygons or run lengths, not {type(form).__name__}")
     if (stated := rle_size(form)) != size:
         raise InputError(f"its run lengths are for a size of {stated}, the picture's is {size}")
-    height, width = size
-    lengths = run_lengths(cast(dict[str, Any], form)["counts"], size)
-    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return np.ascontiguousarray(columns.reshape(width, height).T)
+    counts = cast(dict[str, Any], form)["counts"]
+    runs = _run_lengths(counts, size)
+    return Rle(size, counts) if isinstance(counts, str) else Rle.of_runs(runs, size)
 
 
-def run_lengths(counts: Any, size: Size) -> NDArray[np.int64]:
+def _run_lengths(counts: Any, size: Size) -> NDArray[np.int64]:
     """The run lengths of `counts`, COCO's text or a list, checked to fill a picture.
 
     pycocotools reads beyond the end of a damaged text and returns whatever lies there.
-
-    Raises:
-        InputError: they are none, are damaged, or do not fill it.
     """
     if not isinstance(counts, str | list):
         raise InputError(f"run lengths are a text or a list, not {type(counts).__name__}")
@@ -225,7 +229,7 @@ def _is_polygon(points: Any) -> bool:
     return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0  # pyright: ignore
 
 
-def _fill_polygons(form: list[Any], size: Size, strict: bool) -> NDArray[np.bool_]:
+def _fill_polygons(form: list[Any], size: Size, strict: bool) -> Rle:
     """The union of polygons, rasterised as COCO's own tool does."""
     height, width = size
     sound: list[list[float]] = []
@@ -246,7 +250,6 @@ def _fill_polygons(form: list[Any], size: Size, strict: bool) -> NDArray[np.bool
                 "two numbers each"
             )
     if not sound:
-        return np.zeros(size, np.bool_)
-    return coco.decode(coco.merge(coco.frPyObjects(cast(Any, sound), height, width))).astype(
-        np.bool_
-    )
+        return Rle.encode(np.zeros(size, np.bool_))
+    union = coco.merge(coco.frPyObjects(cast(Any, sound), height, width))
+    return Rle(size, cast(bytes, union["counts"]).decode("ascii"))

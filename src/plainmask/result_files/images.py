@@ -21,6 +21,7 @@ from PIL import Image
 
 from plainmask.atomic import write_atomically
 from plainmask.data.coco_json import read_json, repeated
+from plainmask.data.coco_masks import Size, read_rle
 from plainmask.data.coco_panoptic import PanopticAnnotation, SegmentInfo, read_color_ids
 from plainmask.data.files import natural_key, refuse
 from plainmask.data.record import Record
@@ -28,13 +29,10 @@ from plainmask.errors import InputError
 from plainmask.metrics.instance_ap import Instance
 from plainmask.metrics.panoptic_map import PanopticMap, Region
 from plainmask.pictures.images import read_label
-from plainmask.result_files.rles import read_rle
 from plainmask.results import IGNORE, InstanceResult, Result, SemanticResult
 from plainmask.results.formats import png_bytes
 from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)

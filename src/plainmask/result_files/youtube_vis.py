@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from plainmask.data.coco_json import Category, category_vocabulary, read_json, repeated
-from plainmask.data.coco_masks import Size
+from plainmask.data.coco_masks import Size, read_rle
 from plainmask.data.files import find_file, natural_key, refuse
 from plainmask.data.youtube_vis import ANNOTATION_FILES
 from plainmask.errors import InputError
-from plainmask.result_files.rles import read_rle
 from plainmask.results.rle import Rle
 from plainmask.results.track import Track
 from plainmask.vocabulary import Vocabulary

@@ -30,6 +30,13 @@ class Rle:
         return cls((height, width), cast(bytes, encoded["counts"]).decode("ascii"))
 
     @classmethod
+    def of_runs(cls, runs: NDArray[np.int64], size: tuple[int, int]) -> Rle:
+        """Compress run lengths, zeros first, column by column; they fill a picture of (H, W)."""
+        listed: Any = {"size": list(size), "counts": runs.tolist()}
+        encoded = coco.frPyObjects(listed, *size)
+        return cls(size, cast(bytes, cast(Any, encoded)["counts"]).decode("ascii"))
+
+    @classmethod
     def encode_part(
         cls, mask: NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
     ) -> Rle:
@@ -48,9 +55,7 @@ class Rle:
         ends = np.delete(ends, np.concatenate([2 * joint + 1, 2 * joint + 2]))
         if not ends.size or ends[-1] != height * width:
             ends = np.append(ends, height * width)
-        runs: Any = {"size": [height, width], "counts": np.diff(ends, prepend=0).tolist()}
-        encoded = coco.frPyObjects(runs, height, width)
-        return cls(size, cast(bytes, cast(Any, encoded)["counts"]).decode("ascii"))
+        return cls.of_runs(np.diff(ends, prepend=0), size)
 
     def decode(self) -> NDArray[np.bool_]:
         """The mask (H, W) of booleans."""
