@@ -79,13 +79,28 @@ def test_problems_come_in_one_error(tmp_path: Path):
     with pytest.raises(InputError) as refusal:
         read_vipseg(root, "train")
     assert [line.strip() for line in str(refusal.value).splitlines()[1:]] == [
+        "video a: the id 8 is wall in frame 00000000 and door in frame 00000005; an id stands for "
+        "one object",
+        "video b has no frames",
         f"there is no file {root / 'images/a/00000000.jpg'}",
         f"there is no file {root / 'panomasksRGB/a/00000005.png'}",
-        f"video a: segment 8 has several categories {sorted([DOOR, WALL])}",
-        "video b has no frames",
         "c/00000000.png: segment id 8 occurs 2 times",
         "category 500 '' of 1 annotations is no class of the vocabulary 'vipseg'",
     ]
+
+
+def test_videos_may_be_called_by_numbers(tmp_path: Path):
+    root = write(tmp_path, {"7": [INFOS]})
+    path = root / "panoptic_gt_VIPSeg_train.json"
+    content = json.loads(path.read_text())
+    for row in (*content["videos"], *content["annotations"]):
+        row["video_id"] = int(row["video_id"])
+    path.write_text(json.dumps(content))
+    (record,) = read_vipseg(root, "train")
+    assert record.id == "7/00000000"
+    path.write_text(json.dumps(content | {"videos": []}))
+    with pytest.raises(InputError, match="it lists no videos"):
+        read_vipseg(root, "train")
 
 
 def test_a_split_that_is_not_there(tmp_path: Path):

@@ -156,7 +156,7 @@ def test_panoptic_results_that_do_not_fit(tmp_path: Path):
     assert found.figures["PQ"] == pytest.approx(100)
     content["annotations"][1]["segments_info"].append({"id": 9, "category_id": 0})
     results.write_text(json.dumps({"annotations": content["annotations"]}))
-    with pytest.raises(InputError, match=r"image_1.png: the segment 9 is listed, but has no pixel"):
+    with pytest.raises(InputError, match=r"image_1.png: the JSON file lists the id 9 for it"):
         evaluate_results([results], data, "val")
     results.write_text(json.dumps({"annotations": content["annotations"][:3]}))
     with pytest.raises(InputError, match="image 3 has no entry"):

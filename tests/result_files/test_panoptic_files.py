@@ -10,12 +10,11 @@ import pytest
 
 from benchmark_files import Benchmark, write_json, write_png, write_vipseg
 from plainmask.errors import InputError
+from plainmask.result_files.panoptic_maps import read_result_map, read_target_map
 from plainmask.result_files.vipseg import (
     find_panoptic_results,
     read_panoptic_results,
     read_panoptic_targets,
-    read_result_map,
-    read_target_map,
 )
 from plainmask.results.formats import id_colors
 
@@ -128,7 +127,7 @@ def segment(videos: Any, index: int = 3) -> Any:
             lambda videos: segment(videos).update(category_id=99),
             r"v0/00000003\.png: category 99 of segment 5 is unknown",
         ),
-        (lambda videos: segment(videos).update(id=0), "0 is no segment id; they are 1..16777215"),
+        (lambda videos: segment(videos).update(id=0), "id 0 is no id, which are 1..16777215"),
         (
             lambda videos: segment(videos).update(category_id=1),
             "the id 5 is c0 in frame 00000000 and c1 in frame 00000003; an id stands for one",

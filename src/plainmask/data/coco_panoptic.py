@@ -80,6 +80,7 @@ class SegmentInfo:
     id: int
     category_id: int
     iscrowd: Flag = False
+    area: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +306,13 @@ def read_color_ids(path: Path) -> NDArray[np.int32]:
 
 
 def repeated_segments(name: str, infos: Sequence[SegmentInfo]) -> list[str]:
-    """One line per segment id that is listed twice for a picture or is not positive."""
-    problems = repeated([info.id for info in infos], f"{name}: segment id")
-    return problems + [
+    """One line per segment id that is listed twice for a picture or is none."""
+    return repeated([info.id for info in infos], f"{name}: segment id") + id_problems(name, infos)
+
+
+def id_problems(name: str, infos: Sequence[SegmentInfo]) -> list[str]:
+    """One line per segment of a picture whose id is none."""
+    return [
         f"{name}: segment id {info.id} is no id, which are 1..{_MAX_ID}"
         for info in infos
         if not 0 < info.id <= _MAX_ID

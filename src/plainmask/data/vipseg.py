@@ -8,13 +8,15 @@ ROOT/panoptic_gt_VIPSeg_SPLIT.json       {"videos", "annotations", "categories"}
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from plainmask.data.coco_json import (
     Category,
+    Text,
     category_problems,
     class_of_category,
     own_categories,
@@ -45,7 +47,7 @@ class _Image:
 
 @dataclass(frozen=True, slots=True)
 class _Video:
-    video_id: str
+    video_id: Text
     images: tuple[_Image, ...]
 
 
@@ -57,12 +59,8 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Annotation:
-    video_id: str
+    video_id: Text
     annotations: tuple[_Frame, ...]
-
-    def infos(self) -> Iterator[SegmentInfo]:
-        """The segments of all frames."""
-        return (info for frame in self.annotations for info in frame.segments_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +70,26 @@ class _File:
     categories: tuple[Category, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One frame with what is listed for it; None: not annotated."""
+class VipsegFrame(NamedTuple):
+    """One frame with what the file lists for it."""
 
+    image_id: int | str
     image_path: Path
     png_path: Path
     segments: tuple[SegmentInfo, ...] | None
+    """None: the annotation does not name the frame."""
+
+
+class VipsegVideos(NamedTuple):
+    """What the file of a split says."""
+
+    path: Path
+    """Of the file."""
+    categories: tuple[Category, ...]
+    videos: Mapping[str, Sequence[VipsegFrame]]
+    """By name, in the order of the file."""
+    problems: list[str]
+    """One line for each thing that is wrong with it, whatever it is read for."""
 
 
 def read_vipseg(
@@ -99,31 +110,85 @@ def read_vipseg(
         InputError: the JSON file, frames, PNGs or something in them is missing or wrong (one error
             for all of it). When a record is read: a PNG that does not belong to its frame.
     """
-    root = Path(root)
     if split is None:
         raise InputError(f"{root}: name a split: train, val or test")
     vocabulary = Vocabulary.load("vipseg") if vocabulary is None else vocabulary
-    path = find_file(root, [place.format(split=split) for place in _JSON], "panoptic annotations")
+    listed = list_vipseg(root, split)
+    class_of = class_of_category(listed.categories, vocabulary)
+    frames = [frame for video in listed.videos.values() for frame in video]
+    used = Counter(info.category_id for frame in frames for info in frame.segments or ())
+    problems = [
+        *listed.problems,
+        *(problem for frame in frames for problem in _frame_problems(frame)),
+        *category_problems(used, class_of, listed.categories, vocabulary),
+    ]
+    refuse(listed.path, "these entries are wrong; correct them, or get the files again", problems)
+    return [
+        _record(name, place, frame, class_of)
+        for name, video in listed.videos.items()
+        for place, frame in enumerate(video)
+    ]
+
+
+def list_vipseg(root: str | Path, split: str) -> VipsegVideos:
+    """Read the file of a split; frames and PNGs are not looked for.
+
+    Args:
+        root: the folder `VIPSeg_720P`.
+        split: such as val.
+
+    Raises:
+        InputError: the file is missing, or is none of this form.
+    """
+    root = Path(root)
+    places = [place.format(split=split) for place in _JSON]
+    path = find_file(root, places, "panoptic annotations")
     content = read_json(path, _File)
-    listed = {info.category_id for entry in content.annotations for info in entry.infos()}
-    categories = own_categories(content.categories, listed)
-    class_of = class_of_category(categories, vocabulary)
     frames_of = {annotation.video_id: annotation.annotations for annotation in content.annotations}
+    used = {
+        info.category_id
+        for frames in frames_of.values()
+        for frame in frames
+        for info in frame.segments_info
+    }
+    categories = own_categories(content.categories, used)
     videos = {
-        video.video_id: _entries(root, video, frames_of.get(video.video_id, ()))
+        video.video_id: _frames(root, video, frames_of.get(video.video_id, ()))
         for video in content.videos
     }
-    problems = repeated([video.video_id for video in content.videos], "video id")
-    used: Counter[int] = Counter()
-    for name, entries in videos.items():
-        problems += _video_problems(name, entries)
-        used.update(info.category_id for entry in entries for info in entry.segments or ())
-    problems += category_problems(used, class_of, categories, vocabulary)
-    refuse(path, "these entries are wrong; correct them, or get the files again", problems)
+    names = {category.id: category.name for category in categories}
+    problems = [] if videos else ["it lists no videos"]
+    problems += repeated([video.video_id for video in content.videos], "video id")
+    for name, frames in videos.items():
+        problems += _video_problems(name, frames)
+        infos = ((frame.png_path.stem, frame.segments or ()) for frame in frames)
+        problems += class_problems(name, infos, names)
+    return VipsegVideos(path, categories, videos, problems)
+
+
+def class_problems(
+    video: str, frames: Iterable[tuple[str, Sequence[SegmentInfo]]], names: Mapping[int, str]
+) -> list[str]:
+    """One line per segment id that stands for several categories in a video.
+
+    Args:
+        video: its name.
+        frames: name and segments of each.
+        names: of categories, as far as they have one.
+    """
+    found: dict[int, dict[int, str]] = {}
+    for stem, infos in frames:
+        for info in infos:
+            found.setdefault(info.id, {}).setdefault(info.category_id, stem)
     return [
-        _record(name, place, entry, class_of)
-        for name, entries in videos.items()
-        for place, entry in enumerate(entries)
+        f"video {video}: the id {key} is "
+        + " and ".join(
+            f"{names.get(category) or f'category {category}'} in frame {stem}"
+            for category, stem in first.items()
+        )
+        + "; an id stands for one object"
+        for key, first in found.items()
+        if len(first) > 1
     ]
 
 
@@ -132,18 +197,18 @@ def vipseg_splits(root: Path) -> list[str]:
     return find_splits(root, _JSON[:1])
 
 
-def _record(video: str, place: int, entry: _Entry, class_of: Mapping[int, int]) -> Record:
+def _record(video: str, place: int, frame: VipsegFrame, class_of: Mapping[int, int]) -> Record:
     load, classes = None, None
-    if entry.segments is not None:
+    if _is_labelled(frame):
         rows = [
             PanopticRow(info.id, class_of[info.category_id], info.iscrowd)
-            for info in entry.segments
+            for info in frame.segments or ()
         ]
-        load = partial(read_panoptic_map, entry.png_path, entry.image_path, rows)
+        load = partial(read_panoptic_map, frame.png_path, frame.image_path, rows)
         classes = frozenset(row.class_id for row in rows if not row.crowd)
     return Record(
-        id=f"{video}/{entry.image_path.stem}",
-        load_image=partial(read_image, entry.image_path),
+        id=f"{video}/{frame.image_path.stem}",
+        load_image=partial(read_image, frame.image_path),
         load_segments=load,
         sequence=video,
         frame=place,
@@ -151,39 +216,31 @@ def _record(video: str, place: int, entry: _Entry, class_of: Mapping[int, int]) 
     )
 
 
-def _entries(root: Path, video: _Video, frames: Sequence[_Frame]) -> list[_Entry]:
+def _frames(root: Path, video: _Video, frames: Sequence[_Frame]) -> list[VipsegFrame]:
     """The frames of a video with their files and segments."""
     listed = {str(frame.image_id): frame.segments_info for frame in frames}
-    entries: list[_Entry] = []
-    for image in video.images:
-        stem = Path(image.file_name).stem
-        png_path = root / "panomasksRGB" / video.video_id / f"{stem}.png"
-        segments = listed.get(str(image.id), ())
-        annotated = bool(segments) or is_file(png_path)
-        image_path = root / "images" / video.video_id / f"{stem}.jpg"
-        entries.append(_Entry(image_path, png_path, segments if annotated else None))
-    return entries
-
-
-def _video_problems(name: str, entries: Sequence[_Entry]) -> list[str]:
-    problems = [] if entries else [f"video {name} has no frames"]
-    if not name or {"..", "/"} & {*PurePosixPath(name).parts}:
-        problems.append(f"the video name {name!r} leads out of the folder of videos")
-    problems += repeated([entry.image_path.stem for entry in entries], f"video {name}: frame")
-    for entry in entries:
-        problems += _missing(entry)
-        problems += repeated_segments(f"{name}/{entry.png_path.name}", entry.segments or ())
-    categories: dict[int, set[int]] = {}
-    for entry in entries:
-        for info in entry.segments or ():
-            categories.setdefault(info.id, set()).add(info.category_id)
-    return problems + [
-        f"video {name}: segment {segment} has several categories {sorted(found)}"
-        for segment, found in categories.items()
-        if len(found) > 1
+    pictures, maps = root / "images" / video.video_id, root / "panomasksRGB" / video.video_id
+    stems = [(image.id, Path(image.file_name).stem) for image in video.images]
+    return [
+        VipsegFrame(key, pictures / f"{stem}.jpg", maps / f"{stem}.png", listed.get(str(key)))
+        for key, stem in stems
     ]
 
 
-def _missing(entry: _Entry) -> Iterator[str]:
-    paths = [entry.image_path] + ([] if entry.segments is None else [entry.png_path])
+def _is_labelled(frame: VipsegFrame) -> bool:
+    """Whether there is something to learn: all pixels may be void."""
+    return bool(frame.segments) or is_file(frame.png_path)
+
+
+def _video_problems(name: str, frames: Sequence[VipsegFrame]) -> list[str]:
+    problems = [] if frames else [f"video {name} has no frames"]
+    if not name or {"..", "/"} & {*PurePosixPath(name).parts}:
+        problems.append(f"the video name {name!r} leads out of the folder of videos")
+    return problems + repeated([frame.png_path.stem for frame in frames], f"video {name}: frame")
+
+
+def _frame_problems(frame: VipsegFrame) -> Iterator[str]:
+    paths = [frame.image_path, *([frame.png_path] if _is_labelled(frame) else [])]
     yield from (problem for path in paths if (problem := file_problem(path)))
+    where = f"{frame.png_path.parent.name}/{frame.png_path.name}"
+    yield from repeated_segments(where, frame.segments or ())

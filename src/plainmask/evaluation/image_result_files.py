@@ -23,8 +23,8 @@ from plainmask.result_files.images import (
     read_instance_results,
     read_label_picture,
     read_panoptic_images,
-    read_panoptic_picture,
 )
+from plainmask.result_files.panoptic_maps import read_result_map
 from plainmask.results.task import TASKS, ImageResultFormat, Task
 from plainmask.vocabulary import Vocabulary
 
@@ -99,9 +99,8 @@ def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Voca
     folder = folders[0] if folders else files[0].with_suffix("")
     pictures = read_panoptic_images(files[0], folder, records, vocabulary)
     for record in records:
-        png, regions = pictures[str(image_name(record))]
         segments = record.segments()
-        yield read_panoptic_picture(png, regions, segments.size), segments
+        yield read_result_map(pictures[str(image_name(record))], segments.size), segments
 
 
 def _labels(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:

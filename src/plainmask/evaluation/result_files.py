@@ -26,12 +26,11 @@ from plainmask.result_files.label_maps import (
     read_class_maps,
     read_object_maps,
 )
+from plainmask.result_files.panoptic_maps import read_result_map, read_target_map
 from plainmask.result_files.vipseg import (
     find_panoptic_results,
     read_panoptic_results,
     read_panoptic_targets,
-    read_result_map,
-    read_target_map,
 )
 from plainmask.result_files.youtube_vis import (
     find_track_targets,

@@ -9,7 +9,6 @@ FOLDER/labels/NAME.png                   one channel: the classes' numbers in th
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,14 @@ from PIL import Image
 from plainmask.atomic import write_atomically
 from plainmask.data.coco_json import read_json, repeated
 from plainmask.data.coco_masks import Size, read_rle
-from plainmask.data.coco_panoptic import PanopticAnnotation, SegmentInfo, read_color_ids
+from plainmask.data.coco_panoptic import PanopticAnnotation
 from plainmask.data.files import natural_key, refuse
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.metrics.instance_ap import Instance
-from plainmask.metrics.panoptic_map import PanopticMap, Region
 from plainmask.pictures.images import read_label
+from plainmask.result_files.entries import entry_problems
+from plainmask.result_files.panoptic_maps import PanopticFrame, regions_of
 from plainmask.results import IGNORE, InstanceResult, Result, SemanticResult
 from plainmask.results.formats import png_bytes
 from plainmask.results.rle import Rle
@@ -129,10 +129,7 @@ def read_instance_results(
         for place, entry in enumerate(read_json(path, list[_Detection])):
             if str(entry.image_id) not in known:
                 problems.append(f"entry {place} is of image {entry.image_id}, which is unknown")
-            if entry.category_id not in vocabulary.by_file_id:
-                problems.append(_unknown_category(f"entry {place}", entry, vocabulary))
-            if not math.isfinite(entry.score):
-                problems.append(f"entry {place} has the score {entry.score}")
+            problems += entry_problems(place, entry, vocabulary)
             found.setdefault(str(entry.image_id), []).append(entry)
         refuse(path, "these results do not fit the annotation", problems)
     return found
@@ -159,7 +156,7 @@ def instances_of(
 
 def read_panoptic_images(
     path: Path, folder: Path, records: Sequence[Record], vocabulary: Vocabulary
-) -> Mapping[str, tuple[Path, list[Region]]]:
+) -> Mapping[str, PanopticFrame]:
     """Read a COCO panoptic result: of each picture its PNG in the folder, and its table.
 
     Raises:
@@ -171,40 +168,16 @@ def read_panoptic_images(
     problems = repeated([entry.image_id for entry in content], "annotation of image")
     problems += [f"image {name} has no entry" for name in sorted(known - listed)]
     problems += [f"image {name} is unknown" for name in sorted(listed - known)]
-    found: dict[str, tuple[Path, list[Region]]] = {}
+    found: dict[str, PanopticFrame] = {}
     for entry in content:
         png = folder / entry.file_name
         if not png.is_file():
             problems.append(f"{png} is not there")
-        for info in entry.segments_info:
-            if info.category_id not in vocabulary.by_file_id:
-                what = f"image {entry.image_id}, segment {info.id}"
-                problems.append(_unknown_category(what, info, vocabulary))
-        regions = [
-            Region(info.id, vocabulary.by_file_id.get(info.category_id, 0))
-            for info in entry.segments_info
-        ]
-        found[str(entry.image_id)] = png, regions
+        what = f"image {entry.image_id}"
+        regions, wrong = regions_of(entry.segments_info, what, vocabulary)
+        problems += wrong
+        found[str(entry.image_id)] = PanopticFrame(png, regions)
     refuse(path, "these results do not fit the annotation", problems)
-    return found
-
-
-def read_panoptic_picture(png: Path, regions: Sequence[Region], size: Size) -> PanopticMap:
-    """One picture of a panoptic result.
-
-    Raises:
-        InputError: the PNG cannot be read or has another size, or its ids and the table differ.
-    """
-    ids = read_color_ids(png)
-    if ids.shape != size:
-        raise InputError(f"{png} is {ids.shape} high and wide, its picture {size}")
-    try:
-        found = PanopticMap.from_ids(ids, regions)
-    except InputError as cause:
-        raise InputError(f"{png}: {cause}") from cause
-    for region, area in zip(regions, found.areas.tolist(), strict=True):
-        if not area:
-            raise InputError(f"{png}: the segment {region.id} is listed, but has no pixel")
     return found
 
 
@@ -221,10 +194,3 @@ def read_label_picture(path: Path, size: Size, vocabulary: Vocabulary) -> NDArra
     for number, class_id in vocabulary.by_file_id.items():
         table[number] = class_id
     return table[values]
-
-
-def _unknown_category(what: str, entry: _Detection | SegmentInfo, vocabulary: Vocabulary) -> str:
-    return (
-        f"{what} is of category {entry.category_id}; there are "
-        f"{', '.join(str(number) for number in vocabulary.by_file_id)}"
-    )
