@@ -75,12 +75,24 @@ def test_an_annotation_that_is_kept_by_the_server(tmp_path: Path):
         read_track_targets(write_json(data / "valid.json", truth))
 
 
+def test_masks_of_results_need_the_size_of_the_video(tmp_path: Path):
+    data, _, _ = write_youtube_vis(tmp_path)
+    truth = json.loads((data / "valid.json").read_text())
+    truth["videos"][0]["width"] = None
+    with pytest.raises(InputError, match="video 1 has no width and height"):
+        read_track_targets(write_json(data / "valid.json", truth))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"video_id": 77}, "annotation 1 is of video 77"),
         ({"segmentations": []}, "annotation 1 has 0 segmentations, its video 1 4 frames"),
         ({"segmentations": [{"size": [1, 1], "counts": [1]}] * 4}, "annotation 1, frame 0"),
+        ({"segmentations": [{"size": [60, 80], "counts": [1]}] * 4}, "frame 0: .* cover 1 pixels"),
+        ({"segmentations": None}, "annotation 1 has no segmentations"),
+        ({"category_id": 9}, "category 9 '' of 1 annotations is no class"),
+        ({"id": 2}, "annotation id 2 occurs 2 times"),
     ],
 )
 def test_damaged_annotations(tmp_path: Path, changed: dict[str, Any], message: str):

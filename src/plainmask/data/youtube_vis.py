@@ -3,7 +3,7 @@
     ROOT/SPLIT.json                 {"videos", "annotations", "categories"}
     ROOT/SPLIT/JPEGImages/VIDEO/FRAME.jpg
 
-The places that these data sets are unpacked to are looked through; see `ANNOTATION_FILES`.
+The places that these data sets are unpacked to are looked through; see `_JSON`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from plainmask.errors import InputError
 from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
-ANNOTATION_FILES = (
+_JSON = (
     "{split}.json",
     "{split}/instances.json",
     "instances_{split}.json",
@@ -54,7 +54,9 @@ _IMAGES = ("{split}/JPEGImages", "{split}/images", "{split}", "JPEGImages", "ima
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
+class TrackedVideo:
+    """One entry of `videos`."""
+
     id: int | str
     file_names: tuple[str, ...]
     width: Side = 0
@@ -67,7 +69,9 @@ class _Video:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class AnnotatedTrack:
+    """One entry of `annotations`."""
+
     id: int
     video_id: int | str
     category_id: int
@@ -83,10 +87,16 @@ class _Track:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    videos: tuple[_Video, ...]
-    annotations: tuple[_Track, ...] | None = None
+class TrackFile:
+    """What is read of the JSON file."""
+
+    videos: tuple[TrackedVideo, ...]
+    annotations: tuple[AnnotatedTrack, ...] | None = None
     categories: tuple[Category, ...] = ()
+
+    def ordered(self) -> list[TrackedVideo]:
+        """The videos by ascending id."""
+        return sorted(self.videos, key=lambda video: natural_key(str(video.id)))
 
     def own_categories(self) -> tuple[Category, ...]:
         """The categories that are classes."""
@@ -115,7 +125,7 @@ def read_youtube_vis(
             for all of it). When a record is read: an outline is damaged, or sizes differ.
     """
     root = Path(root)
-    path, content = _read(root, split)
+    path, content = read_track_file(root, split)
     if vocabulary is None:
         vocabulary = category_vocabulary(content.own_categories(), path)
     names = [name for video in content.videos for name in video.file_names]
@@ -129,20 +139,18 @@ def read_youtube_vis(
     tracks = content.annotations or ()
     used = Counter(track.category_id for track in tracks)
     problems = [
-        *_video_problems(content.videos),
-        *_track_problems(content.videos, tracks),
+        *track_file_problems(content),
         *category_problems(used, class_of, categories, vocabulary),
         *pictures.problems,
     ]
     refuse(path, "these entries are wrong; correct them, or get the files again", problems)
     sequences = _sequence_names(content.videos)
-    tracks_of: dict[str, list[_Track]] = {}
+    tracks_of: dict[str, list[AnnotatedTrack]] = {}
     for track in tracks:
         tracks_of.setdefault(str(track.video_id), []).append(track)
-    videos = sorted(content.videos, key=lambda video: natural_key(str(video.id)))
     return [
         record
-        for video in videos
+        for video in content.ordered()
         for record in _frames(
             video,
             sequences[str(video.id)],
@@ -159,32 +167,63 @@ def youtube_vis_vocabulary(root: str | Path, split: str | None) -> Vocabulary:
     Raises:
         InputError: the JSON file is missing or wrong.
     """
-    path, content = _read(Path(root), split)
+    path, content = read_track_file(Path(root), split)
     return category_vocabulary(content.own_categories(), path)
 
 
 def youtube_vis_splits(root: Path) -> list[str]:
     """The splits that annotation files are there for."""
-    found = find_splits(root, ANNOTATION_FILES)
+    found = find_splits(root, _JSON)
     # The first place takes any name, such as those of the others.
     return [split for split in found if not split.startswith(("instances_", "annotations_"))]
 
 
-def _read(root: Path, split: str | None) -> tuple[Path, _File]:
+def find_track_file(root: Path, split: str | None) -> Path:
+    """The JSON file of a split, or the one that is given in place of the data set.
+
+    Raises:
+        InputError: it is not there.
+    """
     if root.is_file():
-        path = root
-    elif split is None:
+        return root
+    if split is None:
         raise InputError(f"{root}: name a split, such as train or valid")
-    else:
-        candidates = [place.format(split=split) for place in ANNOTATION_FILES]
-        path = find_file(root, candidates, "video annotations")
-    content = read_json(path, _File)
+    candidates = [place.format(split=split) for place in _JSON]
+    return find_file(root, candidates, "video annotations")
+
+
+def read_track_file(root: Path, split: str | None) -> tuple[Path, TrackFile]:
+    """Find and read the JSON file; see `find_track_file`.
+
+    Raises:
+        InputError: it is not there, cannot be read or lists nothing.
+    """
+    path = find_track_file(root, split)
+    content = read_json(path, TrackFile)
     if not content.videos:
         raise InputError(f"{path} lists no videos")
     return path, content
 
 
-def _sequence_names(videos: Sequence[_Video]) -> dict[str, str]:
+def track_file_problems(content: TrackFile) -> list[str]:
+    """One line per entry of the file that is wrong; masks are not decoded, files not looked for."""
+    tracks = content.annotations or ()
+    return [*_video_problems(content.videos), *_track_problems(content.videos, tracks)]
+
+
+def misfit(what: str, video: int | str, count: int, frames: int | None) -> str | None:
+    """What is wrong with a track of so many masks in a video of so many frames; None: nothing.
+
+    Frames are None where there is no such video; `what` names the track.
+    """
+    if frames is None:
+        return f"{what} is of video {video}, which is unknown"
+    if count != frames:
+        return f"{what} has {count} segmentations, its video {video} {frames} frames"
+    return None
+
+
+def _sequence_names(videos: Sequence[TrackedVideo]) -> dict[str, str]:
     """A name for each video, by its id: its folder, or the id where folders do not tell apart."""
     folders = {
         str(video.id): {str(PurePosixPath(file_path(name)).parent) for name in video.file_names}
@@ -200,10 +239,10 @@ def _sequence_names(videos: Sequence[_Video]) -> dict[str, str]:
 
 
 def _frames(
-    video: _Video,
+    video: TrackedVideo,
     sequence: str,
     paths: Mapping[str, Path],
-    tracks: Sequence[_Track] | None,
+    tracks: Sequence[AnnotatedTrack] | None,
     class_of: Mapping[int, int],
 ) -> Iterator[Record]:
     """The records of one video; tracks None: not annotated."""
@@ -228,7 +267,7 @@ def _frames(
         )
 
 
-def _video_problems(videos: Sequence[_Video]) -> list[str]:
+def _video_problems(videos: Sequence[TrackedVideo]) -> list[str]:
     problems = repeated([video.id for video in videos], "video id")
     problems += [f"video {video.id} has no frames" for video in videos if not video.file_names]
     for video in videos:
@@ -237,33 +276,30 @@ def _video_problems(videos: Sequence[_Video]) -> list[str]:
     return problems
 
 
-def _track_problems(videos: Sequence[_Video], tracks: Sequence[_Track]) -> list[str]:
+def _track_problems(videos: Sequence[TrackedVideo], tracks: Sequence[AnnotatedTrack]) -> list[str]:
     problems = repeated([track.id for track in tracks], "annotation id")
     video_of = {str(video.id): video for video in videos}
     for track in tracks:
+        what, forms = f"annotation {track.id}", track.segmentations
         video = video_of.get(str(track.video_id))
-        if video is None:
-            problems.append(f"annotation {track.id} is of video {track.video_id}, which is unknown")
-        elif not -_HUGE <= track.id < _HUGE:
+        frames = None if video is None else len(video.file_names)
+        if not -_HUGE <= track.id < _HUGE:
             problems.append(f"annotation id {track.id} has more than 64 bits; number them anew")
-        elif track.segmentations is None:
-            problems.append(f"annotation {track.id} has no segmentations")
-        elif track.is_boxed:
+        elif video is not None and forms is None:
+            problems.append(f"{what} has no segmentations")
+        elif video is not None and track.is_boxed:
             problems.append(
-                f"annotation {track.id} has boxes, but no mask in any frame, and would be learnt "
-                "as background; outline or delete it"
+                f"{what} has boxes, but no mask in any frame, and would be taken for background; "
+                "outline or delete it"
             )
-        elif len(track.segmentations) != len(video.file_names):
-            problems.append(
-                f"annotation {track.id} has {len(track.segmentations)} segmentations, its video "
-                f"{video.id} {len(video.file_names)} frames"
-            )
-        else:
+        elif (wrong := misfit(what, track.video_id, len(forms or ()), frames)) is not None:
+            problems.append(wrong)
+        elif video is not None:
             problems += _size_problems(track, video)
     return problems
 
 
-def _size_problems(track: _Track, video: _Video) -> list[str]:
+def _size_problems(track: AnnotatedTrack, video: TrackedVideo) -> list[str]:
     """At most one line: run lengths of another size than the video is stated to have."""
     for place, form in enumerate(track.segmentations or ()):
         try:

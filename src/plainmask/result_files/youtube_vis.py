@@ -6,17 +6,23 @@ Annotation: {"videos", "annotations", "categories"}. Results: a list of {"video_
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plainmask.data.coco_json import Category, category_vocabulary, read_json, repeated
+from plainmask.data.coco_json import category_problems, category_vocabulary, read_json
 from plainmask.data.coco_masks import Size, read_rle
-from plainmask.data.files import find_file, natural_key, refuse
-from plainmask.data.youtube_vis import ANNOTATION_FILES
+from plainmask.data.files import refuse
+from plainmask.data.youtube_vis import (
+    find_track_file,
+    misfit,
+    read_track_file,
+    track_file_problems,
+)
 from plainmask.errors import InputError
+from plainmask.result_files.entries import entry_problems
 from plainmask.results.rle import Rle
 from plainmask.results.track import Track
 from plainmask.vocabulary import Vocabulary
@@ -26,36 +32,11 @@ _LISTS = {"short": "gt_short.json", "long": "gt_long.json"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
-    id: int | str
-    width: int
-    height: int
-    file_names: tuple[str, ...] = ()
-    length: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Annotation:
-    video_id: int | str
-    category_id: int
-    segmentations: tuple[Any, ...]
-    id: int | str = ""
-    iscrowd: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Result:
     video_id: int | str
     category_id: int
     score: float
     segmentations: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    videos: tuple[_Video, ...]
-    annotations: tuple[_Annotation, ...] | None = None
-    categories: tuple[Category, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,14 +72,11 @@ def find_track_targets(data: str | Path, split: str | None) -> dict[str, Path]:
         InputError: there is no such file.
     """
     data = Path(data)
-    if data.is_file():
-        return {"": data}
     split = split or "valid"
     lists = {name: data / file for name, file in _LISTS.items()}
     if split in ("valid", "gt") and all(path.is_file() for path in lists.values()):
         return lists
-    candidates = [place.format(split=split) for place in ANNOTATION_FILES]
-    return {"": find_file(data, candidates, "video annotations")}
+    return {"": find_track_file(data, split)}
 
 
 def read_track_targets(path: Path) -> TrackTargets:
@@ -108,33 +86,34 @@ def read_track_targets(path: Path) -> TrackTargets:
         InputError: it is missing, has no annotations, or something in it is wrong (one error for
             all of it).
     """
-    content = read_json(path, _File)
+    _, content = read_track_file(path, None)
     if not content.annotations:
         raise InputError(
             f"{path} holds no annotations, as those of published test splits; results can only be "
             "evaluated by the benchmark's server. Choose a split with annotations"
         )
-    vocabulary = category_vocabulary(content.categories, path)
-    ordered = sorted(content.videos, key=lambda video: natural_key(str(video.id)))
-    videos = {
-        str(video.id): VideoShape(
-            len(video.file_names) or video.length, (video.height, video.width)
-        )
-        for video in ordered
-    }
-    problems = repeated([video.id for video in content.videos], "video id")
+    categories = content.own_categories()
+    vocabulary = category_vocabulary(categories, path)
+    class_of = vocabulary.by_file_id
+    used = Counter(entry.category_id for entry in content.annotations)
+    problems = track_file_problems(content)
+    problems += category_problems(used, class_of, categories, vocabulary)
+    videos: dict[str, VideoShape] = {}
+    for video in content.ordered():
+        if video.size is None:
+            problems.append(f"video {video.id} has no width and height, which its masks must have")
+        else:
+            videos[str(video.id)] = VideoShape(len(video.file_names), video.size)
+    rule = "these entries are wrong; correct them, or get the file again"
+    refuse(path, rule, problems)
     tracks: dict[str, list[Track]] = {}
-    for place, entry in enumerate(content.annotations):
-        what = f"annotation {entry.id if entry.id != '' else place}"
-        found = _problems(entry, what, videos, vocabulary)
-        problems += found
-        if not found:
-            rles, damage = _masks(entry.segmentations, videos[str(entry.video_id)].size)
-            problems += [f"{what}, {problem}" for problem in damage]
-            class_id = vocabulary.by_file_id[entry.category_id]
-            track = Track(class_id, rles, crowd=entry.iscrowd)
-            tracks.setdefault(str(entry.video_id), []).append(track)
-    refuse(path, "these entries are wrong; correct them, or get the file again", problems)
+    for entry in content.annotations:
+        name = str(entry.video_id)
+        rles, damage = _masks(entry.segmentations or (), videos[name].size)
+        problems += [f"annotation {entry.id}, {problem}" for problem in damage]
+        track = Track(class_of[entry.category_id], rles, crowd=entry.iscrowd)
+        tracks.setdefault(name, []).append(track)
+    refuse(path, rule, problems)
     return TrackTargets(vocabulary, videos, tracks)
 
 
@@ -160,41 +139,18 @@ def read_track_results(
     for path in paths:
         problems: list[str] = []
         for place, entry in enumerate(read_json(path, list[_Result])):
-            found = _problems(entry, f"entry {place}", videos, vocabulary)
-            if not math.isfinite(entry.score):
-                found.append(f"entry {place} has the score {entry.score}")
+            shape = videos.get(str(entry.video_id))
+            frames = None if shape is None else shape.frames
+            wrong = misfit(f"entry {place}", entry.video_id, len(entry.segmentations), frames)
+            found = [*([wrong] if wrong else []), *entry_problems(place, entry, vocabulary)]
             problems += found
-            if not found:
-                rles, damage = _masks(entry.segmentations, videos[str(entry.video_id)].size)
+            if shape is not None and not found:
+                rles, damage = _masks(entry.segmentations, shape.size)
                 problems += [f"entry {place}, {problem}" for problem in damage]
                 track = Track(class_of[entry.category_id], rles, entry.score)
                 tracks.setdefault(str(entry.video_id), []).append(track)
         refuse(path, "these results do not fit the annotation", problems)
     return tracks
-
-
-def _problems(
-    entry: _Annotation | _Result,
-    what: str,
-    videos: Mapping[str, VideoShape],
-    vocabulary: Vocabulary,
-) -> list[str]:
-    """What is wrong with an entry before its masks are looked at."""
-    problems: list[str] = []
-    shape = videos.get(str(entry.video_id))
-    if shape is None:
-        problems.append(f"{what} is of video {entry.video_id}, which is unknown")
-    elif len(entry.segmentations) != shape.frames:
-        problems.append(
-            f"{what} has {len(entry.segmentations)} segmentations, its video {entry.video_id} "
-            f"{shape.frames} frames"
-        )
-    if entry.category_id not in vocabulary.by_file_id:
-        problems.append(
-            f"{what} is of category {entry.category_id}; there are "
-            f"{', '.join(str(number) for number in vocabulary.by_file_id)}"
-        )
-    return problems
 
 
 def _masks(forms: Sequence[Any], size: Size) -> tuple[tuple[Rle | None, ...], list[str]]:
