@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from benchmark_files import Benchmark, write_davis, write_png, write_vspw
+from plainmask.data.video_folder import holds_one_mask
 from plainmask.errors import InputError
 from plainmask.result_files.label_maps import (
     LabelFrame,
     find_object_frames,
     find_vspw_frames,
-    holds_one_mask,
     read_class_maps,
     read_object_maps,
 )
@@ -91,7 +91,7 @@ def test_davis_frames(tmp_path: Path):
     files = write_davis(tmp_path, maps, maps)
     frames = find_object_frames(files.data, "val", files.result)
     assert [frame.video for frame in frames] == ["bear"] * 3 + ["dog"] * 3
-    assert not holds_one_mask(frames)
+    assert not holds_one_mask(frames[0].target_path)
     result, target = read_object_maps(frames[0], one_mask=False)
     assert result.tolist() == target.tolist() == OBJECTS[0].tolist()
     # Paths of frames as in DAVIS 2016; and without a list all videos.
@@ -117,7 +117,7 @@ def test_palettes_are_read_as_numbers(tmp_path: Path):
 def test_masks_of_one_object(tmp_path: Path):
     files = write_davis(tmp_path, {"bear": MASK}, {"bear": MASK})
     frames = find_object_frames(files.data, "val", files.result)
-    assert holds_one_mask(frames)
+    assert holds_one_mask(frames[0].target_path)
     result, target = read_object_maps(frames[0], one_mask=True)
     assert result.tolist() == target.tolist() == [[0, 1], [0, 1]]
 

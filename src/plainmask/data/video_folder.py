@@ -45,6 +45,8 @@ _PLACES = (
     ("images", "masks"),
     ("images", "annotations"),
 )
+LABEL_PLACES = tuple(dict.fromkeys(labels for _, labels in _PLACES))
+"""Where folders of label files may lie, below the root."""
 _VOID_VALUE = 255
 """In files of object numbers: belongs to no object, but should not count as background either."""
 
@@ -154,6 +156,15 @@ def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Se
     return Segments.of_map(index_map, np.zeros(len(objects)), track_ids=objects)
 
 
+def holds_one_mask(label_path: Path) -> bool:
+    """Whether a label file is the mask of one object, 0 and 255, not numbers (DAVIS 2016).
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return set(np.unique(read_label(label_path)).tolist()) == {0, _VOID_VALUE}
+
+
 def _loader(
     values: LabelValues, label: Path, image: Path, table: LabelTable | None
 ) -> partial[Segments]:
@@ -180,8 +191,7 @@ def _guess_values(root: Path, labels: Sequence[Path]) -> LabelValues:
     """What label values mean, where nobody said it; see `read_video_folder`."""
     if find_class_table(root) is not None:
         return "classes"
-    first = set(np.unique(read_label(labels[0])).tolist()) if labels else set[int]()
-    return "mask" if first == {0, _VOID_VALUE} else "objects"
+    return "mask" if labels and holds_one_mask(labels[0]) else "objects"
 
 
 def _find_folders(root: Path, split: str | None) -> tuple[Path, Path]:

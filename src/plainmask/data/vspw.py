@@ -48,13 +48,12 @@ def read_vspw(
         raise InputError(f"{root}: name a split: train, val or test")
     vocabulary = Vocabulary.load("vspw") if vocabulary is None else vocabulary
     class_of_value = dict.fromkeys(range(256), NO_SEGMENT) | vocabulary.by_file_id
-    split_file = find_file(root, [f"{split}.txt"], "split file")
-    names = read_lines(split_file)
+    split_file, folders = find_mask_folders(root, split)
     records: list[Record] = []
-    problems = [] if names else ["there is no video"]
-    for name in names:
-        images = pictures_by_stem(root / "data" / name / "origin")
-        masks = pictures_by_stem(root / "data" / name / "mask")
+    problems = [] if folders else ["there is no video"]
+    for name, folder in folders.items():
+        images = pictures_by_stem(folder.parent / "origin")
+        masks = pictures_by_stem(folder)
         problems += [] if images else [f"video {name} has no frames"]
         problems += [
             f"there is a mask without a frame: {name}/{stem}"
@@ -79,6 +78,16 @@ def read_vspw(
     rule = "these files are wrong; get them again, or take their videos out of the split file"
     refuse(split_file, rule, problems)
     return records
+
+
+def find_mask_folders(root: Path, split: str) -> tuple[Path, dict[str, Path]]:
+    """The file of a split, and the folder of the masks of each video in it, in its order.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    split_file = find_file(root, [f"{split}.txt"], "split file")
+    return split_file, {name: root / "data" / name / "mask" for name in read_lines(split_file)}
 
 
 def vspw_splits(root: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plainmask.data.reader import DataFormat, guess_format
+from plainmask.data.video_folder import holds_one_mask
 from plainmask.errors import InputError
 from plainmask.evaluation.image_result_files import evaluate_image_results
 from plainmask.evaluation.measures import Rules
@@ -22,7 +23,6 @@ from plainmask.result_files.label_maps import (
     LabelFrame,
     find_object_frames,
     find_vspw_frames,
-    holds_one_mask,
     read_class_maps,
     read_object_maps,
 )
@@ -225,7 +225,7 @@ def _davis(
     folder: Path, data: Path, split: str | None, unsupervised: bool, report: Progress
 ) -> Evaluation:
     frames = find_object_frames(data, split, folder, unsupervised=unsupervised)
-    one_mask = holds_one_mask(frames)
+    one_mask = holds_one_mask(frames[0].target_path)
     metric = RegionBoundary(protocol="unsupervised" if unsupervised else "semi-supervised")
     for done, frame in enumerate(frames, 1):
         result, target = read_object_maps(frame, one_mask=one_mask)

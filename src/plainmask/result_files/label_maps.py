@@ -7,7 +7,7 @@ The annotation has the same form, in folders of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from plainmask.data.files import (
     file_problem,
-    find_file,
     natural_key,
     pictures_by_stem,
-    read_lines,
     refuse,
     shortened,
     subfolders,
 )
-from plainmask.data.video_folder import read_video_list, video_lists
+from plainmask.data.video_folder import LABEL_PLACES, read_video_list, video_lists
+from plainmask.data.vspw import find_mask_folders
 from plainmask.errors import InputError
 from plainmask.pictures.images import read_label
 from plainmask.vocabulary import Vocabulary
@@ -32,16 +31,7 @@ from plainmask.vocabulary import Vocabulary
 NO_CLASS = -1
 """In target maps: void."""
 
-_OBJECTS = (
-    "Annotations/480p",
-    "Annotations/Full-Resolution",
-    "Annotations",
-    "labels",
-    "masks",
-)
 _UNSUPERVISED = ("Annotations_unsupervised/480p", "Annotations_unsupervised/Full-Resolution")
-_MASK = (0, 255)
-"""All that the first annotation of DAVIS 2016 holds: one object, not numbered."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +57,7 @@ def find_vspw_frames(root: str | Path, split: str | None, results: Path) -> list
     Raises:
         InputError: the split file is missing, or masks or results are (one error for all of them).
     """
-    root = Path(root)
-    split_file = find_file(root, [f"{split or 'val'}.txt"], "split file")
-    names = read_lines(split_file)
-    masks = {name: root / "data" / name / "mask" for name in names}
+    _, masks = find_mask_folders(Path(root), split or "val")
     return _paired(masks, results)
 
 
@@ -93,7 +80,7 @@ def find_object_frames(
         InputError: folders or the list are missing, or annotations or results are (one error).
     """
     root = Path(root)
-    places = (*_UNSUPERVISED, *_OBJECTS) if unsupervised else _OBJECTS
+    places = (*_UNSUPERVISED, *LABEL_PLACES) if unsupervised else LABEL_PLACES
     folder = next((root / place for place in places if (root / place).is_dir()), None)
     if folder is None:
         raise InputError(f"{root} holds no annotations, looked for as {', '.join(places)}")
@@ -129,15 +116,6 @@ def read_class_maps(
             f"a class, 0..{max(vocabulary.by_file_id) - 1}, one less than in the masks"
         )
     return classes, class_of_value[np.clip(target, 0, 255)]
-
-
-def holds_one_mask(frames: Sequence[LabelFrame]) -> bool:
-    """Whether annotations are masks of one object, 0 and 255, not numbers (DAVIS 2016).
-
-    Raises:
-        InputError: the first annotation cannot be read.
-    """
-    return tuple(np.unique(read_label(frames[0].target_path)).tolist()) == _MASK
 
 
 def read_object_maps(
