@@ -116,7 +116,7 @@ def read_vipseg(
     listed = list_vipseg(root, split)
     class_of = class_of_category(listed.categories, vocabulary)
     frames = [frame for video in listed.videos.values() for frame in video]
-    used = Counter(info.category_id for frame in frames for info in frame.segments or ())
+    used = Counter(info.category_id for info in _infos(frames))
     problems = [
         *listed.problems,
         *(problem for frame in frames for problem in _frame_problems(frame)),
@@ -145,47 +145,33 @@ def list_vipseg(root: str | Path, split: str) -> VipsegVideos:
     path = find_file(root, places, "panoptic annotations")
     content = read_json(path, _File)
     frames_of = {annotation.video_id: annotation.annotations for annotation in content.annotations}
-    used = {
-        info.category_id
-        for frames in frames_of.values()
-        for frame in frames
-        for info in frame.segments_info
-    }
-    categories = own_categories(content.categories, used)
     videos = {
         video.video_id: _frames(root, video, frames_of.get(video.video_id, ()))
         for video in content.videos
     }
+    used = {info.category_id for frames in videos.values() for info in _infos(frames)}
+    categories = own_categories(content.categories, used)
     names = {category.id: category.name for category in categories}
     problems = [] if videos else ["it lists no videos"]
     problems += repeated([video.video_id for video in content.videos], "video id")
     for name, frames in videos.items():
         problems += _video_problems(name, frames)
-        infos = ((frame.png_path.stem, frame.segments or ()) for frame in frames)
-        problems += class_problems(name, infos, names)
+        listed = ((frame.png_path.stem, frame.segments or ()) for frame in frames)
+        problems += class_problems(name, listed, names)
     return VipsegVideos(path, categories, videos, problems)
 
 
 def class_problems(
     video: str, frames: Iterable[tuple[str, Sequence[SegmentInfo]]], names: Mapping[int, str]
 ) -> list[str]:
-    """One line per segment id that stands for several categories in a video.
-
-    Args:
-        video: its name.
-        frames: name and segments of each.
-        names: of categories, as far as they have one.
-    """
+    """One line per segment id that stands for several categories in the frames of a video."""
     found: dict[int, dict[int, str]] = {}
     for stem, infos in frames:
         for info in infos:
             found.setdefault(info.id, {}).setdefault(info.category_id, stem)
     return [
         f"video {video}: the id {key} is "
-        + " and ".join(
-            f"{names.get(category) or f'category {category}'} in frame {stem}"
-            for category, stem in first.items()
-        )
+        + " and ".join(f"{names.get(c) or f'category {c}'} in frame {first[c]}" for c in first)
         + "; an id stands for one object"
         for key, first in found.items()
         if len(first) > 1
@@ -220,11 +206,15 @@ def _frames(root: Path, video: _Video, frames: Sequence[_Frame]) -> list[VipsegF
     """The frames of a video with their files and segments."""
     listed = {str(frame.image_id): frame.segments_info for frame in frames}
     pictures, maps = root / "images" / video.video_id, root / "panomasksRGB" / video.video_id
-    stems = [(image.id, Path(image.file_name).stem) for image in video.images]
     return [
         VipsegFrame(key, pictures / f"{stem}.jpg", maps / f"{stem}.png", listed.get(str(key)))
-        for key, stem in stems
+        for key, stem in ((image.id, Path(image.file_name).stem) for image in video.images)
     ]
+
+
+def _infos(frames: Iterable[VipsegFrame]) -> Iterator[SegmentInfo]:
+    """The segments of all frames."""
+    return (info for frame in frames for info in frame.segments or ())
 
 
 def _is_labelled(frame: VipsegFrame) -> bool:

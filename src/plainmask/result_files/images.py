@@ -27,8 +27,8 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.metrics.instance_ap import Instance
 from plainmask.pictures.images import read_label
-from plainmask.result_files.entries import entry_problems
 from plainmask.result_files.panoptic_maps import PanopticFrame, regions_of
+from plainmask.result_files.scored import entry_problems
 from plainmask.results import IGNORE, InstanceResult, Result, SemanticResult
 from plainmask.results.formats import png_bytes
 from plainmask.results.rle import Rle
@@ -129,7 +129,7 @@ def read_instance_results(
         for place, entry in enumerate(read_json(path, list[_Detection])):
             if str(entry.image_id) not in known:
                 problems.append(f"entry {place} is of image {entry.image_id}, which is unknown")
-            problems += entry_problems(place, entry, vocabulary)
+            problems += entry_problems(place, entry.category_id, entry.score, vocabulary)
             found.setdefault(str(entry.image_id), []).append(entry)
         refuse(path, "these results do not fit the annotation", problems)
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from plainmask.data.coco_json import Text, category_vocabulary, read_json, repeated
 from plainmask.data.coco_panoptic import SegmentInfo
@@ -25,9 +26,12 @@ _RESULT_JSON = "pred.json"
 _RESULT_MAPS = "pan_pred"
 
 
+_Infos: TypeAlias = tuple[SegmentInfo, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    segments_info: tuple[SegmentInfo, ...] = ()
+    segments_info: _Infos = ()
     file_name: str = ""
 
 
@@ -138,47 +142,41 @@ def read_panoptic_results(
         if name not in given:
             problems.append(f"video {name} is missing")
             continue
-        stems = [frame.png_path.stem for frame in frames]
-        ordered, found = _ordered(name, given[name], stems)
+        ordered, found = _ordered(name, given[name], [frame.png_path.stem for frame in frames])
         problems += found
         results[name] = []
-        for stem, entry in zip(stems, ordered, strict=False):
-            path = folder / name / f"{stem}.png"
-            result, found = _frame(path, entry.segments_info, vocabulary)
+        for stem, infos in ordered.items():
+            result, found = _frame(folder / name / f"{stem}.png", infos, vocabulary)
             problems += found
             results[name].append(result)
-        infos = ((stem, entry.segments_info) for stem, entry in zip(stems, ordered, strict=False))
-        problems += class_problems(name, infos, names)
+        problems += class_problems(name, ordered.items(), names)
     refuse(json_path, "these results do not fit the annotation", problems)
     return results
 
 
 def _ordered(
     video: str, entries: Sequence[_Frame], stems: Sequence[str]
-) -> tuple[list[_Frame], list[str]]:
-    """The frames of a result in the order of the annotation; and those that are not in both.
+) -> tuple[dict[str, _Infos], list[str]]:
+    """The segments of each frame of the annotation; and the frames that are not in both.
 
     Names decide; frames without names are in the order of the annotation.
     """
     if not any(entry.file_name for entry in entries):
         if len(entries) == len(stems):
-            return list(entries), []
-        return [], [f"video {video} has {len(entries)} frames, the annotation {len(stems)}"]
+            infos = (entry.segments_info for entry in entries)
+            return dict(zip(stems, infos, strict=True)), []
+        return {}, [f"video {video} has {len(entries)} frames, the annotation {len(stems)}"]
     names = [Path(entry.file_name).stem for entry in entries]
-    by_name = dict(zip(names, entries, strict=True))
+    by_name = {name: entry.segments_info for name, entry in zip(names, entries, strict=True)}
     problems = repeated(names, f"video {video}: frame")
     problems += [f"video {video}: frame {stem} is missing" for stem in stems if stem not in by_name]
     known = set(stems)
     problems += [f"video {video}: frame {name} is unknown" for name in by_name if name not in known]
-    return [by_name.get(stem, _Frame()) for stem in stems], problems
+    return {stem: by_name.get(stem, ()) for stem in stems}, problems
 
 
 def _frame(
-    png_path: Path,
-    infos: Sequence[SegmentInfo],
-    vocabulary: Vocabulary,
-    *,
-    annotation: bool = False,
+    png_path: Path, infos: _Infos, vocabulary: Vocabulary, *, annotation: bool = False
 ) -> tuple[PanopticFrame, list[str]]:
     """A frame with its segments, and what is wrong with them or with its PNG."""
     where = f"{png_path.parent.name}/{png_path.name}"

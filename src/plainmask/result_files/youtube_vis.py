@@ -22,7 +22,7 @@ from plainmask.data.youtube_vis import (
     track_file_problems,
 )
 from plainmask.errors import InputError
-from plainmask.result_files.entries import entry_problems
+from plainmask.result_files.scored import entry_problems
 from plainmask.results.rle import Rle
 from plainmask.results.track import Track
 from plainmask.vocabulary import Vocabulary
@@ -142,7 +142,8 @@ def read_track_results(
             shape = videos.get(str(entry.video_id))
             frames = None if shape is None else shape.frames
             wrong = misfit(f"entry {place}", entry.video_id, len(entry.segmentations), frames)
-            found = [*([wrong] if wrong else []), *entry_problems(place, entry, vocabulary)]
+            found = [wrong] if wrong else []
+            found += entry_problems(place, entry.category_id, entry.score, vocabulary)
             problems += found
             if shape is not None and not found:
                 rles, damage = _masks(entry.segmentations, shape.size)
