@@ -18,7 +18,8 @@ SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
     {"errors", "public"},
-    {"allocator", "atomic", "vocabulary"},
+    {"allocator", "atomic", "options"},
+    {"vocabulary"},
     {"pictures"},
     {"results"},
     {"data", "encoder", "metrics"},
@@ -48,6 +49,7 @@ WITHOUT_TORCH = {
     "inference.mosaic",
     "inference.tiles",
     "metrics",
+    "options",
     "pictures",
     "result_files",
     "results",

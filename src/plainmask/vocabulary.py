@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plainmask.errors import InputError
+from plainmask.options import hint
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 
@@ -185,10 +186,7 @@ class Vocabulary(BaseModel):
         """Message for a class that is not in it."""
         if not isinstance(given, str):
             return f"there is no class {given}; ids are 0 to {len(self) - 1}"
-        near = difflib.get_close_matches(given, self.names, n=1, cutoff=0.5)
-        more = f" and {len(self) - 20} more" if len(self) > 20 else ""
-        there = f"there are {', '.join(self.names[:20])}{more}"
-        return f"no class is called {given!r}; {f'did you mean {near[0]!r}?' if near else there}"
+        return f"no class is called {given!r}; {hint(given, self.names)}"
 
     @classmethod
     def _read(cls, content: Mapping[str, Any], where: str, default_name: str) -> Self:

@@ -28,6 +28,7 @@ from plainmask.data.writers import (
     YoloWriter,
 )
 from plainmask.errors import InputError
+from plainmask.options import one_of
 from plainmask.pictures.archive import open_file
 from plainmask.pictures.images import is_turned
 from plainmask.vocabulary import Vocabulary
@@ -144,12 +145,7 @@ def check_target(name: str) -> TargetFormat:
     Raises:
         InputError: it cannot be written; lists those that can.
     """
-    for known in get_args(TargetFormat):
-        if name == known:
-            return known
-    raise InputError(
-        f"the format {name!r} cannot be written; there are {', '.join(get_args(TargetFormat))}"
-    )
+    return one_of(name, get_args(TargetFormat), f"the format {name!r} cannot be written")
 
 
 def _check_target(root: Path, format: DataFormat, target: TargetFormat) -> _Content:

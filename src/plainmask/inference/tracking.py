@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from plainmask.decoder.propagation import State
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.inference.stream import Seen, Stream, follow, states_after, tell
+from plainmask.options import one_of
 from plainmask.pictures.geometry import Geometry
 from plainmask.tasks import Result, postprocess_video
 from plainmask.video.frames import Frame, Video
@@ -229,9 +230,7 @@ def check_protocol(name: str) -> Protocol:
     Raises:
         InputError: there is none.
     """
-    if name == "online" or name == "offline":
-        return name
-    raise InputError(f"the protocol {name!r} is unknown; there are online and offline")
+    return one_of(name, get_args(Protocol), f"the protocol {name!r} is unknown")
 
 
 def batches(frames: Iterable[T], limit: int, size_of: Callable[[T], object]) -> Iterator[list[T]]:

@@ -5,13 +5,12 @@ Letters: H W image size.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -19,6 +18,7 @@ from PIL import Image
 from plainmask import __version__
 from plainmask.atomic import check_replaceable, write_result
 from plainmask.errors import InputError
+from plainmask.options import one_of
 from plainmask.pictures.images import ImageSource
 from plainmask.results.formats import png_bytes
 from plainmask.results.regions import window_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Form: TypeAlias = Literal["labels", "segments", "overlay", "crops", "yolo"]
 """What a result can be saved as."""
+Way = TypeVar("Way", bound=str)
 
 
 def save(
@@ -64,20 +65,19 @@ def forms_of(names: Sequence[str]) -> list[Form]:
     Raises:
         InputError: there is no name, or none of such a form.
     """
-    known = get_args(Form)
-    check_names(names, known)
-    return [cast(Form, form) for form in known if form in names]
+    return sorted(known_ways(names, get_args(Form)), key=get_args(Form).index)
 
 
-def check_names(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise an InputError unless all names of ways of saving are known, and there is one."""
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"results cannot be saved as {name!r}; {guess}")
+def known_ways(names: Sequence[str], known: Sequence[Way]) -> list[Way]:
+    """The ways of saving of these names, each once.
+
+    Raises:
+        InputError: there is no name, or none of such a way.
+    """
     if not names:
         raise InputError(f"results are saved as nothing; there are {', '.join(known)}")
+    ways = (one_of(name, known, f"results cannot be saved as {name!r}") for name in names)
+    return list(dict.fromkeys(ways))
 
 
 def _files(

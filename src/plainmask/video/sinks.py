@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, get_args
 
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.results import Result
-from plainmask.results.saving import check_names
+from plainmask.results.saving import known_ways
 from plainmask.results.task import TASKS
 from plainmask.video.extra import need_pyav
 from plainmask.video.frames import Frame
@@ -173,8 +173,7 @@ def known_kinds(names: Sequence[str]) -> list[Kind]:
     Raises:
         InputError: there is none, or none of such a name.
     """
-    check_names(names, get_args(Kind))
-    return cast(list[Kind], list(dict.fromkeys(names)))
+    return known_ways(names, get_args(Kind))
 
 
 def check_kinds(kinds: Sequence[Kind], config: HeadConfig) -> None:
