@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.reader import guess_format, read_dataset
+from plainmask.data.guess import guess_format
+from plainmask.data.reader import read_dataset
 from plainmask.data.record import Segments, Video, group_videos
 from plainmask.evaluation.measures import target_map
 from plainmask.inference.loading import load

@@ -11,7 +11,8 @@ import copy
 from pathlib import Path
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.reader import guess_format, read_dataset
+from plainmask.data.guess import guess_format
+from plainmask.data.reader import read_dataset
 from plainmask.decoder.propagation import NoLink
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.heads.head import Head, find_head

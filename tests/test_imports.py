@@ -19,8 +19,7 @@ SOURCE = Path(plainmask.__file__).parent
 LAYERS = (
     {"errors", "public"},
     {"allocator", "atomic", "options"},
-    {"vocabulary"},
-    {"pictures"},
+    {"vocabulary", "pictures"},
     {"results"},
     {"data", "encoder", "metrics"},
     {"decoder", "result_files"},

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from plainmask.allocator import keep_freed_memory
-from plainmask.data.reader import guess_format, image_format, read_dataset
+from plainmask.data.guess import guess_format, image_format
+from plainmask.data.reader import read_dataset
 from plainmask.evaluation.images import evaluate, label_vocabulary
 from plainmask.evaluation.measures import check_rules
 from plainmask.evaluation.report import Evaluation

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from plainmask.data.ade20k import read_ade20k
-from plainmask.data.reader import guess_format
+from plainmask.data.guess import guess_format
 from plainmask.errors import InputError
 from plainmask.vocabulary import Vocabulary
 

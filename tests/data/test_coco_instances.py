@@ -9,7 +9,8 @@ from PIL import Image
 
 from plainmask.data.coco_instances import coco_instances_vocabulary, read_coco_instances
 from plainmask.data.coco_panoptic import read_coco_panoptic
-from plainmask.data.reader import dataset_splits, guess_format
+from plainmask.data.guess import guess_format
+from plainmask.data.reader import dataset_splits
 from plainmask.data.record import with_classes
 from plainmask.errors import InputError
 from plainmask.results.rle import Rle

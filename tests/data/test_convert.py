@@ -7,7 +7,8 @@ from PIL import Image
 
 from datasets import WRITERS, picture, text
 from plainmask.data.convert import check_target, convert_dataset
-from plainmask.data.reader import DataFormat, dataset_vocabulary, guess_format, read_dataset
+from plainmask.data.guess import guess_format
+from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
 from plainmask.errors import InputError
 from plainmask.results.rle import Rle
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from datasets import MASK, WRITERS, picture
-from plainmask.data.reader import DataFormat, dataset_splits, guess_format, read_dataset
+from plainmask.data.guess import guess_format
+from plainmask.data.reader import DataFormat, dataset_splits, read_dataset
 
 
 def pack(folder: Path, *names: str) -> bytes:

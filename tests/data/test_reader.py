@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from datasets import MASK, WRITERS, picture, text
+from plainmask.data.guess import guess_format
 from plainmask.data.reader import (
+    FORMATS,
     DataFormat,
     check_format,
     dataset_splits,
     dataset_vocabulary,
-    guess_format,
     read_dataset,
 )
 from plainmask.errors import InputError
@@ -25,8 +26,14 @@ from shared_data import SHARED_DATA, needs_data
 VIDEO_FORMATS = {"camvid_clips", "youtube_vis", "vipseg", "vspw", "video_folder"}
 
 
-def test_every_format_is_tested():
-    assert set(WRITERS) == set(get_args(DataFormat))
+def test_every_format_has_a_row_and_is_tested():
+    assert set(WRITERS) == set(FORMATS) == set(get_args(DataFormat))
+    assert {format for format, known in FORMATS.items() if known.of_videos} == VIDEO_FORMATS
+
+
+def test_a_name_that_is_no_format():
+    with pytest.raises(InputError, match="the format 'coco_instance' is unknown; did you mean"):
+        check_format("coco_instance")
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -81,64 +88,6 @@ class TestContract:
     def test_an_empty_folder_is_refused(self, tmp_path: Path, format: DataFormat):
         with pytest.raises(InputError, match=str(tmp_path)):
             read_dataset(format, tmp_path, "train")
-
-
-def test_an_unknown_folder(tmp_path: Path):
-    text(tmp_path / "broken.json", "{")
-    with pytest.raises(InputError, match="looks like no data set"):
-        guess_format(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        (
-            "annotations/instances_train.json",
-            '{"images": [',
-            "instances_train.json: Invalid JSON",
-        ),
-        ("data.yaml", 'path: "D:\\data"\ntrain: x\n', "data.yaml cannot be read as YAML"),
-        ("data.yaml", "train: x\n", "data.yaml states no names"),
-        ("other.json", "{", "looks like no data set .*other.json: .*Invalid JSON"),
-    ],
-)
-def test_the_reason_is_told_where_a_file_cannot_be_read(
-    tmp_path: Path, name: str, content: str, words: str
-):
-    text(tmp_path / name, content)
-    if "looks" not in words:
-        picture(tmp_path / "images/a.jpg")
-    with pytest.raises(InputError, match=words):
-        guess_format(tmp_path)
-
-
-def test_labels_of_yolo_without_their_yaml(tmp_path: Path):
-    WRITERS["yolo"](tmp_path)
-    (tmp_path / "data.yaml").unlink()
-    with pytest.raises(InputError, match=r"labels without their data\.yaml"):
-        guess_format(tmp_path)
-
-
-def test_a_missing_folder_is_told_as_missing(tmp_path: Path):
-    with pytest.raises(InputError, match=r"nowhere: there is no such folder; check the path"):
-        guess_format(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(("format", "file"), [("youtube_vis", "train.json"), ("yolo", "data.yaml")])
-def test_the_file_that_lists_a_data_set(tmp_path: Path, format: DataFormat, file: str):
-    WRITERS[format](tmp_path)
-    assert guess_format(tmp_path / file) == format
-    (split,) = dataset_splits(format, tmp_path / file)
-    assert len(read_dataset(format, tmp_path / file, split)) == 1
-    assert dataset_vocabulary(format, tmp_path / file, split).names == ("thing",)
-    text(tmp_path / "any.json", [])
-    with pytest.raises(InputError, match=r"any\.json lists no data set"):
-        guess_format(tmp_path / "any.json")
-
-
-def test_label_folders_without_splits(tmp_path: Path):
-    picture(tmp_path / "images/a.jpg")
-    assert guess_format(tmp_path) == "label_folder"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,8 @@ import numpy as np
 import pytest
 
 from images import labelled_images
-from plainmask.data.reader import (
-    DataFormat,
-    dataset_vocabulary,
-    image_format,
-    read_dataset,
-)
+from plainmask.data.guess import image_format
+from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
 from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary

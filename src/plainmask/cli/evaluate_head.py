@@ -31,7 +31,8 @@ def evaluate_head(
 ) -> Evaluation:
     """The figures of a head, on pictures or on videos; result files and a page if asked for."""
     from plainmask.cli.files import check_writable
-    from plainmask.data.reader import guess_format, image_format, read_dataset
+    from plainmask.data.guess import guess_format, image_format
+    from plainmask.data.reader import read_dataset
     from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
     from plainmask.evaluation.measures import Rules
     from plainmask.evaluation.page import write_page

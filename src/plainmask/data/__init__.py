@@ -7,7 +7,8 @@ from plainmask.public import resolver
 if TYPE_CHECKING:
     from plainmask.data.check import check_dataset
     from plainmask.data.convert import convert_dataset
-    from plainmask.data.reader import guess_format, read_dataset
+    from plainmask.data.guess import guess_format
+    from plainmask.data.reader import read_dataset
     from plainmask.data.record import Record, Segments, group_videos
     from plainmask.data.sheets import contact_sheet
 
@@ -31,7 +32,7 @@ __getattr__ = resolver(
         "contact_sheet": "data.sheets",
         "convert_dataset": "data.convert",
         "group_videos": "data.record",
-        "guess_format": "data.reader",
+        "guess_format": "data.guess",
         "read_dataset": "data.reader",
     },
 )

@@ -20,14 +20,9 @@ import numpy as np
 from PIL import Image
 
 from plainmask.data.files import shortened
+from plainmask.data.guess import guess_format
 from plainmask.data.label_folder import FOUND
-from plainmask.data.reader import (
-    DataFormat,
-    dataset_splits,
-    dataset_vocabulary,
-    guess_format,
-    read_dataset,
-)
+from plainmask.data.reader import DataFormat, dataset_splits, dataset_vocabulary, read_dataset
 from plainmask.data.record import NO_SEGMENT, Record
 from plainmask.data.sheets import paint_segments
 from plainmask.errors import InputError

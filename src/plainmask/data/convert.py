@@ -12,11 +12,13 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
+from plainmask.data.guess import guess_format
 from plainmask.data.reader import (
+    FORMATS,
     DataFormat,
+    Holds,
     dataset_splits,
     dataset_vocabulary,
-    guess_format,
     read_dataset,
 )
 from plainmask.data.record import Record
@@ -35,21 +37,6 @@ from plainmask.vocabulary import Vocabulary
 
 TargetFormat = Literal["label_folder", "coco_instances", "coco_panoptic", "yolo"]
 """Formats that can be written."""
-_Content = Literal["classes", "objects", "both"]
-
-_CONTENT: dict[DataFormat, _Content] = {
-    "label_folder": "classes",
-    "ade20k": "classes",
-    "cityscapes": "classes",
-    "voc": "classes",
-    "coco_instances": "objects",
-    "voc_objects": "objects",
-    "yolo": "objects",
-    "coco_panoptic": "both",
-    "ade20k_panoptic": "both",
-    "cityscapes_panoptic": "both",
-}
-"""What annotations of a format tell apart."""
 _USUAL_SPLITS = {"training": "train", "validation": "val", "valid": "val"}
 
 
@@ -148,13 +135,13 @@ def check_target(name: str) -> TargetFormat:
     return one_of(name, get_args(TargetFormat), f"the format {name!r} cannot be written")
 
 
-def _check_target(root: Path, format: DataFormat, target: TargetFormat) -> _Content:
-    content = _CONTENT.get(format)
-    if content is None:
+def _check_target(root: Path, format: DataFormat, target: TargetFormat) -> Holds:
+    if FORMATS[format].of_videos:
         raise InputError(
             f"{root}: {format} holds videos, and only pictures can be converted; frames with label "
             "files can be taken as pictures: --format label_folder"
         )
+    content = FORMATS[format].holds
     if content == "classes" and target in ("coco_instances", "yolo"):
         raise InputError(
             f"{root}: {format} says of which class a pixel is, not of which object, so objects of "
@@ -164,7 +151,7 @@ def _check_target(root: Path, format: DataFormat, target: TargetFormat) -> _Cont
     return content
 
 
-def _writer(target: TargetFormat, content: _Content, root: Path, vocabulary: Vocabulary) -> Writer:
+def _writer(target: TargetFormat, content: Holds, root: Path, vocabulary: Vocabulary) -> Writer:
     match target:
         case "label_folder":
             return LabelFolderWriter(root, vocabulary, with_background=content == "objects")
@@ -176,7 +163,7 @@ def _writer(target: TargetFormat, content: _Content, root: Path, vocabulary: Voc
             return YoloWriter(root, vocabulary)
 
 
-def _notes(content: _Content, target: TargetFormat, vocabulary: Vocabulary) -> list[str]:
+def _notes(content: Holds, target: TargetFormat, vocabulary: Vocabulary) -> list[str]:
     """What the target says otherwise than the source."""
     notes: list[str] = []
     if target == "label_folder" and content == "objects":

@@ -1,15 +1,14 @@
 """One door to all readers: a data set by the name of its format.
 
-A new format is one file, one name in `DataFormat` and one row in `_FORMATS`; and what tells it from
-others in `guess_format`.
+A new format is one file, one name in `DataFormat` and one row in `FORMATS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, get_args
 
 from plainmask.data.ade20k import (
     ade20k_splits,
@@ -30,13 +29,11 @@ from plainmask.data.coco_instances import (
     coco_instances_vocabulary,
     read_coco_instances,
 )
-from plainmask.data.coco_json import read_json
 from plainmask.data.coco_panoptic import (
     coco_panoptic_splits,
     coco_panoptic_vocabulary,
     read_coco_panoptic,
 )
-from plainmask.data.files import pictures_below, subfolders
 from plainmask.data.label_folder import (
     label_folder_splits,
     label_folder_vocabulary,
@@ -51,15 +48,13 @@ from plainmask.data.video_folder import (
 from plainmask.data.vipseg import read_vipseg, vipseg_splits
 from plainmask.data.voc import looks_like_voc, read_voc, voc_splits, voc_vocabulary
 from plainmask.data.vspw import read_vspw, vspw_splits
-from plainmask.data.yolo import looks_like_yolo, read_yolo, yolo_splits, yolo_vocabulary
-from plainmask.data.yolo_table import YAML_NAMES, find_yaml
+from plainmask.data.yolo import read_yolo, yolo_splits, yolo_vocabulary
 from plainmask.data.youtube_vis import (
     read_youtube_vis,
     youtube_vis_splits,
     youtube_vis_vocabulary,
 )
-from plainmask.errors import InputError
-from plainmask.pictures.archive import is_file, is_folder
+from plainmask.options import one_of
 from plainmask.vocabulary import Vocabulary
 
 DataFormat = Literal[
@@ -83,61 +78,148 @@ DataFormat = Literal[
 DAVIS is video_folder."""
 
 
-class _Format(NamedTuple):
-    """What is known of a format."""
-
-    read: Callable[..., list[Record]]
-    """Called with root, split and vocabulary; of pictures also with `problems`."""
-    vocabulary: Callable[[Path, str | None], Vocabulary]
-    splits: Callable[[Path], list[str]]
-    of_videos: bool = False
+Holds = Literal["classes", "objects", "both"]
 
 
 def _built_in(name: str) -> Callable[[Path, str | None], Vocabulary]:
     return lambda root, split: Vocabulary.load(name)
 
 
-_FORMATS: dict[DataFormat, _Format] = {
-    "label_folder": _Format(
-        read_label_folder, lambda root, split: label_folder_vocabulary(root), label_folder_splits
-    ),
-    "camvid_clips": _Format(
+def _in_root(read: Callable[[Path], Vocabulary]) -> Callable[[Path, str | None], Vocabulary]:
+    """The classes of all splits are read in one place."""
+    return lambda root, split: read(root)
+
+
+class Format(NamedTuple):
+    """What is known of a format."""
+
+    read: Callable[..., list[Record]]
+    """Called with root, split and vocabulary; of pictures also with `problems`."""
+    vocabulary: Callable[[Path, str | None], Vocabulary]
+    splits: Callable[[Path], list[str]]
+    holds: Holds
+    """What annotations tell apart; of video_folder it may also be classes."""
+    of_videos: bool = False
+    numbered: bool = False
+    """Whether label values have a meaning that no file of every data set states. Of the others, the
+    readers go by names."""
+    looks_like: Callable[[Path], bool] = lambda root: False
+    """Whether a folder is that of a data set as it was published. Of people's own data,
+    `guess_format` looks at what files say."""
+    views: Mapping[str, DataFormat] = {}
+    """By task: the format in which the same folder is read for it, where it can be."""
+
+
+FORMATS: dict[DataFormat, Format] = {
+    "camvid_clips": Format(
         read_camvid_clips,
-        lambda root, split: label_folder_vocabulary(root),
+        _in_root(label_folder_vocabulary),
         label_folder_splits,
+        "classes",
         of_videos=True,
+        looks_like=lambda root: (root / "camvid.json").is_file(),
+        views={"semantic": "label_folder"},
     ),
-    "youtube_vis": _Format(
-        read_youtube_vis, youtube_vis_vocabulary, youtube_vis_splits, of_videos=True
+    "vipseg": Format(
+        read_vipseg,
+        _built_in("vipseg"),
+        vipseg_splits,
+        "both",
+        of_videos=True,
+        looks_like=lambda root: any(root.glob("panoptic_gt_*.json")),
     ),
-    "coco_panoptic": _Format(read_coco_panoptic, coco_panoptic_vocabulary, coco_panoptic_splits),
-    "coco_instances": _Format(
-        read_coco_instances, coco_instances_vocabulary, coco_instances_splits
+    "vspw": Format(
+        read_vspw,
+        _built_in("vspw"),
+        vspw_splits,
+        "classes",
+        of_videos=True,
+        numbered=True,
+        looks_like=lambda root: any(root.glob("data/*/origin")),
     ),
-    "ade20k": _Format(read_ade20k, _built_in("ade20k_semantic"), ade20k_splits),
-    "ade20k_panoptic": _Format(
-        partial(read_ade20k, objects=True), _built_in("ade20k_panoptic"), ade20k_splits
+    "cityscapes_panoptic": Format(
+        read_cityscapes_panoptic,
+        _built_in("cityscapes"),
+        cityscapes_panoptic_splits,
+        "both",
+        looks_like=lambda root: (
+            looks_like_cityscapes(root) and any(cityscapes_panoptic_splits(root))
+        ),
+        views={"semantic": "cityscapes"},
     ),
-    "cityscapes": _Format(read_cityscapes, _built_in("cityscapes"), cityscapes_splits),
-    "cityscapes_panoptic": _Format(
-        read_cityscapes_panoptic, _built_in("cityscapes"), cityscapes_panoptic_splits
+    "cityscapes": Format(
+        read_cityscapes,
+        _built_in("cityscapes"),
+        cityscapes_splits,
+        "classes",
+        numbered=True,
+        looks_like=looks_like_cityscapes,
     ),
-    "voc": _Format(read_voc, lambda root, split: voc_vocabulary(root), voc_splits),
-    "voc_objects": _Format(
-        partial(read_voc, objects=True),
-        lambda root, split: voc_vocabulary(root, objects=True),
+    "ade20k_panoptic": Format(
+        partial(read_ade20k, objects=True),
+        _built_in("ade20k_panoptic"),
+        ade20k_splits,
+        "both",
+        numbered=True,
+        looks_like=lambda root: looks_like_ade20k(root) and has_ade20k_objects(root),
+        views={"semantic": "ade20k"},
+    ),
+    "ade20k": Format(
+        read_ade20k,
+        _built_in("ade20k_semantic"),
+        ade20k_splits,
+        "classes",
+        numbered=True,
+        looks_like=looks_like_ade20k,
+    ),
+    "voc": Format(
+        read_voc,
+        _in_root(voc_vocabulary),
         voc_splits,
+        "classes",
+        numbered=True,
+        looks_like=looks_like_voc,
+        views={"instance": "voc_objects"},
     ),
-    "yolo": _Format(read_yolo, lambda root, split: yolo_vocabulary(root), yolo_splits),
-    "vipseg": _Format(read_vipseg, _built_in("vipseg"), vipseg_splits, of_videos=True),
-    "vspw": _Format(read_vspw, _built_in("vspw"), vspw_splits, of_videos=True),
-    "video_folder": _Format(
+    "voc_objects": Format(
+        partial(read_voc, objects=True),
+        _in_root(partial(voc_vocabulary, objects=True)),
+        voc_splits,
+        "objects",
+        numbered=True,
+        looks_like=looks_like_voc,
+    ),
+    "coco_panoptic": Format(
+        read_coco_panoptic,
+        coco_panoptic_vocabulary,
+        coco_panoptic_splits,
+        "both",
+        looks_like=lambda root: any(coco_panoptic_splits(root)),
+        views={"instance": "coco_instances"},
+    ),
+    "coco_instances": Format(
+        read_coco_instances,
+        coco_instances_vocabulary,
+        coco_instances_splits,
+        "objects",
+        looks_like=lambda root: (root / "annotations_trainval2017.zip").is_file(),
+    ),
+    "youtube_vis": Format(
+        read_youtube_vis, youtube_vis_vocabulary, youtube_vis_splits, "objects", of_videos=True
+    ),
+    "yolo": Format(read_yolo, _in_root(yolo_vocabulary), yolo_splits, "objects"),
+    "video_folder": Format(
         read_video_folder,
-        lambda root, split: video_folder_vocabulary(root),
+        _in_root(video_folder_vocabulary),
         video_folder_splits,
+        "objects",
         of_videos=True,
+    ),
+    "label_folder": Format(
+        read_label_folder, _in_root(label_folder_vocabulary), label_folder_splits, "classes"
     ),
 }
+"""In the order in which folders are compared with them."""
 
 
 def read_dataset(
@@ -161,7 +243,7 @@ def read_dataset(
     Raises:
         InputError: files are missing or wrong, all of them in one error; see the readers.
     """
-    known = _FORMATS[format]
+    known = FORMATS[format]
     if known.of_videos:
         return known.read(root, split, vocabulary)
     return known.read(root, split, vocabulary, problems=problems)
@@ -173,7 +255,7 @@ def dataset_vocabulary(format: DataFormat, root: str | Path, split: str | None) 
     Raises:
         InputError: the file that states them is missing or wrong.
     """
-    return _FORMATS[format].vocabulary(Path(root), split)
+    return FORMATS[format].vocabulary(Path(root), split)
 
 
 def dataset_splits(format: DataFormat, root: str | Path) -> list[str | None]:
@@ -182,7 +264,7 @@ def dataset_splits(format: DataFormat, root: str | Path) -> list[str | None]:
     Raises:
         InputError: its folder is not there or lacks what tells them.
     """
-    return [*_FORMATS[format].splits(Path(root))] or [None]
+    return [*FORMATS[format].splits(Path(root))] or [None]
 
 
 def check_format(name: str) -> DataFormat:
@@ -191,156 +273,4 @@ def check_format(name: str) -> DataFormat:
     Raises:
         InputError: there is none; lists them.
     """
-    for known in get_args(DataFormat):
-        if name == known:
-            return known
-    raise InputError(f"the format {name!r} is unknown; there are {', '.join(get_args(DataFormat))}")
-
-
-def guess_format(root: str | Path) -> DataFormat:
-    """Tell a data set's format from the files in its folder, or from the file that lists others.
-
-    Where a folder holds panoptic files and others of the same pictures, it is taken as panoptic.
-
-    Raises:
-        InputError: it is not there, or looks like none; says which files could not be read.
-    """
-    root = Path(root)
-    if is_file(root):
-        return _format_of_file(root)
-    if not is_folder(root):
-        raise InputError(f"{root}: there is no such folder; check the path")
-    if published := _published(root):
-        return published
-    broken: list[str] = []
-    for path in _json_files(root):
-        try:
-            found = _format_of_json(path)
-        except InputError as cause:
-            broken.append(str(cause))
-            continue
-        if found is not None:
-            return found
-    if broken and any((root / "annotations").glob("*.json*")):
-        raise InputError(broken[0])
-    if _is_yolo(root, broken):
-        return "yolo"
-    if any(root.glob("**/JPEGImages")):
-        return "video_folder"
-    if any((root / "labels").rglob("*.txt")) and not pictures_below(root / "labels"):
-        raise InputError(
-            f"{root} looks like YOLO's labels without their data.yaml, which names the classes; "
-            'write one, such as "train: images/train" and "names: [cat, dog]"'
-        )
-    if (root / "images").is_dir():
-        return "video_folder" if _is_deep(root) else "label_folder"
-    if label_folder_splits(root):
-        return "label_folder"
-    reason = f" ({'; '.join(broken)})" if broken else ""
-    raise InputError(f"{root} looks like no data set that can be read; name its format{reason}")
-
-
-def image_format(task: str, root: str | Path) -> DataFormat:
-    """The format of a data set of images for a task; a folder may hold labels for several.
-
-    Args:
-        task: semantic, instance or panoptic.
-        root: the folder of the data set.
-
-    Raises:
-        InputError: it looks like none, or holds no objects, where the task needs them.
-    """
-    found = guess_format(root)
-    if task == "semantic":
-        semantic: dict[DataFormat, DataFormat] = {
-            "camvid_clips": "label_folder",
-            "ade20k_panoptic": "ade20k",
-            "cityscapes_panoptic": "cityscapes",
-        }
-        return semantic.get(found, found)
-    if task == "instance":
-        if found == "voc":
-            return "voc_objects"
-        if found == "coco_panoptic" and coco_instances_splits(Path(root)):
-            return "coco_instances"
-        if found not in ("coco_instances", "voc_objects", "yolo", "youtube_vis", "video_folder"):
-            raise InputError(
-                f"{root} is {found}, whose segments are not objects only; instances need such as "
-                "COCO's or YOLO's. From panoptic data: plainmask data convert … --to coco_instances"
-            )
-    return found
-
-
-def _published(root: Path) -> DataFormat | None:
-    """The format of a data set that lies there as it was published, if it does."""
-    if (root / "camvid.json").is_file():
-        return "camvid_clips"
-    if any(root.glob("panoptic_gt_*.json")):
-        return "vipseg"
-    if any(root.glob("data/*/origin")):
-        return "vspw"
-    if looks_like_cityscapes(root):
-        return "cityscapes_panoptic" if cityscapes_panoptic_splits(root) else "cityscapes"
-    if looks_like_ade20k(root):
-        return "ade20k_panoptic" if has_ade20k_objects(root) else "ade20k"
-    if looks_like_voc(root):
-        return "voc"
-    if coco_panoptic_splits(root):
-        return "coco_panoptic"
-    return "coco_instances" if (root / "annotations_trainval2017.zip").is_file() else None
-
-
-def _json_files(root: Path) -> Iterator[Path]:
-    """The files that may list a data set, the smallest first; hidden ones are left out."""
-    patterns = ("*.json", "annotations/*.json*", "*/instances.json", "*/_annotations.coco.json")
-    files = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
-    files = {path for path in files if not path.name.startswith(".")}
-    yield from sorted(files, key=lambda path: (path.stat().st_size, path))
-
-
-def _format_of_json(path: Path) -> DataFormat | None:
-    """What a JSON file of the COCO family lists; None for other contents.
-
-    Raises:
-        InputError: it cannot be read or is no JSON.
-    """
-    content = read_json(path, cast(type[Any], Any))
-    if not isinstance(content, dict):
-        return None
-    listed = cast(dict[str, Any], content)
-    if isinstance(listed.get("videos"), list) and listed["videos"]:
-        return "youtube_vis"
-    has_pictures = isinstance(listed.get("images"), list) and listed["images"]
-    return "coco_instances" if has_pictures and listed.get("categories") else None
-
-
-def _format_of_file(path: Path) -> DataFormat:
-    """The format of a data set that is given by the file that lists it."""
-    if path.suffix in (".yaml", ".yml"):
-        return "yolo"
-    found = _format_of_json(path) if path.name.endswith((".json", ".json.gz")) else None
-    if found is None:
-        raise InputError(f"{path} lists no data set; give its folder, or a JSON file of COCO")
-    return found
-
-
-def _is_yolo(root: Path, broken: list[str]) -> bool:
-    """Whether a YAML file says so; one that cannot be read goes to `broken`.
-
-    Raises:
-        InputError: it cannot be read, and its name is that of YOLO's.
-    """
-    try:
-        return looks_like_yolo(root)
-    except InputError as cause:
-        path = find_yaml(root)
-        if path is not None and path.name in YAML_NAMES:
-            raise
-        broken.append(str(cause))
-        return False
-
-
-def _is_deep(root: Path) -> bool:
-    """Whether a folder holds pictures by video: two levels below `images`, or one and no table."""
-    levels = [path for path in subfolders(root / "images") if subfolders(path)]
-    return bool(levels) or any(root.glob("ImageSets"))
+    return one_of(name, get_args(DataFormat), f"the format {name!r} is unknown")

@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from plainmask.data.reader import (
-    DataFormat,
-    dataset_vocabulary,
-    image_format,
-    read_dataset,
-)
+from plainmask.data.guess import image_format
+from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, Segments
 from plainmask.errors import InputError
 from plainmask.evaluation.measures import Measure, Rules

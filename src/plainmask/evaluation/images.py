@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plainmask.data.files import shortened
-from plainmask.data.reader import DataFormat, dataset_vocabulary
+from plainmask.data.reader import FORMATS, DataFormat, dataset_vocabulary
 from plainmask.data.record import Record
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import Measure, Rules, found_in
@@ -226,18 +226,6 @@ def _summary(
     return replace(found, per_image=total.per_image, failed=total.failed)
 
 
-NUMBERED: tuple[DataFormat, ...] = (
-    "voc",
-    "voc_objects",
-    "ade20k",
-    "ade20k_panoptic",
-    "cityscapes",
-    "vspw",
-)
-"""Formats whose label values have a meaning that no file of every data set states. Of the others,
-the readers go by names."""
-
-
 def label_vocabulary(
     own: Vocabulary, root: Path, format: DataFormat | None = None, split: str | None = None
 ) -> Vocabulary:
@@ -256,7 +244,7 @@ def label_vocabulary(
     """
     path = root / "classes.json"
     if not path.is_file():
-        if format in NUMBERED:
+        if format is not None and FORMATS[format].numbered:
             _check_numbers(own, dataset_vocabulary(format, root, split), f"{root} ({format})")
         return own
     table = Vocabulary.load(path)

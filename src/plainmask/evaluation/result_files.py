@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from plainmask.data.reader import DataFormat, guess_format
+from plainmask.data.guess import image_format
+from plainmask.data.reader import FORMATS, DataFormat
 from plainmask.data.video_folder import holds_one_mask
 from plainmask.errors import InputError
 from plainmask.evaluation.image_result_files import evaluate_image_results
@@ -145,9 +146,8 @@ def _beginning(path: Path) -> bytes:
 
 def _holds_images(data: Path) -> bool:
     """Whether a folder holds images with labels, not videos."""
-    videos = ("youtube_vis", "vipseg", "vspw", "video_folder")
     try:
-        return guess_format(data) not in videos
+        return not FORMATS[image_format("semantic", data)].of_videos
     except InputError:
         return False
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from plainmask.data.coco_json import json_once
+from plainmask.data.guess import image_format
 from plainmask.data.reader import (
     DataFormat,
     check_format,
     dataset_splits,
     dataset_vocabulary,
-    image_format,
     read_dataset,
 )
 from plainmask.data.record import Record
