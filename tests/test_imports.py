@@ -18,7 +18,7 @@ SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
     {"errors", "public"},
-    {"allocator", "atomic", "options"},
+    {"allocator", "atomic", "options", "progress"},
     {"vocabulary", "pictures"},
     {"results"},
     {"data", "encoder", "metrics"},
@@ -28,8 +28,8 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"cli"},
     {"calls"},
+    {"cli"},
     {"__main__"},
 )
 """Rooms from the bottom up; each may import itself and what lies below it, never beside it."""
@@ -50,6 +50,7 @@ WITHOUT_TORCH = {
     "metrics",
     "options",
     "pictures",
+    "progress",
     "result_files",
     "results",
     "video",

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plainmask.cli.evaluate_head import evaluate_head
-from plainmask.cli.files import check_writable, find_images, output_places
 from plainmask.data.reader import check_format
 from plainmask.errors import InputError
+from plainmask.evaluation.head import evaluate_head
 from plainmask.evaluation.measures import check_rules
 from plainmask.inference.loading import load
+from plainmask.pictures.finding import find_images
 from plainmask.results import Result
+from plainmask.results.places import check_writable, output_places
 
 if TYPE_CHECKING:
     from plainmask.evaluation.report import Evaluation
@@ -91,10 +92,10 @@ def train(
     Raises:
         InputError: data, folder or recipe cannot be used.
     """
-    from plainmask.cli.train import find_recipe
     from plainmask.training.loop import train as train_recipe
+    from plainmask.training.open_recipe import open_recipe
 
-    found, data = find_recipe(Path(recipe), settings, device)
+    found, data = open_recipe(Path(recipe), settings, device)
     folder = Path(out) if out is not None else Path("runs") / found.name
     return (
         train_recipe(found, folder, resume=resume, device=device, wandb=wandb, data=data) / "head"

@@ -118,34 +118,6 @@ def test_warnings_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch):
     assert (code, err) == (0, "warning: mind the gap\n")
 
 
-def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    now = iter([0.0, 20.0, 40.0, 60.0, 80.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
-    progress = console.Progress(100)
-    for _ in range(4):
-        progress.step()
-    progress.clear()
-    assert capsys.readouterr().err.splitlines() == [
-        "2/100 images, 20.0 s each, 33 min left",
-        "4/100 images, 20.0 s each, 32 min left",
-    ]
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(console.time, "monotonic", iter([0.0, 1.0, 2.0]).__next__)
-    progress = console.Progress(2)
-    progress.step()
-    progress.step()
-    assert capsys.readouterr().err == (
-        "\r\x1b[K1/2 images, 1.0 s each, 1 s left\r\x1b[K2/2 images, 1.0 s each, 0 s left\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")]
-)
-def test_durations(seconds: float, text: str):
-    assert console.duration(seconds) == text
-
-
 def printed_to(encoding: str, text: str) -> str:
     """What a stream of an encoding gets."""
     buffer = io.BytesIO()

@@ -1,9 +1,6 @@
 """`plainmask segment` as a person would use it, with good and bad input."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,8 @@ import pytest
 
 from commands import Run, Workspace
 from plainmask.cli import segment as command
-from plainmask.cli.files import find_images, output_places
 from plainmask.errors import InputError
+from plainmask.pictures.finding import find_images
 from plainmask.pictures.images import image_size, read_label
 from plainmask.vocabulary import Vocabulary
 from tiny import tiny_encoder, tiny_head
@@ -72,35 +69,6 @@ def test_a_bad_file_is_reported_and_the_others_go_on(work: Workspace, run: Run):
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 1
     assert {row["image"] for row in rows if "error" in row} == {str(text), "missing.png"}
-
-
-def test_folders_and_globs(work: Workspace):
-    for name in ("in/b.png", "in/a.jpg", "in/deep/c.png", "in/.hidden.png", "other/d.png"):
-        work.picture(name)
-    work.picture("in/a.overlay.png")  # the result of an earlier run
-    (work.folder / "in/readme.txt").write_text("")
-    (work.folder / "empty").mkdir()
-    found, problems = find_images(["in", "in/a.jpg", "o*/*.png", "empty", "*.tif"])
-    assert [path.as_posix() for path in found] == ["in/a.jpg", "in/b.png", "other/d.png"]
-    assert problems == {
-        "empty": "there is no picture in this folder",
-        "*.tif": "no picture matches this",
-    }
-
-
-@pytest.mark.parametrize(
-    ("paths", "places"),
-    [
-        (["a/x.jpg", "b/y.jpg"], ["out/x", "out/y"]),
-        (["a/x.jpg", "b/x.jpg"], ["out/a/x", "out/b/x"]),
-        (["a/x.jpg", "b/X.jpg", "a/y.jpg"], ["out/a/x", "out/b/X", "out/a/y"]),
-        (["a/x.jpg", "a/x.png"], ["out/x.jpg", "out/x.png"]),
-        (["x.jpg", "a/x.jpg"], ["out/x", "out/a/x"]),
-    ],
-)
-def test_no_two_results_share_a_place(paths: list[str], places: list[str]):
-    found = output_places([Path(path) for path in paths], Path("out"))
-    assert [(folder / stem).as_posix() for folder, stem in found] == places
 
 
 def test_same_names_in_two_folders_are_both_kept(work: Workspace, run: Run):
@@ -290,31 +258,6 @@ def test_links_in_a_circle_and_addresses_fail_alone(work: Workspace, run: Run):
     assert "loop.png: this cannot be opened" in err
     assert "https://example.com/a.jpg: this is an address; fetch it first" in err
     assert "good.png (70 x 50)" in out
-
-
-@pytest.mark.parametrize("locked", ["in", "in/a.png"])
-def test_what_may_not_be_read_fails_alone(work: Workspace, locked: str):
-    """In a process of another user, as root may read everything."""
-    work.picture("in/a.png")
-    work.picture("good.png")
-    (work.folder / "in").chmod(0)
-    program = (
-        "import sys; from plainmask.cli.files import find_images; print(find_images(sys.argv[1:]))"
-    )
-    other = ["unshare", "-U", "--map-user=12345", "--map-group=12345"] if os.getuid() == 0 else []
-    try:
-        done = subprocess.run(
-            [*other, sys.executable, "-c", program, locked, "good.png"],
-            capture_output=True,
-            text=True,
-            cwd=work.folder,
-        )
-    finally:
-        (work.folder / "in").chmod(0o755)
-    if other and "unshare" in done.stderr:
-        pytest.skip("this system lets nobody be another user")
-    assert "PosixPath('good.png')" in done.stdout, done.stderr
-    assert f"'{locked}': 'this may not be read; check its permissions'" in done.stdout
 
 
 @pytest.mark.parametrize("stem", ["x" * 234, "長い" * 39, "x" * 250])

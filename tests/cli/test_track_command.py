@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from commands import Run, Workspace
-from plainmask.cli.files import video_places
+from plainmask.cli.videos import video_places
 from plainmask.errors import InputError
 from plainmask.tasks import Task
 from plainmask.video.sources import open_video
@@ -140,7 +140,10 @@ def test_a_bad_video_is_reported_and_the_others_go_on(work: Workspace, run: Run)
         (("97",), "error: camera 97 cannot be opened"),
         (("street.mp4", "--save", "gif"), "error: results cannot be saved as 'gif'"),
         (("street.mp4", "--save", "ytvis"), "error: ytvis is for instance results, and the head"),
-        (("street.mp4", "--protocol", "later"), "the protocol is online or offline, not 'later'"),
+        (
+            ("street.mp4", "--protocol", "later"),
+            "the protocol 'later' is unknown",
+        ),
         (("street.mp4", "--out", "street.mp4"), "error: the output folder street.mp4 cannot be"),
         (("street.mp4", "--head", "strete-video"), "there is no head 'strete-video'"),
         (("empty",), "error: empty holds no pictures"),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from plainmask.cli.console import complain, stepper
+from plainmask.cli.console import complain
 from plainmask.cli.data_report import print_report
 from plainmask.cli.options import Command, Group, Json
 from plainmask.errors import PlainmaskError
+from plainmask.progress import stepper
 
 if TYPE_CHECKING:
     from plainmask.vocabulary import Vocabulary

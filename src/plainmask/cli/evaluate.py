@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from plainmask.cli.console import complain, print_evaluation, stepper
-from plainmask.cli.evaluate_head import evaluate_head
+from plainmask.cli.console import complain, print_evaluation
 from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.progress import stepper
 
 EXAMPLE = (
     "Example:  plainmask eval street-semantic camvid --split test\n\n"
@@ -87,7 +87,9 @@ def evaluate(
     The classes are the head's. If DATA/classes.json is there, it says which number each class has
     in the label files, and which numbers do not count.
     """
+    from plainmask.allocator import keep_freed_memory
     from plainmask.data.reader import check_format
+    from plainmask.evaluation.head import evaluate_head
     from plainmask.evaluation.measures import check_rules
     from plainmask.evaluation.result_files import evaluate_results
 
@@ -110,6 +112,7 @@ def evaluate(
             on_progress=stepper("steps"),
         )
     else:
+        keep_freed_memory()
         found = evaluate_head(
             given[0],
             Path(data),

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainmask.cli.console import Progress, complain, pace, print_table, stepper
-from plainmask.cli.files import check_writable, find_images, output_places
+from plainmask.cli.console import complain, print_table
 from plainmask.cli.options import (
     Classes,
     Device,
@@ -24,6 +23,7 @@ from plainmask.cli.options import (
     words,
 )
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.progress import Progress, pace, stepper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +88,8 @@ def segment(
     """
     from plainmask.allocator import keep_freed_memory
     from plainmask.inference.loading import load_heads
+    from plainmask.pictures.finding import find_images
+    from plainmask.results.places import check_writable
     from plainmask.results.saving import forms_of
 
     forms = forms_of(words(save))
@@ -160,6 +162,8 @@ def segment_all(
     segmenter: Segmenter, paths: Sequence[Path], out: Path, wanted: Wanted, *, as_json: bool
 ) -> int:
     """Segment pictures and report each; how many failed."""
+    from plainmask.results.places import output_places
+
     failed = 0
     progress = Progress(len(paths), "pictures")
     totals = {name: Totals() for name in segmenter.heads}

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainmask.cli.console import Progress, complain, pace, print_table
-from plainmask.cli.files import check_writable, open_videos, video_places
+from plainmask.cli.console import complain, print_table
 from plainmask.cli.options import (
     Classes,
     Device,
@@ -22,9 +21,11 @@ from plainmask.cli.options import (
     words,
 )
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.progress import Progress, pace
 
 if TYPE_CHECKING:
     from plainmask.inference.segmenter import HeadSegmenter
+    from plainmask.inference.tracking import Protocol
     from plainmask.results import Result
     from plainmask.video.frames import Frame, Video
     from plainmask.video.sinks import Sinks
@@ -72,14 +73,16 @@ def track(
     each video.
     """
     from plainmask.allocator import keep_freed_memory
+    from plainmask.cli.videos import open_videos, video_places
     from plainmask.inference.loading import load
+    from plainmask.inference.tracking import check_protocol
+    from plainmask.results.places import check_writable
     from plainmask.video.sinks import check_kinds, known_kinds, open_sinks
     from plainmask.video.sources import open_video
 
     kinds = known_kinds(words(save))
     check_score(score)
-    if protocol not in ("online", "offline"):
-        raise InputError(f"the protocol is online or offline, not {protocol!r}")
+    rules = check_protocol(protocol)
     opened, problems = open_videos(videos)
     if not opened:
         raise InputError("; ".join(problems.values()))
@@ -103,7 +106,7 @@ def track(
             continue
         progress = Progress(video.count, "frames")
         with video:
-            results = follow_video(segmenter, video, protocol, score, keep)
+            results = follow_video(segmenter, video, rules, score, keep)
             failure = run(results, sinks, progress)
         progress.clear()
         report(video, sinks, progress, failure, as_json=as_json)
@@ -121,7 +124,7 @@ def track(
 def follow_video(
     segmenter: HeadSegmenter[Any],
     video: Video,
-    protocol: Any,
+    protocol: Protocol,
     score: float | None,
     classes: list[int] | None,
 ) -> Iterator[tuple[Frame, Result]]:

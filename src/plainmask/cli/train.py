@@ -5,17 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from plainmask.cli.console import complain
 from plainmask.cli.options import Device
 from plainmask.errors import InputError
-
-if TYPE_CHECKING:
-    from plainmask.training.recipe import Recipe
-    from plainmask.training.records import TrainingData
 
 EXAMPLE = (
     "Example:  plainmask train own-semantic data.root=mydata --out runs/mine\n\n"
@@ -79,12 +75,13 @@ def train(
             f'training needs {error.name}, which is missing: pip install "plainmask[train]"'
         ) from error
     from plainmask.allocator import keep_freed_memory
+    from plainmask.training.open_recipe import open_recipe
     from plainmask.training.processes import Machines, number
 
     words = overrides or []
     settings = [word for word in words if not heads or "=" in word]
     paths = [recipe, *(Path(word) for word in words if word not in settings)]
-    found = [find_recipe(path, settings, device) for path in paths]
+    found = [open_recipe(path, settings, device) for path in paths]
     recipes = [recipe for recipe, _ in found]
     data = {recipe.name: data for recipe, data in found if data is not None}
     if heads:
@@ -115,26 +112,6 @@ def train(
     if number() == 0:
         for one, folder in zip(recipes, folders, strict=True):
             announce(folder / "head", one.encoder)
-
-
-def find_recipe(
-    path: Path, overrides: Sequence[str], device: str
-) -> tuple[Recipe, TrainingData | None]:
-    """Read a recipe, or choose one for someone's own data and say why it is as it is.
-
-    The data come with one that was chosen, as they were read for it.
-    """
-    from plainmask.inference.shared_pass import pick_device
-    from plainmask.training.own import OWN, own_recipe_by_name
-    from plainmask.training.processes import say
-    from plainmask.training.recipe import find_recipe_file, load_recipe
-
-    if str(path) not in OWN:
-        return load_recipe(find_recipe_file(path, others=OWN), overrides), None
-    found = own_recipe_by_name(str(path), overrides, gpu=pick_device(device).type == "cuda")
-    for reason in found.reasons:
-        say(reason)
-    return found.recipe, found.data
 
 
 def announce(folder: Path, encoder: str) -> None:

@@ -1,19 +1,29 @@
-"""The part of `plainmask eval` that runs a head."""
+"""A head x a data set -> figures, on pictures or on videos, as `plainmask eval` does it."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from plainmask.cli.console import stepper
+import torch
+
+from plainmask.allocator import keep_freed_memory
+from plainmask.data.guess import guess_format, image_format
+from plainmask.data.reader import DataFormat, read_dataset
 from plainmask.errors import InputError
-
-if TYPE_CHECKING:
-    from plainmask.data.reader import DataFormat
-    from plainmask.evaluation.measures import Rules
-    from plainmask.evaluation.report import Evaluation
-    from plainmask.inference.segmenter import HeadSegmenter
+from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
+from plainmask.evaluation.measures import Rules
+from plainmask.evaluation.page import write_page
+from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.videos import evaluate_videos
+from plainmask.inference.loading import load
+from plainmask.inference.segmenter import HeadSegmenter
+from plainmask.inference.tracking import check_protocol
+from plainmask.pictures.archive import is_file, is_folder
+from plainmask.progress import stepper
+from plainmask.result_files.images import ResultWriter
+from plainmask.results.places import check_writable
 
 
 def evaluate_head(
@@ -30,23 +40,12 @@ def evaluate_head(
     encoder: str | None,
 ) -> Evaluation:
     """The figures of a head, on pictures or on videos; result files and a page if asked for."""
-    from plainmask.cli.files import check_writable
-    from plainmask.data.guess import guess_format, image_format
-    from plainmask.data.reader import read_dataset
-    from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
-    from plainmask.evaluation.measures import Rules
-    from plainmask.evaluation.page import write_page
-    from plainmask.evaluation.videos import evaluate_videos
-    from plainmask.inference.tracking import check_protocol
-    from plainmask.pictures.archive import is_file, is_folder
-    from plainmask.result_files.images import ResultWriter
-
     if not is_folder(data) and not is_file(data):
         raise InputError(f"{data}: there is no such folder; check the path")
     if out is not None:
         check_writable(out)
     is_stride = protocol == "stride"
-    segmenter = open_segmenter(0, name, device, encoder, stride=is_stride)
+    segmenter = _open_segmenter(0, name, device, encoder, stride=is_stride)
     config = segmenter.head.config
     if format is None:
         is_image = config.decoder.propagation == "none"
@@ -70,7 +69,7 @@ def evaluate_head(
     writer = None if out is None else ResultWriter(out)
     if processes > 1:
         opener = partial(
-            open_segmenter, name=name, device=device, encoder=encoder, stride=is_stride
+            _open_in_process, name=name, device=device, encoder=encoder, stride=is_stride
         )
         found = evaluate_in_processes(
             opener,
@@ -91,16 +90,18 @@ def evaluate_head(
     return found
 
 
-def open_segmenter(
+def _open_in_process(
+    number: int, name: str, device: str, encoder: str | None, *, stride: bool
+) -> HeadSegmenter[Any]:
+    """As below, in a process that does nothing else."""
+    keep_freed_memory()
+    return _open_segmenter(number, name, device, encoder, stride=stride)
+
+
+def _open_segmenter(
     number: int, name: str, device: str, encoder: str | None, *, stride: bool
 ) -> HeadSegmenter[Any]:
     """The head of process `number`; each takes a GPU of its own, if there are several."""
-    import torch
-
-    from plainmask.allocator import keep_freed_memory
-    from plainmask.inference.loading import load
-
-    keep_freed_memory()
     if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
         device = f"cuda:{number % torch.cuda.device_count()}"
     segmenter = load(name, device=device, encoder=encoder)

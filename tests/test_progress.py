@@ -1,0 +1,35 @@
+"""What is said of the progress of work."""
+
+import sys
+
+import pytest
+
+from plainmask import progress
+
+
+def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    now = iter([0.0, 20.0, 40.0, 60.0, 80.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    work = progress.Progress(100)
+    for _ in range(4):
+        work.step()
+    work.clear()
+    assert capsys.readouterr().err.splitlines() == [
+        "2/100 images, 20.0 s each, 33 min left",
+        "4/100 images, 20.0 s each, 32 min left",
+    ]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress.time, "monotonic", iter([0.0, 1.0, 2.0]).__next__)
+    work = progress.Progress(2)
+    work.step()
+    work.step()
+    assert capsys.readouterr().err == (
+        "\r\x1b[K1/2 images, 1.0 s each, 1 s left\r\x1b[K2/2 images, 1.0 s each, 0 s left\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds: float, text: str):
+    assert progress.duration(seconds) == text
