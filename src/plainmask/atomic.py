@@ -14,10 +14,13 @@ PNG_MARK = "plainmask"
 """Under "Software" in the PNG files that results are saved as."""
 MP4_MARK = "made by plainmask"
 """The comment of overlay videos."""
+LIST_MARK = b"[ \t \t\n"
+"""How result files begin that are JSON lists by their official form, which has no room for a word:
+white space that nobody else writes."""
 
 _OURS = re.compile(
     rb'\s*\{\s*"plainmask":'  # tables of results, and their lines
-    rb'|\s*\[(\s*\]|\s*\{"video_id":)'  # YouTube-VIS results, whose form leaves no room for a mark
+    rb"|\[ \t \t\n"  # `LIST_MARK`
     rb"|\x89PNG.{0,4000}Software\x00plainmask"
     rb"|.{4}ftyp.{0,8000}made by plainmask",
     re.DOTALL,

@@ -72,6 +72,14 @@ def test_vipseg_pictures_and_list_agree(tmp_path: Path):
     assert frames[2]["segments_info"][1]["bbox"] == [4, 0, 7, 9]  # one pixel short, as published
 
 
+def test_vipseg_results_of_others_stay(tmp_path: Path):
+    theirs = '{"annotations": [{"video_id": "a", "annotations": []}]}'
+    (tmp_path / "pred.json").write_text(theirs)
+    with pytest.raises(InputError, match=r"pred\.json is there already and is no result of plainm"):
+        VipsegPictures(tmp_path, "b")
+    assert (tmp_path / "pred.json").read_text() == theirs
+
+
 def test_vipseg_does_not_overwrite_what_it_does_not_know(tmp_path: Path):
     (tmp_path / "pred.json").write_text('{"boxes": []}')
     with pytest.raises(InputError, match=r"pred.json is there, and no list of panoptic results"):

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask.atomic import write_atomically
+from plainmask import __version__
+from plainmask.atomic import LIST_MARK, check_replaceable, write_result
 from plainmask.data.coco_json import read_json, repeated
 from plainmask.data.coco_masks import Size, read_rle
 from plainmask.data.coco_panoptic import PanopticAnnotation
@@ -37,37 +38,45 @@ from plainmask.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class ResultWriter:
-    """Writes the results of a data set into a folder; JSON rows come back and go in at the end."""
+    """Writes the results of a data set into a folder; JSON rows come back and go in at the end.
+
+    Raises:
+        InputError: a file in the folder that is no result of plainmask would be lost.
+    """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        for name in ("instances.json", "panoptic.json"):  # refused before the work
+            check_replaceable(self.folder / name)
 
     def write(self, record: Record, result: Result) -> list[dict[str, Any]]:
         """Write what belongs to one picture; the rows that it adds to the JSON file.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written, or holds another file of this name.
         """
         name = f"{record.id}.png"
         if isinstance(result, SemanticResult):
             picture = label_picture(result)
-            write_atomically(self.folder / "labels" / name, png_bytes(picture))
+            write_result(self.folder / "labels" / name, png_bytes(picture))
             return []
         if isinstance(result, InstanceResult):
             rows = result.candidates.to_coco(image_name(record))
             return [{key: row[key] for key in row if key != "bbox"} for row in rows]
         colors, infos = result.to_panoptic()
         flat_name = name.replace("/", "%2F")  # the official script takes no folders
-        write_atomically(self.folder / "panoptic" / flat_name, png_bytes(Image.fromarray(colors)))
+        write_result(self.folder / "panoptic" / flat_name, png_bytes(Image.fromarray(colors)))
         segments = [{"id": info["id"], "category_id": info["category_id"]} for info in infos]
         return [{"image_id": image_name(record), "file_name": flat_name, "segments_info": segments}]
 
     def finish(self, task: str, rows: Sequence[dict[str, Any]]) -> None:
         """Write the JSON file of a task that has one."""
         if task == "instance":
-            write_atomically(self.folder / "instances.json", json.dumps(rows).encode())
+            write_result(self.folder / "instances.json", LIST_MARK + json.dumps(rows).encode()[1:])
         elif task == "panoptic":
-            content = json.dumps({"annotations": rows})
-            write_atomically(self.folder / "panoptic.json", content.encode())
+            content = json.dumps({"plainmask": __version__, "annotations": rows})
+            write_result(self.folder / "panoptic.json", content.encode())
 
 
 def in_official_order(records: Sequence[Record]) -> list[Record]:

@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from plainmask.atomic import write_result
+from plainmask import __version__
+from plainmask.atomic import check_replaceable, write_result
 from plainmask.errors import InputError
 from plainmask.results import Result, SemanticResult
 from plainmask.results.formats import png_bytes
@@ -58,8 +59,8 @@ class VspwPictures:
 class VipsegPictures:
     """FOLDER/pan_pred/VIDEO/FRAME.png, id = R + 256 G + 65536 B, and FOLDER/pred.json.
 
-    The JSON file keeps the other videos that it lists. Until the end, the list of segments waits
-    on disk.
+    The JSON file keeps the other videos that an earlier run listed in it. Until the end, the list
+    of segments waits on disk.
     """
 
     def __init__(self, folder: Path, video: str):
@@ -67,6 +68,7 @@ class VipsegPictures:
         self._maps = folder / "pan_pred" / video
         self._video = video
         self._others()  # what cannot be kept is refused before the work
+        check_replaceable(self._path)
         self._frames = GrowingFile(folder / f"pred.json.{video}")
 
     def write(self, frame: Frame, result: Result) -> None:
@@ -83,7 +85,7 @@ class VipsegPictures:
         """Write the JSON file."""
         file = GrowingFile(self._path)
         try:
-            file.append(b'{"annotations": [\n')
+            file.append(b'{"plainmask": "%s", "annotations": [\n' % __version__.encode())
             for other in self._others():
                 file.append(json.dumps(other).encode() + b",\n")
             file.append(b'{"video_id": %s, "annotations": [' % json.dumps(self._video).encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plainmask import __version__
-from plainmask.atomic import check_replaceable
+from plainmask.atomic import LIST_MARK, check_replaceable
 from plainmask.results import InstanceResult, Result
 from plainmask.video.frames import Frame
 from plainmask.video.growing import GrowingFile
@@ -100,10 +100,11 @@ class YoutubeVis:
             return []
         file = GrowingFile(self._path)
         try:
+            file.append(LIST_MARK)
             for place, candidate in enumerate(self._candidates):
-                file.append(b",\n " if place else b"[")
+                file.append(b",\n " if place else b" ")
                 self._append(file, candidate)
-            file.append(b"]\n" if self._candidates else b"[]\n")
+            file.append(b"]\n")
         except BaseException:
             file.discard()
             raise
