@@ -33,3 +33,20 @@ def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 )
 def test_durations(seconds: float, text: str):
     assert progress.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "one", "text"),
+    [
+        (1, "picture", "1 picture"),
+        (0, "picture", "0 pictures"),
+        (2, "class", "2 classes"),
+        (1, "class", "1 class"),
+        ("1", "epoch", "1 epoch"),
+        ("0.5", "epoch", "0.5 epochs"),
+        ("no", "picture", "no pictures"),
+    ],
+)
+def test_numbers_of_things(number: int | str, one: str, text: str):
+    assert progress.counted(number, one) == text
+    assert progress.counted(3, "frame seen", "frames seen") == "3 frames seen"

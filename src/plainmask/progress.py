@@ -12,6 +12,18 @@ REWRITE_EVERY = 0.1
 """Seconds between them where one does."""
 
 
+def counted(number: int | str, one: str, many: str | None = None) -> str:
+    """A number of things as people say it: "1 picture", "3 pictures", "0.5 epochs".
+
+    Args:
+        number: how many.
+        one: the word for one.
+        many: the word for several; None: the same with an s.
+    """
+    several = f"{one}es" if one.endswith("s") else f"{one}s"
+    return f"{number} {one if str(number) == '1' else many or several}"
+
+
 class Progress:
     """ "12/200 images, 1.4 s each, 4 min left" on stderr.
 
@@ -20,11 +32,11 @@ class Progress:
 
     Args:
         total: how many there are; None: not known. It may be an estimate.
-        what: is counted.
+        one, many: what is counted; see `counted`.
     """
 
-    def __init__(self, total: int | None, what: str = "images"):
-        self.total, self.what, self.done = total, what, 0
+    def __init__(self, total: int | None, one: str = "image", many: str | None = None):
+        self.total, self.one, self.many, self.done = total, one, many, 0
         self.is_terminal = sys.stderr.isatty()
         self.began = self.noted = time.monotonic()
 
@@ -43,10 +55,11 @@ class Progress:
             return
         self.noted = now
         each = (now - self.began) / self.done
-        text = f"{self.done} {self.what}, {pace(each)}"
+        text = f"{counted(self.done, self.one, self.many)}, {pace(each)}"
         if self.total is not None and self.done <= self.total:
             left = duration(each * (self.total - self.done))
-            text = f"{self.done}/{self.total} {self.what}, {pace(each)}, {left} left"
+            things = counted(self.total, self.one, self.many)
+            text = f"{self.done}/{things}, {pace(each)}, {left} left"
         self.clear()
         end = "\n" if last or not self.is_terminal else ""
         print(text, end=end, file=sys.stderr, flush=True)
@@ -57,14 +70,14 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def stepper(what: str) -> Callable[[int, int], None]:
+def stepper(one: str) -> Callable[[int, int], None]:
     """A callback for work that says what is done, and what there is in all; works may follow."""
     progress: Progress | None = None
 
     def step(done: int, total: int) -> None:
         nonlocal progress
         if progress is None or done <= progress.done:
-            progress = Progress(total, what)
+            progress = Progress(total, one)
         progress.step(done)
 
     return step

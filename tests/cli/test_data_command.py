@@ -22,8 +22,8 @@ class TestCheck:
         code, out, err = run("data", "check", data, "--out", tmp_path / "sheets/sheet.png")
         assert (code, err) == (0, "")
         assert f"{data}: coco_panoptic" in out
-        assert "1 images, 1 segments; 50.0 % of pixels in no segment" in out
-        assert "1 sizes (height x width): from 2 x 3 by 2 x 3 to 2 x 3" in out
+        assert "1 image, 1 segment; 50.0 % of pixels in no segment" in out
+        assert "1 size (height x width): from 2 x 3 by 2 x 3 to 2 x 3" in out
         with Image.open(tmp_path / "sheets/sheet.png") as sheet:
             assert sheet.format == "PNG"
 
@@ -39,7 +39,7 @@ class TestCheck:
         picture(data / "annotations/panoptic_train/a.png", np.ones((4, 4, 3)))
         code, out, err = run("data", "check", data, "--split", "train")
         assert code == 1
-        assert "1 images" in out
+        assert "1 image" in out
         assert "problem: " in err
         assert "a.png is (4, 4) high and wide" in err
         assert f"error: 1 problem in {data}" in err
@@ -74,7 +74,7 @@ class TestConvert:
         code, out, err = run(*arguments, tmp_path / "b", "--skip-problems")
         assert code == 0
         assert "left out: 1 line is a box" in err
-        assert "1 images of train" in out
+        assert "1 image of train" in out
 
     def test_says_what_it_did(self, run: Run, data: Path, tmp_path: Path):
         code, out, err = run(
@@ -82,7 +82,7 @@ class TestConvert:
         )
         assert (code, err) == (0, "")
         assert "(coco_panoptic) -> " in out
-        assert "(label_folder): 1 images of train" in out
+        assert "(label_folder): 1 image of train" in out
         assert run("data", "check", tmp_path / "b").code == 0
 
     def test_json_and_what_is_lost(self, run: Run, data: Path, tmp_path: Path):

@@ -39,7 +39,7 @@ def test_table(run: Run, here: Path):
     data, result, _ = write_vipseg(here, "id_switch")
     code, out, err = run("eval", "--results", result, data)
     assert (code, err) == (0, "")
-    for text in ("VPQ_2", "94.66", "STQ", "ID_switches", "1 videos; VIPSeg rules", "c0"):
+    for text in ("VPQ_2", "94.66", "STQ", "ID_switches", "1 video; VIPSeg rules", "c0"):
         assert text in out
     assert "None" not in out
 

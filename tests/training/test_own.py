@@ -69,7 +69,7 @@ def test_a_share_is_held_out_evenly(tmp_path: Path):
     assert [record.id for record in held] == ["image_1", "image_3"]
     assert [record.id for record in kept] == ["image_0", "image_2"]
     assert len(hold_out(records, 0.1)[1]) == 1
-    with pytest.raises(InputError, match="must match some, not all, of the 1 images"):
+    with pytest.raises(InputError, match="must match some, not all, of the 1 image"):
         hold_out(records[:1], 0.1)
     with pytest.raises(InputError, match="must match some, not all, of the 0 images"):
         hold_out([], 0.1)

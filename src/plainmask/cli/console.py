@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from plainmask.progress import counted
+
 if TYPE_CHECKING:
     from plainmask.evaluation.report import Evaluation
 
@@ -113,7 +115,7 @@ def print_evaluation(found: Evaluation, title: str, *, as_json: bool) -> None:
         return
     rows = [*rows_of(found.per_class), *rows_of(found.per_object), *rows_of(found.figures)]
     print_table(("figure", "%"), rows, title=title)
-    print(f"{found.count} {found.unit}; {found.protocol}")
+    print(f"{counted(found.count, found.unit.removesuffix('s'))}; {found.protocol}")
 
 
 def rows_of(figures: Mapping[str, float | int | None]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from plainmask.cli.console import complain
 from plainmask.cli.data_report import print_report
 from plainmask.cli.options import Command, Group, Json
 from plainmask.errors import PlainmaskError
-from plainmask.progress import stepper
+from plainmask.progress import counted, stepper
 
 if TYPE_CHECKING:
     from plainmask.vocabulary import Vocabulary
@@ -76,7 +76,7 @@ def check(
         split,
         vocabulary=_vocabulary(vocabulary),
         workers=workers,
-        on_record=stepper("images"),
+        on_record=stepper("image"),
     )
     if out is not None and report.samples:
         content = io.BytesIO()
@@ -122,14 +122,16 @@ def convert(
         split=split,
         vocabulary=_vocabulary(vocabulary),
         skip_problems=skip_problems,
-        on_record=stepper("images"),
+        on_record=stepper("image"),
     )
     if as_json:
         print(json.dumps(found.to_json()))
         return
     for problem in found.skipped:
         complain("left out", problem)
-    images = ", ".join(f"{count} images of {name}" for name, count in found.images.items())
+    images = ", ".join(
+        f"{counted(count, 'image')} of {name}" for name, count in found.images.items()
+    )
     print(f"{path} ({found.source}) -> {out} ({found.target}): {images}")
     for note in found.notes:
         print(f"note: {note}")

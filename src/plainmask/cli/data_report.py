@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plainmask.cli.console import complain, print_table
+from plainmask.progress import counted
 
 if TYPE_CHECKING:
     from plainmask.data.check import DataReport, SplitReport
@@ -35,20 +36,21 @@ def _print_split(found: SplitReport) -> None:
     if rows:
         columns = ("class", "images", "segments", "pixels %")
         print_table(columns, rows, title=found.split or "all pictures")
-    counts = f"{found.images} images, {found.segments} segments"
+    counts = f"{counted(found.images, 'image')}, {counted(found.segments, 'segment')}"
     if found.labelled < found.images:
-        counts += f", {found.images - found.labelled} images without annotation"
+        counts += f", {counted(found.images - found.labelled, 'image')} without annotation"
     if found.crowds:
-        counts += f", {found.crowds} crowds"
+        counts += f", {counted(found.crowds, 'crowd')}"
     if found.overlapping:
-        counts += f", {found.overlapping} images with overlaps"
+        counts += f", {counted(found.overlapping, 'image')} with overlaps"
     print(f"{counts}; {percentage(found.ignored, found.pixels):.1f} % of pixels in no segment")
     sizes = size_summary(found.sizes)
     if sizes["different"]:
         small, middle, large = (
             " x ".join(map(str, sizes[name])) for name in ("smallest", "median", "largest")
         )
-        print(f"{sizes['different']} sizes (height x width): from {small} by {middle} to {large}")
+        count = counted(sizes["different"], "size")
+        print(f"{count} (height x width): from {small} by {middle} to {large}")
     for note in found.notes:
         print(f"note: {note}")
     for problem in found.problems:

@@ -11,7 +11,7 @@ import typer
 from plainmask.cli.console import complain, print_evaluation
 from plainmask.cli.options import Device, EncoderSource, Json
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.progress import stepper
+from plainmask.progress import counted, stepper
 
 EXAMPLE = (
     "Example:  plainmask eval street-semantic camvid --split test\n\n"
@@ -109,7 +109,7 @@ def evaluate(
             data_format=data_format,
             rules=rules,
             unsupervised=unsupervised,
-            on_progress=stepper("steps"),
+            on_progress=stepper("step"),
         )
     else:
         keep_freed_memory()
@@ -134,4 +134,6 @@ def evaluate(
         for name, reason in found.failed.items():
             complain("problem", f"{name}: {reason}")
         count, total = len(found.failed), len(found.failed) + found.count
-        raise PlainmaskError(f"{count} of {total} images failed; the figures are of the others")
+        raise PlainmaskError(
+            f"{count} of {counted(total, 'image')} failed; the figures are of the others"
+        )

@@ -23,7 +23,7 @@ from plainmask.cli.options import (
     words,
 )
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.progress import Progress, pace, stepper
+from plainmask.progress import Progress, counted, pace, stepper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def segment(
         report_failure(name, f"{name}: {reason}", as_json=as_json)
     failed = len(problems) + segment_all(segmenter, paths, out, wanted, as_json=as_json)
     if failed:
-        complain("error", f"{failed} of {len(paths) + len(problems)} inputs failed")
+        complain("error", f"{failed} of {counted(len(paths) + len(problems), 'input')} failed")
         raise typer.Exit(1)
 
 
@@ -165,7 +165,7 @@ def segment_all(
     from plainmask.results.places import output_places
 
     failed = 0
-    progress = Progress(len(paths), "pictures")
+    progress = Progress(len(paths), "picture")
     totals = {name: Totals() for name in segmenter.heads}
     alone = len(paths) == 1
     try:
@@ -184,12 +184,13 @@ def segment_all(
             progress.step()
     except KeyboardInterrupt:
         progress.clear()
-        complain("stopped", f"{progress.done} of {len(paths)} pictures are done, in {out}")
+        complain(
+            "stopped", f"{progress.done} of {counted(len(paths), 'picture')} are done, in {out}"
+        )
         raise typer.Exit(130) from None
     done = len(paths) - failed
     if not alone and not as_json and done:
-        pictures = "picture" if done == 1 else "pictures"
-        title = f"{done} {pictures}, {pace(progress.seconds_each)}, results in {out}"
+        title = f"{counted(done, 'picture')}, {pace(progress.seconds_each)}, results in {out}"
         for name, counts in totals.items():
             counts.print(title if len(totals) == 1 else f"{name}: {title}")
     return failed
@@ -209,7 +210,7 @@ def segment_file(
 
     image = read_image(path)
     try:
-        found = segmenter(image, on_tile=stepper("tiles"))
+        found = segmenter(image, on_tile=stepper("tile"))
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         raise PlainmaskError(f"{path}: {error}") from error
     kept = {name: one.keep(wanted.score, wanted.classes[name]) for name, one in found.items()}

@@ -21,7 +21,7 @@ from plainmask.cli.options import (
     words,
 )
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.progress import Progress, pace
+from plainmask.progress import Progress, counted, pace
 
 if TYPE_CHECKING:
     from plainmask.inference.segmenter import HeadSegmenter
@@ -104,20 +104,21 @@ def track(
             report_failure(early.name if early else str(source), str(error), as_json=as_json)
             failed += 1
             continue
-        progress = Progress(video.count, "frames")
+        progress = Progress(video.count, "frame")
         with video:
             results = follow_video(segmenter, video, rules, score, keep)
             failure = run(results, sinks, progress)
         progress.clear()
         report(video, sinks, progress, failure, as_json=as_json)
         if failure == STOPPED:
-            of = f"{sinks.frames}{f' of {video.count}' if video.count else ''}"
+            of = f"{sinks.frames} of " if video.count else ""
+            frames = counted(video.count or sinks.frames, "frame")
             left = f", whose results are in {out}" if sinks.frames else "; nothing was written"
-            complain("stopped", f"{video.name} after {of} frames{left}")
+            complain("stopped", f"{video.name} after {of}{frames}{left}")
             raise typer.Exit(130)
         failed += bool(failure)
     if failed:
-        complain("error", f"{failed} of {len(videos)} videos failed")
+        complain("error", f"{failed} of {counted(len(videos), 'video')} failed")
         raise typer.Exit(1)
 
 
@@ -131,7 +132,9 @@ def follow_video(
     """Each frame with its result, of which only what is asked for is kept."""
     from plainmask.inference.follow import follow
 
-    on_read = Progress(video.count, "frames seen").step if protocol == "offline" else None
+    on_read = (
+        Progress(video.count, "frame seen", "frames seen").step if protocol == "offline" else None
+    )
     for frame, result in follow(segmenter.stream(), video, protocol=protocol, on_read=on_read):
         # Without either, doubtful candidates go on to the forms that are made for scoring.
         asked = score is not None or classes is not None
@@ -171,8 +174,8 @@ def report(video: Video, sinks: Sinks, progress: Progress, failure: str, *, as_j
                 (str(row.id), row.label, str(row.frames), f"{100 * row.score:.0f}")
                 for row in sinks.summary.rows()
             ],
-            title=f"{video.name}: {sinks.frames} frames, {pace(progress.seconds_each)}, results: "
-            + ", ".join(map(str, sinks.paths)),
+            title=f"{video.name}: {counted(sinks.frames, 'frame')}, {pace(progress.seconds_each)}, "
+            f"results: {', '.join(map(str, sinks.paths))}",
         )
     if failure and failure != STOPPED:
         complain("error", failure)

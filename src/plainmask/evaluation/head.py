@@ -62,7 +62,7 @@ def evaluate_head(
             raise InputError("--metrics and --max-detections are for images, not for videos")
         rules_of_time = check_protocol(protocol or "offline")
         return evaluate_videos(
-            segmenter, records, protocol=rules_of_time, on_record=stepper("frames")
+            segmenter, records, protocol=rules_of_time, on_record=stepper("frame")
         )
     if protocol is not None and not is_stride:
         raise InputError(f"--protocol {protocol} is for videos; images know stride")
@@ -78,12 +78,10 @@ def evaluate_head(
             processes=processes,
             rules=rules,
             writer=writer,
-            on_record=stepper("images"),
+            on_record=stepper("image"),
         )
     else:
-        found = evaluate(
-            segmenter, records, rules=rules, writer=writer, on_record=stepper("images")
-        )
+        found = evaluate(segmenter, records, rules=rules, writer=writer, on_record=stepper("image"))
     if out is not None:
         title = f"{config.name} on {data} {split or ''}".rstrip()
         write_page(out, found, records, segmenter, title=title)

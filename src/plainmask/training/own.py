@@ -25,6 +25,7 @@ from plainmask.data.reader import (
 )
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.progress import counted
 from plainmask.results.task import TASKS, Task
 from plainmask.training.recipe import Recipe, build_recipe, parse_overrides
 from plainmask.training.records import TrainingData, read_data
@@ -123,14 +124,16 @@ def _choose(
         "decoder": {"num_blocks": 3, "upscale_stages": 2, "num_queries": choice.queries()},
         **choice.length(),
         **choice.supervision(),
-        "data_terms": f"{seen.images} images of {root.resolve().name}; state their terms here",
+        "data_terms": f"{counted(seen.images, 'image')} of {root.resolve().name}; state their "
+        "terms here",
     }
     terms = "Meta's DINOv3 licence" if "dinov3" in settings["encoder"] else "Apache-2.0 for DINOv2"
     settings["licence"] = f"as the data allows; the encoder stands under {terms}"
     facts = [
-        f"data: {form}, {seen.images} training images of about {seen.longer:.0f} x "
-        f"{seen.shorter:.0f} pixels, {len(vocabulary)} classes, up to {seen.objects} segments in "
-        f"an image, the middling one {seen.object_side:.0f} pixels wide",
+        f"data: {form}, {counted(seen.images, 'training image')} of about {seen.longer:.0f} x "
+        f"{seen.shorter:.0f} pixels, {counted(len(vocabulary), 'class')}, up to "
+        f"{counted(seen.objects, 'segment')} in an image, "
+        f"the middling one {seen.object_side:.0f} pixels wide",
     ]
     recipe = build_recipe(settings, overrides, "the recipe for your data")
     return recipe, facts + choice.reasons
@@ -215,11 +218,11 @@ class _Choices:
         if steps == self.said.get("steps"):
             why = "as you say"
         elif steps == wanted:
-            why = f"about {goal} epochs"
+            why = f"about {counted(goal, 'epoch')}"
         else:
             bears = "a GPU bears" if self.gpu else "CPUs bear"
             why = "fewer would teach little" if wanted < steps else f"what {bears}"
-        self._say(f"{steps} steps of {batch} images: {why}")
+        self._say(f"{counted(steps, 'step')} of {counted(batch, 'image')}: {why}")
         warmup = min(max(1, steps // 20), steps - 1)
         settings: dict[str, Any] = {
             "batch_size": batch,

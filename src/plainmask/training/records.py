@@ -9,6 +9,7 @@ from plainmask.data.coco_json import Category, class_of_category, json_once
 from plainmask.data.reader import dataset_vocabulary, read_dataset
 from plainmask.data.record import Record, group_videos, with_classes
 from plainmask.errors import InputError
+from plainmask.progress import counted
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe, StillsConfig
 from plainmask.training.samples.augment import AugmentConfig, VideoAugmentConfig
@@ -82,7 +83,8 @@ def hold_out(records: Sequence[Record], which: str | float) -> tuple[list[Record
     held_out = [record for record in records if record.id in outside]
     if not held_out or not kept:
         raise InputError(
-            f"data.hold_out {which!r} must match some, not all, of the {len(records)} images"
+            f"data.hold_out {which!r} must match some, not all, of the "
+            f"{counted(len(records), 'image')}"
             + (f"; their names begin like {records[0].id!r}" if records else "")
         )
     return kept, held_out
@@ -113,7 +115,8 @@ def build_sampler(
             "train on a split with annotations"
         )
     if left_out := len(records) - len(labelled):
-        say(f"{left_out} of {len(records)} pictures have no annotation and are not trained on")
+        pictures = counted(len(records), "picture")
+        say(f"{left_out} of {pictures} have no annotation and are not trained on")
     if recipe.clip is None:
         return ImageSampler(
             labelled,

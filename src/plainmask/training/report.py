@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from plainmask.errors import InputError
+from plainmask.progress import counted
 from plainmask.training.checkpoint import Progress
 from plainmask.training.curves import write_curves
 from plainmask.training.recipe import Recipe
@@ -141,7 +142,7 @@ class RunLog:
         if self.quiet:
             return lambda done, total: None
         began = time.monotonic()
-        self._say(step, f"measuring on {pictures} validation pictures")
+        self._say(step, f"measuring on {counted(pictures, 'validation picture')}")
 
         def report(done: int, total: int) -> None:
             if self._is_time():

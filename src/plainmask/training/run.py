@@ -15,6 +15,7 @@ from plainmask.data.record import Record
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import Head, find_head
+from plainmask.progress import counted
 from plainmask.training import processes
 from plainmask.training.checkpoint import Progress, load_checkpoint
 from plainmask.training.objective import FeatureSource, Objective
@@ -86,12 +87,13 @@ def build_run(
         progress = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
     if fabric.is_global_zero:
         _prepare(folder, recipe, resume=resume)
-    pictures = "pictures" if recipe.clip is None else "videos"
+    kind = "picture" if recipe.clip is None else "video"
     count = len(sampler.names)
     say(
-        f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size} of {count} {pictures}, "
-        f"{epochs(recipe.steps, recipe.batch_size, count)} epochs; "
-        f"figures on {len(data.val) or 'no'} pictures"
+        f"{recipe.name}: {counted(recipe.steps, 'step')} of {recipe.batch_size} of "
+        f"{counted(count, kind)}, "
+        f"{counted(epochs(recipe.steps, recipe.batch_size, count), 'epoch')}; "
+        f"figures on {counted(len(data.val) or 'no', 'picture')}"
     )
     batches = training_batches(
         sampler,

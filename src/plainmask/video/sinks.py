@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, get_args
 
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.progress import counted
 from plainmask.results import Result
 from plainmask.results.saving import known_ways
 from plainmask.results.task import TASKS
@@ -126,7 +127,7 @@ class Sinks:
         except PlainmaskError as error:
             self._failed = True
             raise InputError(
-                f"{error}. What was written of {self.frames} frames is kept"
+                f"{error}. What was written of {counted(self.frames, 'frame')} is kept"
             ) from error
         except BaseException:
             self._failed = True
