@@ -140,7 +140,7 @@ def test_things_and_a_report(work: Workspace, run: Run, task: Task, main: str):
         (("--max-detections", "5"), "--metrics and --max-detections are for images"),
         (
             ("--protocol", "stride"),
-            "the protocol 'stride' is unknown; there are online and offline",
+            "the protocol 'stride' is unknown; there are online, offline",
         ),
     ],
 )
