@@ -8,7 +8,7 @@ from torch import Tensor
 from plainmask.decoder.decoder import Predictions
 from plainmask.pictures.geometry import Geometry, InputProtocol, Size, axis_weights
 from plainmask.tasks import panoptic, semantic
-from plainmask.tasks.contest import Resizing, largest, share_out, tiles_of
+from plainmask.tasks.contest import SMALL, Area, Resizing, largest, share_out
 from plainmask.vocabulary import Vocabulary
 
 FIT = InputProtocol(kind="fit", size=64)
@@ -94,9 +94,14 @@ def test_parts_of_a_resizing_are_those_of_the_whole():
     resizing = Resizing.between((9, 14), (200, 300)).then(Resizing.between((200, 300), (150, 290)))
     maps = torch.randn(3, 9, 14, generator=torch.Generator().manual_seed(0))
     whole = resizing.rows @ maps @ resizing.columns.T
-    for tile in tiles_of((150, 290)):
-        part = resizing.part(resizing.source(tile).of(maps), tile)
-        assert torch.allclose(part, tile.of(whole), atol=1e-5)
+    parts = [Area(0, 150, 0, 290)]
+    for part in parts:
+        found = resizing.part(resizing.source(part).of(maps), part)
+        assert torch.allclose(found, part.of(whole), atol=1e-5)
+        parts += part.quarters() if len(part.quarters()) > 1 else []
+    assert min(part.bottom - part.top for part in parts) <= SMALL
+    smallest = [part for part in parts if len(part.quarters()) == 1]
+    assert sum(part.pixels for part in smallest) == 150 * 290
 
 
 def test_more_classes_than_a_byte_counts():

@@ -16,7 +16,7 @@ from plainmask.errors import InputError
 from plainmask.pictures.images import ImageSource
 from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_map
-from plainmask.results.segments import Segment
+from plainmask.results.segments import Segment, ids_of
 from plainmask.vocabulary import Vocabulary
 
 
@@ -41,9 +41,9 @@ class PanopticResult(Result):
     def __post_init__(self) -> None:
         check_map("segment_map", self.segment_map, (np.int32,))
         ids = [segment.id for segment in self.segments]
-        found = np.unique(self.segment_map)
-        if ids != found[found != 0].tolist() or min(ids, default=1) < 1:
-            raise InputError(f"segments have the ids {ids}, the segment_map {found.tolist()}")
+        found = ids_of(self.segment_map)
+        if ids != [key for key in found if key] or min(ids, default=1) < 1:
+            raise InputError(f"segments have the ids {ids}, the segment_map {found}")
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -179,11 +179,9 @@ def _share_out(
         owner, inside, masks = _share_out_at_once(predictions, geometry, kept, early=early)
     count = len(kept.queries)
     won, within = owner.cpu().numpy(), inside.cpu().numpy()
-    totals = Areas(
-        np.bincount(won.ravel(), minlength=count)[:count],
-        np.bincount(won[within], minlength=count)[:count],
-        masks.cpu().numpy(),
-    )
+    pixels = np.bincount((2 * won + within).ravel(), minlength=2 * count)[: 2 * count]
+    outside, inside_too = pixels.reshape(count, 2).T
+    totals = Areas(outside + inside_too, inside_too, masks.cpu().numpy())
     return _Shares(won, within, totals)
 
 
@@ -213,7 +211,7 @@ def _paint(
     if not numbers:
         empty = np.zeros(shares.owner.shape, np.int32)
         return PanopticResult(empty, [], vocabulary)
-    segment_map = np.where(shares.inside, np.array(numbers, np.int32)[shares.owner], np.int32(0))
+    segment_map = np.array(numbers, np.int32)[shares.owner] * shares.inside
     members: dict[int, list[int]] = {}
     for place, number in enumerate(numbers):
         members.setdefault(number, []).append(place)

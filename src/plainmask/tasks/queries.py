@@ -58,7 +58,9 @@ def class_probs(predictions: Predictions, geometry: Geometry, vocabulary: Vocabu
         raise InputError(
             f"predictions of {len(logits)} windows for an image of {len(geometry.windows)}"
         )
-    if not (logits.isfinite().all() and predictions.mask_logits.isfinite().all()):
+    # Extremes keep NaN and infinity, and make no copy.
+    ends = [end for part in predictions for end in part.aminmax()]
+    if not torch.stack([end.float() for end in ends]).isfinite().all():
         raise PlainmaskError(
             "the network returned NaN or infinity, most likely because half precision overflowed; "
             'load the model with dtype="float32"'
