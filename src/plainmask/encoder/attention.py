@@ -15,7 +15,7 @@ ROWS = 256
 """Queries of a block: its scores, nh x ROWS x N in bfloat16, stay in a processor's cache."""
 FEWEST = 256
 """Tokens from which blocks are faster than torch's kernel."""
-EVERY = 16
+EVERY = 64
 """One key of so many is looked at for a first idea of a query's largest score."""
 
 

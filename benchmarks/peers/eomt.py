@@ -1,0 +1,141 @@
+"""One head and many at 640 pixels: ours against transformers' EoMT-DINOv3 of the same encoder size.
+
+    python benchmarks/peers/eomt.py [--sizes small base] [--heads 1 4 8] [--turns 7]
+
+Networks with random weights, from the pixels of one picture to mask and class logits: no reading,
+no post-processing. Our heads have 6 blocks, as published, or 2, as those that the library ships
+(the ablation found no difference); k heads on one encoder stand against k EoMT models. All ways
+take turns in one process. Medians in seconds, with the spread between quartiles, and how many
+times as long theirs takes. Needs transformers.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.encoder.presets import find_preset
+from plainmask.encoder.vit import Encoder
+from plainmask.heads.head import EncoderRef, Head, HeadConfig
+from plainmask.inference.segmenter import Segmenter
+from plainmask.inference.shared_pass import Dtype
+from plainmask.pictures.geometry import InputProtocol
+from plainmask.vocabulary import Vocabulary
+
+SIDE, QUERIES = 640, 200
+VOCABULARY = Vocabulary.load("coco_panoptic")
+Way = Callable[[], Any]
+
+
+def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Way:
+    """Heads on one encoder."""
+    torch.manual_seed(0)
+    encoder = Encoder(find_preset(f"dinov3-{size}").config)
+    config = DecoderConfig(
+        width=encoder.config.width,
+        heads=encoder.config.heads,
+        num_queries=QUERIES,
+        num_classes=len(VOCABULARY),
+        num_blocks=blocks,
+        ffn_hidden=encoder.config.width,
+        upscale_stages=2,
+    )
+    made = {
+        str(number): Head(
+            HeadConfig(
+                name=str(number),
+                task="panoptic",
+                vocabulary=VOCABULARY,
+                decoder=config,
+                encoder=EncoderRef.of(encoder),
+                input=InputProtocol(kind="fit", size=SIDE),
+            ),
+            PlainMaskDecoder(config).eval(),
+        )
+        for number in range(heads)
+    }
+    segmenter = Segmenter(encoder, made, device="cpu", dtype=dtype)
+    pixels = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
+    return lambda: segmenter.logits(pixels)
+
+
+def theirs(size: str, heads: int, dtype: torch.dtype) -> Way:
+    """As many EoMT models; they are alike, so one of them runs again and again."""
+    from transformers import EomtDinov3Config, EomtDinov3ForUniversalSegmentation
+
+    torch.manual_seed(0)
+    encoder = find_preset(f"dinov3-{size}").config
+    config = EomtDinov3Config(
+        hidden_size=encoder.width,
+        num_hidden_layers=encoder.depth,
+        num_attention_heads=encoder.heads,
+        intermediate_size=encoder.ffn_hidden,
+        image_size=SIDE,
+        num_queries=QUERIES,
+        num_labels=len(VOCABULARY),
+    )
+    model: Any = EomtDinov3ForUniversalSegmentation(config)
+    model = model.eval().to(dtype)
+    pixels = torch.randn(1, 3, SIDE, SIDE).to(dtype)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(heads):
+                model(pixel_values=pixels)
+
+    return run
+
+
+def take_turns(ways: dict[str, Way], turns: int) -> dict[str, list[float]]:
+    """Seconds of each way, after one turn that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(turns + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def compare(size: str, heads: int, turns: int) -> None:
+    """Print the rows of an encoder size and a number of heads."""
+    ways: dict[str, Way] = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        short = "float32" if dtype == torch.float32 else "bfloat16"
+        ways[f"EoMT {short}"] = theirs(size, heads, dtype)
+        for blocks in (6, 2):
+            ways[f"ours {short}, {blocks} blocks"] = ours(size, heads, blocks, dtype)
+    seconds = take_turns(ways, turns)
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    for name, found in seconds.items():
+        low, _, high = statistics.quantiles(found, n=4)
+        peer = medians["EoMT bfloat16" if "bfloat16" in name else "EoMT float32"]
+        ratio = f"{peer / medians[name]:.2f}" if name.startswith("ours") else ""
+        print(
+            f"{size:>6}{heads:>6}  {name:<24}{medians[name]:>8.3f}  {low:.3f}-{high:.3f}{ratio:>8}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="+", default=["small", "base"])
+    parser.add_argument("--heads", nargs="+", type=int, default=[1, 4, 8])
+    parser.add_argument("--turns", type=int, default=7)
+    options = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{'size':>6}{'heads':>6}  {'':<24}{'seconds':>8}  {'quartiles':<11}{'ratio':>8}")
+    for size in options.sizes:
+        for heads in options.heads:
+            compare(size, heads, options.turns)
+
+
+if __name__ == "__main__":
+    main()
