@@ -5,13 +5,14 @@ Letters: B batch, nh heads, N tokens, d head dim.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = 256
+ROWS = 128
 """Queries of a block: its scores, nh x ROWS x N in bfloat16, stay in a processor's cache."""
 FEWEST = 256
 """Tokens from which blocks are faster than torch's kernel."""
@@ -62,5 +63,13 @@ def _blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         nothing, one = torch.zeros_like(largest), torch.ones_like(largest)
         q = torch.cat([q, -largest, nothing], -1)  # an even number of channels
         k = torch.cat([k, one, one], -1).transpose(1, 2)
-        rows = [torch.bmm(torch.bmm(part, k).softmax(-1), v) for part in q.split(ROWS, dim=1)]
-        return torch.cat(rows, 1).view(shape)
+        found = torch.empty_like(v)
+        # Made once: fresh memory for every block takes as long as the products.
+        scores, weights = (q.new_empty(len(q) * ROWS * k.shape[2]) for _ in range(2))
+        for part, rows in zip(q.split(ROWS, dim=1), found.split(ROWS, dim=1), strict=True):
+            size = (len(q), part.shape[1], k.shape[2])
+            taken, shares = (buffer[: math.prod(size)].view(size) for buffer in (scores, weights))
+            torch.bmm(part, k, out=taken)
+            torch.softmax(taken, -1, out=shares)
+            rows.copy_(torch.bmm(shares, v))
+        return found.view(shape)
