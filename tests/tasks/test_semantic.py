@@ -32,12 +32,25 @@ def test_equals_published(index: int):
 
 
 @pytest.mark.parametrize("index", [0, 3, 6])
-def test_scores_are_shares_of_the_published_ones(index: int):
+def test_scores_are_those_published_or_their_share_where_they_exceed_one(index: int):
     logits = golden("post_semantic")[f"logits.{index}"]
-    expected = logits.amax(0) / logits.sum(0)
+    expected = logits.amax(0) / logits.sum(0).clamp_min(1)
     result = semantic(*recorded(index), VOCABULARY)
     assert result.scores is not None
     np.testing.assert_allclose(result.scores, expected.numpy(), atol=1e-5)
+
+
+def test_nothing_that_is_known_is_not_sure():
+    """Queries that see a little of one class and are nothing else: once 1, as its share of all."""
+    masks = torch.full((1, 4, 8, 8), 20.0)
+    logits = torch.full((1, 4, 41), -5.0)
+    logits[..., -1] = 5
+    logits[..., 3] = 2
+    geometry = Geometry.plan((64, 64), PROTOCOL, 16)
+    result = semantic(Predictions(masks, logits), geometry, Vocabulary.numbered(40))
+    assert (result.label_map == 3).all()
+    assert result.scores is not None
+    assert result.scores.max() < 0.25
 
 
 def test_many_classes_in_parts():

@@ -39,7 +39,7 @@ class SemanticResult(Result):
     """(H, W): class ids 0..C-1, or IGNORE (-1)."""
     vocabulary: Vocabulary
     scores: NDArray[np.float32] | None = None
-    """(H, W) in 0..1: the share of the pixel's class in the scores of all classes."""
+    """(H, W) in 0..1: the score of the pixel's class, or its share of all where they exceed 1."""
     moment: Moment | None = None
     source: ImageSource | None = None
 

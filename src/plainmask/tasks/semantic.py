@@ -51,7 +51,8 @@ def semantic(
     labels, best = _largest(scores, geometry)
     # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
     total = geometry.to_image(scores.sum(0, keepdim=True))[0]
-    share = best / total.clamp_min(torch.finfo(total.dtype).tiny)
+    # Where queries do not even see one whole thing, a large share of little is not sure.
+    share = best / total.clamp_min(1)
     result = SemanticResult(
         labels.cpu().numpy(), vocabulary, share.clamp(0, 1).cpu().numpy().astype(np.float32)
     )

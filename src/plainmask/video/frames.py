@@ -109,7 +109,8 @@ class Video:
             frames = f"after {given} frame{'s' if given > 1 else ''}" if given else "at once"
             raise InputError(f"{self.name} breaks off {frames}: {error}") from error
         finally:
-            reading.close()
+            with suppress(ValueError):  # another thread is closing it
+                reading.close()
         if self._closed:
             return
         if not given:
