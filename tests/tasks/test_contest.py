@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hills import hills
 from plainmask.decoder.decoder import Predictions
 from plainmask.pictures.geometry import Geometry, InputProtocol, Size, axis_weights
 from plainmask.tasks import panoptic, semantic
@@ -15,17 +16,6 @@ FIT = InputProtocol(kind="fit", size=64)
 VIDEO = InputProtocol(kind="video", size=48, longest=96)
 WINDOWS = InputProtocol(kind="windows", size=32, shorter=48)
 SIZES = [(150, 310), (64, 64), (23, 170), (300, 129)]
-
-
-def hills(count: int, size: Size, seed: int, noise: float = 1.0) -> Tensor:
-    """Logits of masks that lie here and there, (count, *size), with edges of some roughness."""
-    generator = torch.Generator().manual_seed(seed)
-    rows, columns = (torch.linspace(0, 1, length) for length in size)
-    places = torch.rand(count, 3, generator=generator)
-    distance = (rows[None, :, None] - places[:, 0, None, None]) ** 2
-    distance = distance + (columns[None, None] - places[:, 1, None, None]) ** 2
-    maps = 40 * ((0.1 + 0.3 * places[:, 2, None, None]) ** 2 - distance)
-    return maps + noise * torch.randn(count, *size, generator=generator)
 
 
 def all_resized(logits: Tensor, scores: Tensor, geometry: Geometry, early: bool) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -47,15 +48,23 @@ class Rle:
             corner: (top, left) of the cut-out in the picture.
             size: (H, W) of the picture.
         """
-        (height, width), (top, left) = size, corner
-        padded = np.pad(mask.astype(np.int8), ((1, 1), (0, 0)))
-        columns, rows = np.nonzero(np.diff(padded, axis=0).T)
-        ends = (columns + left) * height + rows + top  # begin and end of runs, in turn
-        joint = np.flatnonzero(ends[1:-1:2] == ends[2::2])  # over the border of two columns
-        ends = np.delete(ends, np.concatenate([2 * joint + 1, 2 * joint + 2]))
-        if not ends.size or ends[-1] != height * width:
-            ends = np.append(ends, height * width)
-        return cls.of_runs(np.diff(ends, prepend=0), size)
+        return cls.of_ends([run_ends(mask, corner, size)], size)
+
+    @classmethod
+    def of_ends(cls, ends: Sequence[NDArray[np.int64]], size: tuple[int, int]) -> Rle:
+        """Compress the mask whose runs begin and end there.
+
+        Args:
+            ends: `run_ends` of its parts, of which each lies in columns to the right of the last.
+            size: (H, W) of the picture.
+        """
+        joined = np.concatenate([np.empty(0, np.int64), *ends])
+        joint = np.flatnonzero(joined[1:-1:2] == joined[2::2])  # over the border of two columns
+        joined = np.delete(joined, np.concatenate([2 * joint + 1, 2 * joint + 2]))
+        last = size[0] * size[1]
+        if not joined.size or joined[-1] != last:
+            joined = np.append(joined, last)
+        return cls.of_runs(np.diff(joined, prepend=0), size)
 
     def decode(self) -> NDArray[np.bool_]:
         """The mask (H, W) of booleans."""
@@ -78,3 +87,24 @@ class Rle:
 
     def _pycoco(self) -> Any:
         return {"size": list(self.size), "counts": self.counts.encode("ascii")}
+
+
+def run_ends(
+    mask: NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Where runs of a part of a mask begin and end, in turn, column by column of the picture.
+
+    Args:
+        mask: (h, w) of booleans, a cut-out.
+        corner: (top, left) of the cut-out in the picture.
+        size: (H, W) of the picture.
+
+    Returns:
+        (2 * runs,) pixels from the upper left corner of the picture, down the columns. A run that
+        goes on in the next column is two.
+    """
+    (height, width), (top, left) = mask.shape, corner
+    padded = np.zeros((width, height + 2), bool)
+    padded[:, 1:-1] = mask.T
+    columns, rows = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), height + 1)
+    return (columns + left) * size[0] + rows + top

@@ -13,6 +13,7 @@ Letters: K maps, h w their size, H W image size.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import torch
@@ -82,6 +83,14 @@ class Resizing:
         return Area(
             tops[area.top], bottoms[area.bottom - 1], lefts[area.left], rights[area.right - 1]
         )
+
+    def rows_from(self, top: int, bottom: int) -> tuple[int, int]:
+        """First and last rows, end excluded, of the new maps that old ones of these are mixed in.
+
+        None of them may be, where maps become smaller: then the first is not below the end.
+        """
+        tops, bottoms = self._row_ends
+        return bisect_right(bottoms, top), bisect_left(tops, bottom)
 
     def part(self, maps: Tensor, area: Area) -> Tensor:
         """An area of the new maps, from its `source` in the old ones (K, ., .)."""

@@ -18,6 +18,7 @@ from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import InstanceResult
 from plainmask.results.rle import Rle
+from plainmask.tasks.cutouts import cut_out
 from plainmask.tasks.queries import class_probs, image_masks, require_one_window, undisturbed
 from plainmask.tasks.thresholds import PUBLISHED, Thresholds
 from plainmask.tasks.tracks import moment, shown
@@ -61,16 +62,9 @@ def instance(
     """
     scores, queries, class_ids = _best_pairs(predictions, geometry, vocabulary, thresholds.top_k)
     unique, which = queries.unique(return_inverse=True)
-    rles: list[Rle] = []
-    certainties: list[Tensor] = []
-    for _, logits in image_masks(predictions, geometry, unique):
-        masks = logits > 0
-        if state is None:
-            inside = (logits.sigmoid_() * masks).flatten(1).sum(1)
-            certainties.append(inside / (masks.flatten(1).sum(1) + 1e-6))
-        rles.extend(Rle.encode(mask) for mask in masks.cpu().numpy())
+    rles, certainties = _masks(predictions, geometry, unique)
     if state is None:
-        scores = scores * torch.cat(certainties)[which]
+        scores = scores * certainties[which]
     result = InstanceResult(
         geometry.image_size,
         tuple(rles[place] for place in which),
@@ -84,6 +78,23 @@ def instance(
     visible = [query for query, rle in zip(unique.tolist(), rles, strict=True) if rle.area]
     ids = queries.tolist()
     return replace(result, moment=moment(shown(state, visible), ids, ids)).sure()
+
+
+def _masks(
+    predictions: Predictions, geometry: Geometry, queries: Tensor
+) -> tuple[list[Rle], Tensor]:
+    """The masks of K queries in the image, and (K,) the mean probability inside each."""
+    if predictions.mask_logits.device.type == "cpu":
+        rles, certainties = cut_out(predictions.mask_logits[0, queries].float(), geometry)
+        return rles, torch.tensor(certainties)
+    rles: list[Rle] = []
+    means = [torch.empty(0, device=queries.device)]
+    for _, logits in image_masks(predictions, geometry, queries):
+        masks = logits > 0
+        inside = (logits.sigmoid_() * masks).flatten(1).sum(1)
+        means.append(inside / (masks.flatten(1).sum(1) + 1e-6))
+        rles.extend(Rle.encode(mask) for mask in masks.cpu().numpy())
+    return rles, torch.cat(means)
 
 
 def _best_pairs(
