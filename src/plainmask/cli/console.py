@@ -90,9 +90,16 @@ def complain(kind: str, message: object) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: int = 0,
+    title: str | None = None,
 ) -> None:
-    """Print rows of text under a header; columns whose name ends in "%" are aligned right."""
+    """Print rows of text under a header.
+
+    Columns whose name ends in "%", and the last `numbers`, are aligned right.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -101,8 +108,9 @@ def print_table(
     if title is not None:
         console.print(title, soft_wrap=True)
     table = Table()
-    for column in columns:
-        table.add_column(column, justify="right" if column.endswith("%") else "left")
+    for place, column in enumerate(columns):
+        number = column.endswith("%") or place >= len(columns) - numbers
+        table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -43,6 +44,20 @@ Classes: TypeAlias = Annotated[
 def words(given: str) -> list[str]:
     """The words of an option that takes several, with commas."""
     return [word.strip() for word in given.split(",") if word.strip()]
+
+
+def head_names(given: str) -> list[str]:
+    """The heads that an option names; a folder may have a comma in its name.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    if Path(given).exists():
+        return [given]
+    names = [name.strip() for name in given.split(",")]
+    if not all(names):
+        raise InputError(f"--heads takes names with commas between, such as a,b, not {given!r}")
+    return names
 
 
 def check_score(score: float | None) -> None:

@@ -20,6 +20,7 @@ from plainmask.cli.options import (
     Score,
     check_score,
     class_ids,
+    head_names,
     words,
 )
 from plainmask.errors import InputError, PlainmaskError
@@ -109,20 +110,6 @@ def segment(
     if failed:
         complain("error", f"{failed} of {counted(len(paths) + len(problems), 'input')} failed")
         raise typer.Exit(1)
-
-
-def head_names(given: str) -> list[str]:
-    """The heads that an option names; a folder may have a comma in its name.
-
-    Raises:
-        InputError: a name is empty.
-    """
-    if Path(given).exists():
-        return [given]
-    names = [name.strip() for name in given.split(",")]
-    if not all(names):
-        raise InputError(f"--heads takes names with commas between, such as a,b, not {given!r}")
-    return names
 
 
 def in_tiles(segmenter: Segmenter, factor: float) -> None:
