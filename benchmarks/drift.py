@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.guess import guess_format
 from plainmask.data.reader import read_dataset
-from plainmask.data.record import Segments, Video, group_videos
+from plainmask.data.record import Annotation, Video, group_videos
 from plainmask.evaluation.measures import target_map
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter
@@ -77,7 +77,7 @@ def regions(segmenter: HeadSegmenter[Any], videos: Sequence[Video], plays: int) 
     """J of each pass, the mean over objects, in percent."""
     found: list[NDArray[np.float64]] = []
     for video in videos:
-        wanted = [frame.segments() for frame in video.frames]
+        wanted = [frame.annotation() for frame in video.frames]
         for track in sorted({int(key) for frame in wanted for key in frame.track_ids}):
             masks = [_mask_of(frame, track) for frame in wanted]
             found.append(best_track(play(segmenter, video, plays), masks, 2 * plays))
@@ -85,7 +85,7 @@ def regions(segmenter: HeadSegmenter[Any], videos: Sequence[Video], plays: int) 
     return np.mean(found, axis=0).tolist()
 
 
-def _mask_of(frame: Segments, track: int) -> NDArray[np.bool_]:
+def _mask_of(frame: Annotation, track: int) -> NDArray[np.bool_]:
     """(H, W): nothing where the frame does not show the object."""
     mask = np.zeros(frame.size, np.bool_)
     for place in np.flatnonzero(frame.track_ids == track):
@@ -120,7 +120,7 @@ def classes(segmenter: HeadSegmenter[Any], videos: Sequence[Video], plays: int) 
     names = segmenter.head.config.vocabulary.names
     metrics = [MeanIoU(names, ignore=IGNORE) for _ in range(2 * plays)]
     for video in videos:
-        targets = [target_map(frame.segments()) for frame in video.frames]
+        targets = [target_map(frame.annotation()) for frame in video.frames]
         for number, place, result in play(segmenter, video, plays):
             metrics[number].update(result.label_map, targets[place])
     return [float(metric.figures()["mIoU"] or 0) for metric in metrics]

@@ -92,7 +92,7 @@ def evaluate(
     metrics = [MeanIoU(names, ignore=IGNORE) for _ in range(len(probes) + 1)]
     began = time.monotonic()
     for count, record in enumerate(records, 1):
-        image, segments = record.image(), record.segments()
+        image, segments = record.image(), record.annotation()
         target = target_map(segments)
         size = (image.shape[0], image.shape[1])
         geometry = Geometry.plan(size, head.config.input, encoder.config.patch_size)

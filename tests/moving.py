@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation, Record
 from plainmask.results.rle import Rle
 
 SHAPES = ("disc", "square", "diamond", "triangle")
@@ -80,7 +80,7 @@ class Scene:
 
     images: NDArray[np.uint8]
     """(T, S, S, 3) RGB."""
-    segments: list[Segments]
+    segments: list[Annotation]
     """T; of the objects that are seen in each frame, by the track ids 1..N, all of class 0."""
     looks: tuple[Look, ...]
     """N."""
@@ -131,7 +131,7 @@ def records_of(scene: Scene, name: str) -> list[Record]:
         Record(
             id=f"{name}/{time:05}",
             load_image=partial(_itself, image),
-            load_segments=partial(_itself, segments),
+            load_annotation=partial(_itself, segments),
             sequence=name,
             frame=time,
             classes=frozenset(segments.class_ids.tolist()),
@@ -215,7 +215,7 @@ def _save_images(scene: Scene, folder: Path, name: str) -> list[str]:
     return names
 
 
-def _mask_of(frame: Segments, track: int) -> NDArray[np.bool_] | None:
+def _mask_of(frame: Annotation, track: int) -> NDArray[np.bool_] | None:
     place = np.flatnonzero(frame.track_ids == track)
     return frame.index_map == place[0] if len(place) else None
 
@@ -381,10 +381,10 @@ def _paint(
     return window, covered, colors.astype(np.uint8)
 
 
-def _segments(owner: NDArray[np.int32]) -> Segments:
+def _segments(owner: NDArray[np.int32]) -> Annotation:
     """The annotation of a frame, from the place 0..N-1 of each pixel's object, or -1."""
     present = np.unique(owner[owner != NO_SEGMENT])
     index_map = np.where(owner == NO_SEGMENT, NO_SEGMENT, np.searchsorted(present, owner))
-    return Segments.of_map(
+    return Annotation.of_map(
         index_map.astype(np.int32), np.zeros(len(present)), track_ids=present + 1
     )

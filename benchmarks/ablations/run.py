@@ -86,7 +86,7 @@ def evaluate(
         geometry = Geometry.plan(size, INPUT, cache.encoder.config.patch_size)
         predictions = model(cache(torch.from_numpy(geometry.fit(image))))
         result = semantic(predictions, geometry, vocabulary)
-        metric.update(result.label_map, target_map(record.segments()))
+        metric.update(result.label_map, target_map(record.annotation()))
     return metric.figures()
 
 

@@ -35,14 +35,14 @@ class TestClasses:
     def test_values_are_one_more_than_ids(self, tmp_path: Path, split: str):
         add(tmp_path, "ADE_train_1", [[0, 1, 150]])
         (record,) = read_ade20k(tmp_path, split)
-        assert record.segments().class_ids.tolist() == [0, 149]
-        assert record.segments().index_map.tolist() == [[-1, 0, 1]]
+        assert record.annotation().class_ids.tolist() == [0, 149]
+        assert record.annotation().index_map.tolist() == [[-1, 0, 1]]
 
     def test_labels_shifted_for_another_tool(self, tmp_path: Path):
         add(tmp_path, "a", [[255, 0, 149]])
         (record,) = read_ade20k(tmp_path, "train")
         with pytest.raises(InputError, match=r"was shifted for another tool .*annotations$"):
-            record.segments()
+            record.annotation()
         (tmp_path / "annotations").rename(tmp_path / "annotations_detectron2")
         assert guess_format(tmp_path) == "ade20k"
         with pytest.raises(
@@ -72,7 +72,7 @@ class TestClasses:
 class TestObjects:
     def read(self, root: Path):
         (record,) = read_ade20k(root, "train", objects=True)
-        return record.segments()
+        return record.annotation()
 
     def test_things_lie_on_stuff_and_are_void_without_objects(self, tmp_path: Path):
         label = [[WALL, WALL, BED, BED, 0]]

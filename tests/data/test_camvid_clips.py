@@ -34,9 +34,9 @@ def test_frames_are_in_the_order_of_the_clips(tmp_path: Path):
         ("c", "y", 0),
         ("b", "y", 1),
     ]
-    segments = pickle.loads(pickle.dumps(records[1])).segments()
+    segments = pickle.loads(pickle.dumps(records[1])).annotation()
     assert segments.class_ids.tolist() == segments.track_ids.tolist() == [1]
-    assert len(records[0].segments()) == 0
+    assert len(records[0].annotation()) == 0
 
 
 def test_problems_come_in_one_error(tmp_path: Path):
@@ -65,7 +65,7 @@ def test_a_split_that_is_not_there(tmp_path: Path, split):
 def test_camvid(split: str, lengths: list[int]):
     videos = group_videos(read_camvid_clips(SHARED_DATA / "camvid", split))
     assert [len(video) for video in videos] == lengths
-    segments = videos[0].frames[0].segments()
+    segments = videos[0].frames[0].annotation()
     assert segments.size == (360, 480)
     assert segments.track_ids.tolist() == segments.class_ids.tolist()
     if split == "val":

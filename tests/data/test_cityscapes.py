@@ -33,7 +33,7 @@ class TestClasses:
     def test_label_ids_and_train_ids(self, tmp_path: Path, kind: str, label):
         add(tmp_path, label, kind)
         (record,) = read_cityscapes(tmp_path, "train")
-        segments = record.segments()
+        segments = record.annotation()
         assert [NAMES[i] for i in segments.class_ids] == ["road", "bicycle"]
         assert segments.index_map.tolist() == [[0, 1, -1, -1]]
         assert record.id == NAME
@@ -42,14 +42,14 @@ class TestClasses:
         add(tmp_path, [[0, 0, 0, 0]], "labelTrainIds")
         add(tmp_path, [[33, 33, 33, 33]], "labelIds")
         (record,) = read_cityscapes(tmp_path, "train")
-        assert record.segments().class_ids.tolist() == [18]
+        assert record.annotation().class_ids.tolist() == [18]
 
     def test_the_test_split_is_unlabelled(self, tmp_path: Path):
         add(tmp_path, [[1, 1, 1, 1]], split="test")
         (record,) = read_cityscapes(tmp_path, "test")
         assert not record.labelled
         with pytest.raises(InputError, match="holds no annotation"):
-            record.segments()
+            record.annotation()
 
     def test_problems(self, tmp_path: Path):
         for name in ("bonn_1_1", "bonn_1_2", "ulm_1_1"):
@@ -71,7 +71,7 @@ class TestClasses:
         add(tmp_path, np.zeros((1, 4, 4)))
         (record,) = read_cityscapes(tmp_path, "train")
         with pytest.raises(InputError, match="has mode RGBA; a label needs one channel"):
-            record.segments()
+            record.annotation()
 
 
 class TestPanoptic:
@@ -97,7 +97,7 @@ class TestPanoptic:
     def test_pictures_are_found_by_their_ids(self, tmp_path: Path, category: int, suffix: str):
         self.write(tmp_path, category, suffix)
         (record,) = read_cityscapes_panoptic(tmp_path, "train")
-        segments = record.segments()
+        segments = record.annotation()
         assert {NAMES[i] for i in segments.class_ids} == {"car"}
         assert segments.track_ids.tolist() == [26, 26000, 26001]
         assert segments.crowd.tolist() == [True, False, False]

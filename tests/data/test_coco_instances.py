@@ -64,7 +64,7 @@ class TestReading:
     def test_all_forms_overlapping(self, tmp_path: Path):
         rows = [row(1, RLE), row(1, RUNS, 0), row(1, POLYGON, iscrowd=1)]
         (record,) = read_coco_instances(write(tmp_path, {1: "a.jpg"}, rows), "train")
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.class_ids.tolist() == [1, 0, 1]
         assert segments.crowd.tolist() == [False, False, True]
         assert segments.track_ids.tolist() == [0, 1, 2]
@@ -75,14 +75,14 @@ class TestReading:
         rows = [row(2, RLE), row(2, [[1, 1, 2]], bbox=[1, 1, 1, 0])]  # as COCO holds some
         records = read_coco_instances(write(tmp_path, {1: "b.jpg", 2: "a.jpg"}, rows), "train")
         assert [record.id for record in records] == ["b", "a"]
-        assert [len(record.segments()) for record in records] == [0, 1]
+        assert [len(record.annotation()) for record in records] == [0, 1]
         assert records[0].classes == frozenset()
 
     def test_names_with_folders_and_ids_of_both_kinds(self, tmp_path: Path):
         root = write(tmp_path, {"1": "x/a.jpg", "2": "y\\a.jpg"}, [row(1, RLE), row("2", RLE)])
         records = pickle.loads(pickle.dumps(read_coco_instances(root, "train")))
         assert [record.id for record in records] == ["x/a", "y/a"]
-        assert all(len(record.segments()) == 1 for record in records)
+        assert all(len(record.annotation()) == 1 for record in records)
 
     @pytest.mark.parametrize(
         ("json_path", "folder"),
@@ -120,7 +120,7 @@ class TestClasses:
         own = coco_instances_vocabulary(root, "train")
         for vocabulary in (None, own):
             (record,) = read_coco_instances(root, "train", vocabulary)
-            assert [own.names[i] for i in record.segments().class_ids] == names
+            assert [own.names[i] for i in record.annotation().class_ids] == names
 
     @pytest.mark.parametrize(
         ("categories", "names"),
@@ -142,7 +142,7 @@ class TestClasses:
         root = edited(write(tmp_path, {1: "a.jpg"}, [row(1, RLE, "1")]), put)
         assert coco_instances_vocabulary(root, "train").names == names
         (record,) = read_coco_instances(root, "train")
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
 
 class TestFormsOfExporters:
@@ -168,7 +168,7 @@ class TestFormsOfExporters:
     def test_they_are_read(self, tmp_path: Path, change):
         root = edited(write(tmp_path, {1: "ä b.jpg"}, [row(1, RLE)]), change)
         (record,) = read_coco_instances(root, "train")
-        assert record.segments().class_ids.tolist() == [1]
+        assert record.annotation().class_ids.tolist() == [1]
         assert record.picture == root / "train/ä b.jpg"
         assert record.id.endswith("ä b") or record.id.endswith("a\u0308 b")
 
@@ -183,7 +183,7 @@ class TestFormsOfExporters:
         root = write(tmp_path, {1: "a.jpg", 2: "a.png", 3: "b.jpg"}, [row(1, RLE), row(3, RLE)])
         records = read_coco_instances(root, "train")
         assert [record.id for record in records] == ["a.jpg", "a.png", "b"]
-        assert [len(record.segments()) for record in records] == [1, 0, 1]
+        assert [len(record.annotation()) for record in records] == [1, 0, 1]
 
     def test_a_split_without_annotations_is_unlabelled(self, tmp_path: Path):
         root = edited(write(tmp_path, {1: "a.jpg"}, []), lambda c: c.pop("annotations"))
@@ -220,7 +220,7 @@ class TestObjectsWithoutOutline:
             read_coco_instances(root, "train")
         problems: list[str] = []
         (record,) = read_coco_instances(root, "train", problems=problems)
-        assert (len(problems), len(record.segments())) == (1, 1)
+        assert (len(problems), len(record.annotation())) == (1, 1)
 
     def test_without_a_key(self, tmp_path: Path):
         rows = [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}]
@@ -256,7 +256,7 @@ class TestDefects:
             read_coco_instances(root, "train")
         root = write(tmp_path, {1: "a.jpg"}, [row(1, {"size": [6, 8], "counts": [3, 9]}, id=31)])
         with pytest.raises(InputError, match=r"a\.jpg, annotation 31: .*damaged"):
-            read_coco_instances(root, "train")[0].segments()
+            read_coco_instances(root, "train")[0].annotation()
 
     def test_several_files_and_no_split(self, tmp_path: Path):
         for name in ("one.json", "two.json"):
@@ -286,7 +286,7 @@ class TestDefects:
         Image.new("RGB", SIZE[::-1]).save(root / "train/a.jpg", exif=exif)
         (record,) = read_coco_instances(root, "train")
         with pytest.raises(InputError, match=r"is \(8, 6\).*made for \(6, 8\).*EXIF"):
-            record.segments()
+            record.annotation()
 
     def test_nothing_there(self, tmp_path: Path):
         with pytest.raises(InputError, match="name a split"):
@@ -302,9 +302,9 @@ def test_coco_instances_equal_the_things_of_the_panoptic_set():
     kept = {entry.id: entry.id for entry in vocabulary.classes if entry.thing}
     things = with_classes(read_coco_panoptic(root, "val", vocabulary), kept)
     thing_ids = {record.id: record for record in things}
-    assert sum(len(record.segments()) for record in instances) == 357
+    assert sum(len(record.annotation()) for record in instances) == 357
     for record in instances[:10]:
-        own, other = record.segments(), thing_ids[record.id].segments()
+        own, other = record.annotation(), thing_ids[record.id].annotation()
         assert sorted(own.class_ids) == sorted(other.class_ids)
         np.testing.assert_array_equal(own.masks().any(0), other.masks().any(0))
 
@@ -319,7 +319,7 @@ def test_pictures_for_clips_in_the_classes_of_a_video_set():
     kept = with_classes(records, table)
     assert 0 < len(kept) < len(records)
     for record in kept[:10]:
-        segments = record.segments()
+        segments = record.annotation()
         assert set(segments.class_ids[~segments.crowd].tolist()) == record.classes
         assert {video.names[i] for i in segments.class_ids} <= set(video.names)
 
@@ -328,7 +328,7 @@ def test_pictures_for_clips_in_the_classes_of_a_video_set():
 def test_dsb2018():
     records = read_coco_instances(SHARED_DATA / "dsb2018", "val")
     assert len(records) == 60
-    assert len(records[0].segments()) > 0
+    assert len(records[0].annotation()) > 0
 
 
 def test_categories_count_as_the_class_that_joins_them(tmp_path: Path):
@@ -336,7 +336,7 @@ def test_categories_count_as_the_class_that_joins_them(tmp_path: Path):
     rows = [row(1, RLE, category) for category in (4, 7, 9)]
     root = write(tmp_path, {1: "a.jpg"}, rows, categories=names)
     (record,) = read_coco_instances(root, "train", Vocabulary.load(JOINED))
-    assert record.segments().class_ids.tolist() == [0, 1, 0]
+    assert record.annotation().class_ids.tolist() == [0, 1, 0]
     assert record.classes == {0, 1}
 
 

@@ -68,7 +68,7 @@ def change(root: Path, edit) -> None:
 class TestReading:
     def test_segments(self, tmp_path: Path):
         (record,) = read_coco_panoptic(write(tmp_path, {"5": INFOS}), "train")
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.track_ids.tolist() == [7, 300, 70000]
         assert segments.class_ids.tolist() == [1, 0, 0]
         assert segments.crowd.tolist() == [False, False, True]
@@ -79,7 +79,7 @@ class TestReading:
     def test_things_only(self, tmp_path: Path):
         root = write(tmp_path, {"5": INFOS})
         (record,) = with_classes(read_coco_panoptic(root, "train"), {0: 0})
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.track_ids.tolist() == [300, 70000]
         assert segments.index_map.tolist() == [[0, 0, 1], [-1, -1, -1], [-1, -1, -1]]
         assert record.classes == {0}
@@ -87,11 +87,11 @@ class TestReading:
     def test_a_segment_without_pixels_is_left_out(self, tmp_path: Path):
         more = [{"id": 55, "category_id": 9}, {"id": 999999, "category_id": 1}]
         (record,) = read_coco_panoptic(write(tmp_path, {"5": [*INFOS, *more]}), "train")
-        assert record.segments().track_ids.tolist() == [7, 300, 70000]
+        assert record.annotation().track_ids.tolist() == [7, 300, 70000]
 
     def test_a_picture_without_segments(self, tmp_path: Path):
         (record,) = read_coco_panoptic(write(tmp_path, {"5": []}), "train")
-        assert len(record.segments()) == 0
+        assert len(record.annotation()) == 0
         assert record.labelled
 
     def test_the_vocabulary_of_the_file(self, tmp_path: Path):
@@ -111,7 +111,7 @@ class TestReading:
     def test_known_places(self, tmp_path: Path, json_path: str, maps: str, images: str):
         root = write(tmp_path, {"5": INFOS}, json_path, maps, images)
         (record,) = pickle.loads(pickle.dumps(read_coco_panoptic(root, "train")))
-        assert len(record.segments()) == 3
+        assert len(record.annotation()) == 3
         assert record.image().shape == (3, 3, 3)
 
 
@@ -154,7 +154,7 @@ class TestDefects:
         Image.new("RGB", (6, 6)).save(root / "train/5.jpg")
         (record,) = read_coco_panoptic(root, "train")
         with pytest.raises(InputError, match=r"5\.png is \(3, 3\).*\(6, 6\); use the pictures"):
-            record.segments()
+            record.annotation()
 
     def test_swapped_colours_are_noticed(self, tmp_path: Path):
         root = write(tmp_path, {"5": INFOS})
@@ -162,7 +162,7 @@ class TestDefects:
         Image.fromarray(np.array(Image.open(png))[..., ::-1]).save(png)
         (record,) = read_coco_panoptic(root, "train")
         with pytest.raises(InputError, match=r"none of the 3 segment ids .* such as 7"):
-            record.segments()
+            record.annotation()
 
     def test_a_jpeg_holds_no_ids(self, tmp_path: Path):
         Image.new("RGB", (3, 3)).save(tmp_path / "a.jpg")
@@ -185,7 +185,7 @@ def test_coco_panoptic(split, images, things, crowds, stuff, void):
     records = read_coco_panoptic(
         SHARED_DATA / "coco_panoptic", split, Vocabulary.load("coco_panoptic")
     )
-    annotations = [record.segments() for record in records]
+    annotations = [record.annotation() for record in records]
     stuff_ids = list(Vocabulary.load("coco_panoptic").stuff_ids)
     is_stuff = np.concatenate([np.isin(a.class_ids, stuff_ids) for a in annotations])
     assert len(records) == images

@@ -54,7 +54,7 @@ def objects_of(format: DataFormat, root: Path) -> list[tuple[str, bool, bytes]]:
     """Names, crowds and masks of all objects, in any order."""
     (record,) = read_dataset(format, root, "train")
     names = dataset_vocabulary(format, root, "train").names
-    segments = record.segments()
+    segments = record.annotation()
     return sorted(
         (names[class_id], crowd, mask.tobytes())
         for class_id, crowd, mask in zip(
@@ -96,11 +96,11 @@ class TestLabelFolder:
         (before,) = read_dataset("label_folder", tmp_path / "a", "val")
         convert_dataset(tmp_path / "a", "label_folder", tmp_path / "b")
         (after,) = read_dataset("label_folder", tmp_path / "b", "val")
-        np.testing.assert_array_equal(after.segments().layers, before.segments().layers)
-        np.testing.assert_array_equal(after.segments().class_ids, before.segments().class_ids)
+        np.testing.assert_array_equal(after.annotation().layers, before.annotation().layers)
+        np.testing.assert_array_equal(after.annotation().class_ids, before.annotation().class_ids)
         found = convert_dataset(tmp_path / "a", "coco_panoptic", tmp_path / "c")
         (after,) = read_dataset("coco_panoptic", tmp_path / "c", "val")
-        np.testing.assert_array_equal(after.segments().layers, before.segments().layers)
+        np.testing.assert_array_equal(after.annotation().layers, before.annotation().layers)
         assert found.notes == []
 
     def test_objects_become_classes_and_background(self, tmp_path: Path):
@@ -110,7 +110,7 @@ class TestLabelFolder:
         (record,) = read_dataset("label_folder", tmp_path / "b", "train")
         names = dataset_vocabulary("label_folder", tmp_path / "b", "train").names
         assert names == ("background", "cat", "dog")
-        segments = record.segments()
+        segments = record.annotation()
         np.testing.assert_array_equal(segments.masks()[1], small)  # the smaller lies on top
         np.testing.assert_array_equal(segments.masks()[2], large & ~small)
         assert found.notes == [
@@ -131,7 +131,7 @@ class TestLabelFolder:
         text(tmp_path / "a/classes.json", {"classes": classes})
         convert_dataset(tmp_path / "a", "label_folder", tmp_path / "b")
         (record,) = read_dataset("label_folder", tmp_path / "b", None)
-        assert record.segments().class_ids.tolist() == [0, 299]
+        assert record.annotation().class_ids.tolist() == [0, 299]
 
 
 class TestPanoptic:
@@ -266,7 +266,7 @@ class TestSkippingProblems:
         for words in ("annotation 9 of a.jpg", "51.jpg", "50.jpg"):
             assert any(words in line for line in done.skipped), words
         (record,) = read_dataset("yolo", tmp_path / "b", "train")
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
     def test_nothing_left(self, tmp_path: Path):
         source = instances(tmp_path / "a", (square(2, 2, 5), 3, False))

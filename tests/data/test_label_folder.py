@@ -66,7 +66,7 @@ class TestReading:
         add_image(tmp_path, "a.png", size=(2, 4))
         add_label(tmp_path, "a.png", label, dtype=np.uint16)
         (record,) = read_label_folder(tmp_path, "train", vocabulary)
-        segments = record.segments()
+        segments = record.annotation()
         np.testing.assert_array_equal(segments.class_ids, [0, 1, 2])
         np.testing.assert_array_equal(segments.index_map, [[-1, 1, 1, 0], [-1, 2, 1, 0]])
         assert not segments.crowd.any()
@@ -76,21 +76,21 @@ class TestReading:
     def test_indices_skip_absent_classes(self, tmp_path: Path, vocabulary: Vocabulary):
         add_image(tmp_path, "a.png", size=(1, 3))
         add_label(tmp_path, "a.png", [[5, 0, 300]], dtype=np.uint16)
-        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].annotation()
         np.testing.assert_array_equal(segments.class_ids, [1, 2])
         np.testing.assert_array_equal(segments.index_map, [[0, -1, 1]])
 
     def test_an_all_ignore_label_has_no_segments(self, tmp_path: Path, vocabulary: Vocabulary):
         add_image(tmp_path, "a.png")
         add_label(tmp_path, "a.png", np.full((4, 6), 255))
-        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].annotation()
         assert len(segments) == 0
         assert (segments.index_map == -1).all()
 
     def test_the_label_takes_the_size_of_the_image(self, tmp_path: Path, vocabulary: Vocabulary):
         add_image(tmp_path, "a.png", size=(4, 6))
         add_label(tmp_path, "a.png", [[10, 5, 0], [5, 0, 10]])
-        segments = read_label_folder(tmp_path, "train", vocabulary)[0].segments()
+        segments = read_label_folder(tmp_path, "train", vocabulary)[0].annotation()
         small = np.array([[0, 1, -1], [1, -1, 0]])
         np.testing.assert_array_equal(segments.index_map, small.repeat(2, 0).repeat(2, 1))
 
@@ -106,13 +106,13 @@ class TestReading:
     def test_records_travel_to_worker_processes(self, tmp_path: Path, vocabulary: Vocabulary):
         add_pair(tmp_path, "a")
         (record,) = pickle.loads(pickle.dumps(read_label_folder(tmp_path, "train", vocabulary)))
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
     def test_without_a_vocabulary_classes_json_is_read(self, tmp_path: Path):
         add_pair(tmp_path, "a")
         (tmp_path / "classes.json").write_text(json.dumps(TABLE))
         (record,) = read_label_folder(tmp_path, "train")
-        np.testing.assert_array_equal(record.segments().class_ids, [0])
+        np.testing.assert_array_equal(record.annotation().class_ids, [0])
 
 
 def save(path: Path, values, dtype=np.uint8) -> None:
@@ -141,7 +141,7 @@ class TestLayouts:
         save(tmp_path / label, [[5, 10]])
         (record,) = read_label_folder(tmp_path, split, vocabulary)
         assert record.id == record.picture.stem == Path(image).stem
-        assert record.segments().class_ids.tolist() == [0, 1]
+        assert record.annotation().class_ids.tolist() == [0, 1]
         assert label_folder_splits(tmp_path) == ([] if split is None else [split])
 
     @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ class TestLayouts:
             for path in sorted(tmp_path.rglob("*.[jp]*g")):
                 archive.write(path, path.relative_to(tmp_path))
         (record,) = read_label_folder(tmp_path / "b.zip/.", "train", vocabulary)
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
 
 class TestFoldersWithin:
@@ -255,7 +255,7 @@ class TestRefusals:
         ]
         save(tmp_path / "labels/train/c.png", [[5]])
         with pytest.raises(InputError, match=r"c\.png is \(1, 1\) .* its picture \(4, 6\)"):
-            records[0].segments()
+            records[0].annotation()
 
     def test_pairing_problems_come_in_one_error(self, tmp_path: Path, vocabulary: Vocabulary):
         for stem in ("a", "b", "c", "d"):
@@ -287,7 +287,7 @@ class TestRefusals:
         add_label(tmp_path, "a.png", [[5, 7, 7, 11, 0]])
         (record,) = read_label_folder(tmp_path, "train", vocabulary)
         with pytest.raises(InputError, match=r"a\.png: label value 7 \(2 pixels\), 11 \(1 pixel"):
-            record.segments()
+            record.annotation()
 
     def test_a_missing_split_names_those_that_are_there(
         self, tmp_path: Path, vocabulary: Vocabulary

@@ -72,7 +72,7 @@ class TestColours:
         content = {"classes": CLASSES, "ignore_colors": [GREY]}
         (tmp_path / "classes.json").write_text(json.dumps(content))
         (record,) = read_label_folder(tmp_path)
-        assert record.segments().index_map.tolist() == [[0, -1]]
+        assert record.annotation().index_map.tolist() == [[0, -1]]
         (tmp_path / "classes.json").write_text(json.dumps(content | {"ignore_colors": [7]}))
         with pytest.raises(InputError, match=r"classes\.json: ignore_colors lists \[R, G, B\]"):
             read_class_table(tmp_path / "classes.json")

@@ -89,7 +89,7 @@ def test_like_folders(tmp_path: Path, format: DataFormat):
     assert guess_format(tmp_path) == format
     assert dataset_splits(format, tmp_path) == ["train"]
     (record,) = pickle.loads(pickle.dumps(read_dataset(format, tmp_path, "train")))
-    np.testing.assert_array_equal(record.segments().masks()[-1], MASK)
+    np.testing.assert_array_equal(record.annotation().masks()[-1], MASK)
     assert record.image().shape == (2, 3, 3)
 
 
@@ -97,7 +97,7 @@ def test_the_panoptic_files_of_cityscapes_lie_beside_its_archives(tmp_path: Path
     WRITERS["cityscapes_panoptic"](tmp_path)
     (tmp_path / "leftImg8bit_trainvaltest.zip").write_bytes(pack(tmp_path, "leftImg8bit"))
     (record,) = read_dataset("cityscapes_panoptic", tmp_path, "train")
-    assert len(record.segments()) == 1
+    assert len(record.annotation()) == 1
     assert record.image().shape == (2, 3, 3)
 
 

@@ -41,7 +41,7 @@ class TestContract:
     def test_one_record_of_one_mask(self, tmp_path: Path, format: DataFormat):
         WRITERS[format](tmp_path)
         (record,) = pickle.loads(pickle.dumps(read_dataset(format, tmp_path, "train")))
-        segments = record.segments()
+        segments = record.annotation()
         assert record.image().shape == (*segments.size, 3) == (2, 3, 3)
         np.testing.assert_array_equal(segments.masks()[-1], MASK)
         vocabulary = dataset_vocabulary(format, tmp_path, "train")
@@ -66,7 +66,7 @@ class TestContract:
         problems: list[str] = []
         (record,) = read_dataset(format, tmp_path, "train", problems=problems)
         assert problems == []
-        np.testing.assert_array_equal(record.segments().masks()[-1], MASK)
+        np.testing.assert_array_equal(record.annotation().masks()[-1], MASK)
         if format not in VIDEO_FORMATS:
             assert record.picture is not None
             assert record.picture.is_file()
@@ -79,9 +79,9 @@ class TestContract:
             for place, entry in enumerate(reversed(own.classes))
         ]
         vocabulary = Vocabulary.load({"classes": turned, "ignore_values": own.ignore_values})
-        before = read_dataset(format, tmp_path, "train")[0].segments()
+        before = read_dataset(format, tmp_path, "train")[0].annotation()
         (record,) = read_dataset(format, tmp_path, "train", vocabulary)
-        after = record.segments()
+        after = record.annotation()
         names = [own.names[i] for i in before.class_ids]
         assert sorted(vocabulary.names[i] for i in after.class_ids) == sorted(names)
 
@@ -108,8 +108,8 @@ def test_real_data(name: str, format: str):
     assert {*dataset_splits(known, SHARED_DATA / name)} >= {"train", "val"}
     problems: list[str] = []
     record = read_dataset(known, SHARED_DATA / name, "val", problems=problems)[0]
-    assert record.image().shape[:2] == record.segments().size
-    assert (problems, len(record.segments()) > 0) == ([], True)
+    assert record.image().shape[:2] == record.annotation().size
+    assert (problems, len(record.annotation()) > 0) == ([], True)
 
 
 def test_lists_of_videos_that_are_not_utf_8(tmp_path: Path):
@@ -140,7 +140,7 @@ def test_ids_beyond_what_files_can_hold(tmp_path: Path):
     text(path, content)
     problems: list[str] = []
     (record,) = read_dataset("coco_panoptic", tmp_path, "train", problems=problems)
-    assert len(record.segments()) == 1
+    assert len(record.annotation()) == 1
     assert "segment id 1000000000000000000000000000000 is no id" in problems[0]
     WRITERS["youtube_vis"](tmp_path)
     content = json.loads((tmp_path / "train.json").read_text())
@@ -175,7 +175,7 @@ def test_palettes_of_videos_of_classes_are_read_by_their_colours(tmp_path: Path)
     label.putpalette([250, 0, 0, 0, 0, 0])
     label.save(tmp_path / "labels/train/a/0.png")
     (record,) = read_dataset("video_folder", tmp_path, "train")
-    np.testing.assert_array_equal(record.segments().masks()[-1], MASK)
+    np.testing.assert_array_equal(record.annotation().masks()[-1], MASK)
 
 
 def test_folders_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

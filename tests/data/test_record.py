@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from plainmask.data.record import Record, Segments, group_videos, with_classes
+from plainmask.data.record import Annotation, Record, group_videos, with_classes
 from plainmask.errors import InputError
 
 
-def make_segments(index_map, class_ids) -> Segments:
-    return Segments.of_map(np.array(index_map, np.int32), class_ids)
+def make_segments(index_map, class_ids) -> Annotation:
+    return Annotation.of_map(np.array(index_map, np.int32), class_ids)
 
 
 def black() -> np.ndarray:
@@ -34,7 +34,7 @@ class TestSegments:
 
     def test_disjoint_masks_share_a_layer(self):
         masks = np.eye(4, dtype=bool).reshape(4, 2, 2)
-        segments = Segments.of_masks(list(masks), (2, 2), [0] * 4)
+        segments = Annotation.of_masks(list(masks), (2, 2), [0] * 4)
         assert len(segments.layers) == 1
         assert segments.index_map.tolist() == [[0, 1], [2, 3]]
 
@@ -44,7 +44,7 @@ class TestSegments:
         masks = random.random((random.integers(0, 9), 6, 7)) < random.random()
         crowd = random.random(len(masks)) < 0.5
         tracks = random.permutation(len(masks)) * 5
-        segments = Segments.of_masks(list(masks), (6, 7), range(len(masks)), crowd, tracks)
+        segments = Annotation.of_masks(list(masks), (6, 7), range(len(masks)), crowd, tracks)
         np.testing.assert_array_equal(segments.masks(), masks)
         np.testing.assert_array_equal(segments.crowd, crowd)
         np.testing.assert_array_equal(segments.track_ids, tracks)
@@ -52,7 +52,7 @@ class TestSegments:
         assert len(segments.layers) >= masks.sum(0, initial=0).max()
 
     def test_one_map_cannot_hold_overlapping_segments(self):
-        segments = Segments.of_masks([np.ones((2, 2), bool)] * 2, (2, 2), [0, 1])
+        segments = Annotation.of_masks([np.ones((2, 2), bool)] * 2, (2, 2), [0, 1])
         with pytest.raises(InputError, match=r"2 lie on 2 layers"):
             _ = segments.index_map
 
@@ -68,11 +68,11 @@ class TestSegments:
     def test_a_segment_on_two_layers_is_caught(self):
         layers = np.array([[[0, -1]], [[-1, 0]]], np.int32)
         with pytest.raises(AssertionError, match="two layers"):
-            Segments(layers, np.array([1]), np.array([False]), np.array([0]))
+            Annotation(layers, np.array([1]), np.array([False]), np.array([0]))
 
     def test_a_track_with_two_segments_is_caught(self):
         with pytest.raises(AssertionError, match="two segments"):
-            Segments.of_map(np.array([[0, 1]], np.int32), [1, 1], track_ids=[5, 5])
+            Annotation.of_map(np.array([[0, 1]], np.int32), [1, 1], track_ids=[5, 5])
 
 
 class TestRecord:
@@ -81,19 +81,19 @@ class TestRecord:
         record = Record(
             "a",
             load_image=lambda: calls.append("image") or black(),
-            load_segments=lambda: calls.append("segments") or make_segments([[0, -1]], [4]),
+            load_annotation=lambda: calls.append("segments") or make_segments([[0, -1]], [4]),
         )
         assert record.labelled
         assert calls == []
         assert record.image().shape == (1, 2, 3)
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
         assert calls == ["image", "segments"]
 
     def test_without_annotation(self):
         record = Record("test/0", black, None)
         assert not record.labelled
         with pytest.raises(InputError, match="no annotation for test/0"):
-            record.segments()
+            record.annotation()
 
 
 class TestVideos:
@@ -114,12 +114,12 @@ class TestVideos:
 
 class TestWithClasses:
     def test_other_classes_are_left_out(self):
-        segments = Segments.of_map(
+        segments = Annotation.of_map(
             np.array([[0, 1, 2, -1]], np.int32), [4, 5, 6], [False, True, True], [7, 8, 9]
         )
         record = Record("a", black, lambda: segments, classes=frozenset({4}))
         (changed,) = with_classes([record], {4: 0, 6: 0})
-        kept = changed.segments()
+        kept = changed.annotation()
         assert kept.index_map.tolist() == [[0, -1, 1, -1]]
         assert kept.class_ids.tolist() == [0, 0]
         assert kept.crowd.tolist() == [False, True]
@@ -127,10 +127,10 @@ class TestWithClasses:
         assert changed.classes == {0}
 
     def test_layers_stay(self):
-        overlapping = Segments.of_masks([np.ones((1, 2), bool)] * 3, (1, 2), [1, 2, 3])
+        overlapping = Annotation.of_masks([np.ones((1, 2), bool)] * 3, (1, 2), [1, 2, 3])
         (changed,) = with_classes([Record("a", black, lambda: overlapping)], {1: 1, 3: 0})
-        assert changed.segments().masks().all()
-        assert changed.segments().class_ids.tolist() == [1, 0]
+        assert changed.annotation().masks().all()
+        assert changed.annotation().class_ids.tolist() == [1, 0]
 
     def test_records_known_to_keep_nothing_are_left_out(self):
         records = [
@@ -144,7 +144,7 @@ class TestWithClasses:
     def test_they_travel_to_worker_processes(self):
         (record,) = with_classes([frame("a/0", "a", 0)], {4: 2})
         again = pickle.loads(pickle.dumps(record))
-        assert again.segments().class_ids.tolist() == [2]
+        assert again.annotation().class_ids.tolist() == [2]
 
 
 def test_readers_come_without_torch():

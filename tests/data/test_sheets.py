@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.data.sheets import contact_sheet, paint_segments
 from plainmask.vocabulary import Vocabulary
 
@@ -14,7 +14,7 @@ CLASSES = [
 def test_segments_have_the_colours_of_their_classes():
     mask = np.zeros((40, 80), bool)
     mask[:, :40] = True
-    segments = Segments.of_masks([mask, ~mask], (40, 80), [0, 1])
+    segments = Annotation.of_masks([mask, ~mask], (40, 80), [0, 1])
     picture = paint_segments(
         np.zeros((40, 80, 3), np.uint8), segments, Vocabulary.load({"classes": CLASSES}), 160
     )
@@ -25,7 +25,7 @@ def test_segments_have_the_colours_of_their_classes():
 
 
 def test_large_pictures_are_reduced_and_void_stays():
-    segments = Segments.of_map(np.full((300, 100), -1, np.int32), [])
+    segments = Annotation.of_map(np.full((300, 100), -1, np.int32), [])
     image = np.full((300, 100, 3), 77, np.uint8)
     picture = paint_segments(image, segments, Vocabulary.numbered(2), 60)
     assert picture.size == (20, 60)

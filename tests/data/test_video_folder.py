@@ -41,7 +41,7 @@ class TestObjects:
             ("bear/00000", "bear", 0),
             ("bear/00001", "bear", 1),
         ]
-        segments = records[0].segments()
+        segments = records[0].annotation()
         assert segments.track_ids.tolist() == [1, 2]
         assert segments.class_ids.tolist() == [0, 0]
         assert segments.index_map.tolist() == [[-1, 1, 0], [-1, 1, -1]]
@@ -50,7 +50,7 @@ class TestObjects:
         """DAVIS 2016."""
         add_frames(tmp_path / "JPEGImages/480p/bear", "00000")
         add_labels(tmp_path / "Annotations/480p/bear", "00000", np.uint8([[0, 255, 0]] * 2))
-        segments = read_video_folder(tmp_path)[0].segments()
+        segments = read_video_folder(tmp_path)[0].annotation()
         assert segments.index_map.tolist() == [[-1, 0, -1]] * 2
         assert segments.track_ids.tolist() == [1]
 
@@ -58,12 +58,12 @@ class TestObjects:
         add_frames(tmp_path / "JPEGImages/bear", "00000")
         add_labels(tmp_path / "Annotations/bear", "00000")
         (record,) = read_video_folder(tmp_path, values="mask")
-        assert record.segments().index_map.tolist() == [[-1, 0, 0], [0, 0, -1]]
+        assert record.annotation().index_map.tolist() == [[-1, 0, 0], [0, 0, -1]]
 
     def test_an_empty_label(self, tmp_path: Path):
         add_frames(tmp_path / "JPEGImages/bear", "00000")
         add_labels(tmp_path / "Annotations/bear", "00000", np.zeros((2, 3), np.uint8))
-        segments = read_video_folder(tmp_path)[0].segments()
+        segments = read_video_folder(tmp_path)[0].annotation()
         assert (len(segments), segments.size) == (0, (2, 3))
 
 
@@ -74,7 +74,7 @@ class TestClasses:
         (tmp_path / "classes.json").write_text(json.dumps(table))
         add_frames(tmp_path / "images/drive", "1")
         add_labels(tmp_path / "labels/drive", "1")
-        segments = read_video_folder(tmp_path)[0].segments()
+        segments = read_video_folder(tmp_path)[0].annotation()
         assert segments.class_ids.tolist() == segments.track_ids.tolist() == [0, 1, 2]
         assert segments.index_map.tolist() == [[0, 2, 1], [-1, 2, 0]]
 
@@ -85,7 +85,7 @@ class TestClasses:
         vocabulary = Vocabulary.load({"classes": rows, "ignore_values": [0, 255]})
         (record,) = read_video_folder(tmp_path, None, vocabulary, values="classes")
         with pytest.raises(InputError, match=r"1\.png: label value 1 \(1 pixels\)"):
-            record.segments()
+            record.annotation()
 
 
 class TestFrames:
@@ -168,4 +168,4 @@ class TestRefusals:
 def test_davis2016_vis_as_folders():
     records = read_video_folder(SHARED_DATA / "davis2016_vis", "val")
     assert [len(video) for video in group_videos(records)] == [20] * 5
-    assert records[0].segments().track_ids.tolist() == [1]
+    assert records[0].annotation().track_ids.tolist() == [1]

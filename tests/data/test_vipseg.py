@@ -53,7 +53,7 @@ def test_segments(tmp_path: Path):
     records = pickle.loads(pickle.dumps(read_vipseg(root, "train")))
     assert [(video.id, len(video)) for video in group_videos(records)] == [("b", 2), ("a", 1)]
     assert records[1].id == "b/00000005"
-    segments = records[1].segments()
+    segments = records[1].annotation()
     assert segments.track_ids.tolist() == [8, 70001]
     assert [VOCABULARY.names[i] for i in segments.class_ids] == ["wall", "door"]
     assert segments.index_map.tolist() == [[1, 1, 0], [0, 0, -1]]
@@ -68,7 +68,7 @@ def test_the_test_split_is_unlabelled(tmp_path: Path):
 
 def test_a_frame_that_is_all_void_is_labelled(tmp_path: Path):
     (record,) = read_vipseg(write(tmp_path, {"a": [[]]}), "train")
-    assert len(record.segments()) == 0
+    assert len(record.annotation()) == 0
 
 
 def test_problems_come_in_one_error(tmp_path: Path):

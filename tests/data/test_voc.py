@@ -34,21 +34,21 @@ def write(root: Path, classes, objects=None, split: str = "train", folder="Segme
 def test_indices_are_classes_and_255_is_void(tmp_path: Path):
     write(tmp_path, [[0, 20, 255, 1]])
     (record,) = read_voc(tmp_path, "train")
-    assert record.segments().class_ids.tolist() == [0, 1, 20]
-    assert record.segments().index_map.tolist() == [[0, 2, -1, 1]]
+    assert record.annotation().class_ids.tolist() == [0, 1, 20]
+    assert record.annotation().index_map.tolist() == [[0, 2, -1, 1]]
 
 
 def test_masks_that_a_tool_saved_as_colours(tmp_path: Path):
     write(tmp_path, [[COLORS[0], COLORS[20], BORDER, COLORS[1]]])
     (record,) = read_voc(tmp_path, "train")
-    assert record.segments().class_ids.tolist() == [0, 1, 20]
-    assert record.segments().index_map.tolist() == [[0, 2, -1, 1]]
+    assert record.annotation().class_ids.tolist() == [0, 1, 20]
+    assert record.annotation().index_map.tolist() == [[0, 2, -1, 1]]
 
 
 def test_the_list_of_sbd_has_its_own_folder(tmp_path: Path):
     write(tmp_path, [[0, 0, 0, 1]], split="trainaug", folder="SegmentationClassAug")
     (record,) = read_voc(tmp_path, "trainaug")
-    assert record.segments().class_ids.tolist() == [0, 1]
+    assert record.annotation().class_ids.tolist() == [0, 1]
 
 
 class TestOwnClasses:
@@ -65,15 +65,15 @@ class TestOwnClasses:
         vocabulary = dataset_vocabulary("voc", tmp_path, "train")
         assert vocabulary.names == ("background", "scratch")
         (record,) = read_voc(tmp_path, "train")
-        assert record.segments().index_map.tolist() == [[0, 1, 1, -1]]
+        assert record.annotation().index_map.tolist() == [[0, 1, 1, -1]]
 
     @pytest.mark.parametrize("objects", [[[0, 1, 2, 255]], [[(0, 0, 0), RED, GREEN, BORDER]]])
     def test_objects(self, tmp_path: Path, objects):
         self.own(tmp_path, [[(0, 0, 0), self.SCRATCH, self.SCRATCH, BORDER]], objects)
         assert dataset_vocabulary("voc_objects", tmp_path, "train").names == ("scratch",)
         (record,) = read_voc(tmp_path, "train", objects=True)
-        assert record.segments().class_ids.tolist() == [0, 0]
-        assert len(np.unique(record.segments().index_map)) == 3
+        assert record.annotation().class_ids.tolist() == [0, 0]
+        assert len(np.unique(record.annotation().index_map)) == 3
 
     def test_a_palette_of_objects_sorted_anew(self, tmp_path: Path):
         self.own(tmp_path, [[0, 1, 1, 1]], [[1, 0, 0, 2]])
@@ -81,7 +81,7 @@ class TestOwnClasses:
         picture.putpalette([*RED, 0, 0, 0, *GREEN])
         picture.save(tmp_path / "SegmentationObject/a.png")
         (record,) = read_voc(tmp_path, "train", objects=True)
-        assert record.segments().index_map.tolist() == [[-1, 0, 0, 1]]
+        assert record.annotation().index_map.tolist() == [[-1, 0, 0, 1]]
 
     @pytest.mark.parametrize(
         ("line", "name"),
@@ -103,7 +103,7 @@ class TestOwnClasses:
             old.rename(place / Path(own).name)
         (tmp_path / "ImageSets/Segmentation/train.txt").write_text(f"{line}\n")
         (record,) = read_voc(tmp_path, "train")
-        assert record.segments().class_ids.tolist() == [0, 1]
+        assert record.annotation().class_ids.tolist() == [0, 1]
 
     def test_without_lists_all_pictures_are_one(self, tmp_path: Path):
         self.own(tmp_path, [[0, 1, 1, 1]])
@@ -122,7 +122,7 @@ class TestObjects:
     def test_classes_come_from_the_other_file(self, tmp_path: Path):
         write(tmp_path, [[3, 255, 5, 5]], [[7, 255, 2, 1]])
         (record,) = read_voc(tmp_path, "train", objects=True)
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.track_ids.tolist() == [1, 2, 7]
         assert segments.class_ids.tolist() == [4, 4, 2]  # of 20: without background
         assert segments.index_map.tolist() == [[2, -1, 1, 0]]
@@ -130,13 +130,13 @@ class TestObjects:
     def test_a_class_is_that_of_most_pixels(self, tmp_path: Path):
         write(tmp_path, [[3, 5, 5, 255]], [[1, 1, 1, 1]])
         (record,) = read_voc(tmp_path, "train", objects=True)
-        assert record.segments().class_ids.tolist() == [4]
+        assert record.annotation().class_ids.tolist() == [4]
 
     def test_an_object_without_a_class(self, tmp_path: Path):
         write(tmp_path, [[0, 0, 5, 5]], [[1, 1, 2, 2]])
         (record,) = read_voc(tmp_path, "train", objects=True)
         with pytest.raises(InputError, match=r"object 1 lies where .* has no class"):
-            record.segments()
+            record.annotation()
 
 
 class TestProblems:

@@ -30,7 +30,7 @@ def test_classes_are_objects_and_other_values_void(tmp_path: Path):
     records = pickle.loads(pickle.dumps(read_vspw(tmp_path, "train")))
     assert [record.id for record in records] == ["b/1", "a/2", "a/10"]
     assert [(video.id, len(video)) for video in group_videos(records)] == [("b", 1), ("a", 2)]
-    segments = records[2].segments()
+    segments = records[2].annotation()
     assert {VOCABULARY.classes[i].file_id for i in segments.class_ids} == {1, 124}
     assert segments.track_ids.tolist() == segments.class_ids.tolist()
     labels = np.append(segments.class_ids, -1)[segments.index_map]
@@ -73,4 +73,4 @@ def test_colour_masks_are_refused_when_read(tmp_path: Path):
     (tmp_path / "val.txt").write_text("a")
     Image.new("RGB", (3, 2)).save(tmp_path / "data/a/mask/1.png")
     with pytest.raises(InputError, match=r"1\.png has mode RGB"):
-        read_vspw(tmp_path, "val")[0].segments()
+        read_vspw(tmp_path, "val")[0].annotation()

@@ -33,7 +33,7 @@ class TestReading:
     def test_objects_may_overlap(self, tmp_path: Path):
         write(tmp_path, {"a.JPG": f"1 {SQUARE}\r\n0.0 {LOWER_HALF}  \r\n\r\n"})
         (record,) = read(tmp_path)
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.class_ids.tolist() == [1, 0]
         square = np.zeros((4, 8), bool)
         square[1:3, 2:6] = True
@@ -45,20 +45,20 @@ class TestReading:
         write(tmp_path, {"a.jpg": "", "b.jpg": ""})
         (tmp_path / "labels/train/b.txt").unlink()
         for record in read(tmp_path):
-            assert len(record.segments()) == 0
+            assert len(record.annotation()) == 0
 
     def test_equal_lines_are_one_object_and_borders_are_cut(self, tmp_path: Path):
         line = "0 -0.01 0.5 1.02 0.5 1 1.01 0 1"
         write(tmp_path, {"a.jpg": f"{line}\n{line}\n"})
         (record,) = read(tmp_path)
-        assert record.segments().masks().sum((1, 2)).tolist() == [16]
+        assert record.annotation().masks().sum((1, 2)).tolist() == [16]
 
     def test_names_decide_in_another_vocabulary(self, tmp_path: Path):
         write(tmp_path, {"a.jpg": f"1 {SQUARE}"}, YAML.replace("[cat, dog]", "{1: dog, 0: cat}"))
         assert yolo_vocabulary(tmp_path).names == ("cat", "dog")
         other = Vocabulary.load({"classes": [{"id": 0, "name": "dog"}, {"id": 1, "name": "cat"}]})
         (record,) = read_yolo(tmp_path, "train", other)
-        assert record.segments().class_ids.tolist() == [0]
+        assert record.annotation().class_ids.tolist() == [0]
 
     @pytest.mark.parametrize(
         "entry",
@@ -73,14 +73,14 @@ class TestReading:
         write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, f"train: {entry}\nnames: [cat]\n")
         (tmp_path / "list.txt").write_text("./images/train/a.jpg\n")
         (record,) = read(tmp_path)
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
         assert yolo_splits(tmp_path) == ["train"]
 
     def test_a_path_of_another_machine_and_folders_by_split(self, tmp_path: Path):
         yaml = "path: /home/someone/data\ntrain: train/images\nnames: {0: cat}\n"
         write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, yaml, "train/images")
         (record,) = read_yolo(tmp_path / "data.yaml", "train")
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
 
 class TestPlaces:
@@ -89,7 +89,7 @@ class TestPlaces:
             write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, folder=folder)
         records = read(tmp_path)
         assert [record.id for record in records] == ["a", "2024/01/a", "2024/02/a"]
-        assert all(len(record.segments()) == 1 for record in records)
+        assert all(len(record.annotation()) == 1 for record in records)
         (tmp_path / "images/train/2024/02/a.jpg").unlink()
         with pytest.raises(InputError, match=r"labels without an image: .*2024/02/a\.txt"):
             read(tmp_path)
@@ -103,12 +103,12 @@ class TestPlaces:
     def test_labels_beside_their_images(self, tmp_path: Path):
         write(tmp_path, {"a.jpg": f"0 {SQUARE}", "b.jpg": f"1 {SQUARE}"})
         (tmp_path / "labels/train/b.txt").rename(tmp_path / "images/train/b.txt")
-        assert [record.segments().class_ids.tolist() for record in read(tmp_path)] == [[0], [1]]
+        assert [record.annotation().class_ids.tolist() for record in read(tmp_path)] == [[0], [1]]
 
     def test_names_composed_otherwise(self, tmp_path: Path):
         write(tmp_path, {"u\u0308.jpg": f"0 {SQUARE}"})
         (tmp_path / "labels/train/u\u0308.txt").rename(tmp_path / "labels/train/\u00fc.txt")
-        assert len(read(tmp_path)[0].segments()) == 1
+        assert len(read(tmp_path)[0].annotation()) == 1
 
     @pytest.mark.parametrize(
         "line",
@@ -121,7 +121,7 @@ class TestPlaces:
     def test_lists_of_other_machines(self, tmp_path: Path, line: str):
         write(tmp_path, {"a.jpg": f"0 {SQUARE}"}, "path: ./\ntrain: train.txt\nnames: {0: cat}\n")
         (tmp_path / "train.txt").write_text(f"{line}\n")
-        assert len(read(tmp_path)[0].segments()) == 1
+        assert len(read(tmp_path)[0].annotation()) == 1
 
     def test_lists_that_share_a_folder_of_labels(self, tmp_path: Path):
         yaml = "train: train.txt\nval: val.txt\nnames: [cat]\n"
@@ -146,7 +146,7 @@ class TestPlaces:
 
     def test_scores_at_the_ends_of_all_lines(self, tmp_path: Path):
         write(tmp_path, {"a.jpg": f"0 {SQUARE} 0.9\n1 {LOWER_HALF} 0.5", "b.jpg": ""})
-        assert [len(record.segments()) for record in read(tmp_path)] == [2, 0]
+        assert [len(record.annotation()) for record in read(tmp_path)] == [2, 0]
 
 
 class TestYaml:
@@ -186,7 +186,7 @@ class TestProblems:
         write(tmp_path, {"a.jpg": "\n".join(lines), "b.jpg": f"0 {SQUARE}"})
         problems: list[str] = []
         records = read(tmp_path, problems=problems)
-        assert [len(record.segments()) for record in records] == [0, 1]
+        assert [len(record.annotation()) for record in records] == [0, 1]
         a = tmp_path / "labels/train/a.txt"
         for number, (problem, words) in enumerate(
             zip(problems, lines.values(), strict=False), start=1
@@ -201,7 +201,7 @@ class TestProblems:
         write(tmp_path, {"a.jpg": f"0 {SQUARE}\n{box}\n{box} 0.9", "b.jpg": box})
         problems: list[str] = []
         records = read(tmp_path, problems=problems)
-        assert [len(record.segments()) for record in records] == [1, 0]
+        assert [len(record.annotation()) for record in records] == [1, 0]
         (problem,) = problems
         assert problem.startswith("3 lines are boxes, not polygons")
         assert f"{tmp_path / 'labels/train/a.txt'}, line 2; " in problem
@@ -210,9 +210,9 @@ class TestProblems:
 
     def test_a_line_twice_is_a_problem_and_one_object(self, tmp_path: Path):
         write(tmp_path, {"a.jpg": f"0 {SQUARE}\n1 {SQUARE}\n0 {SQUARE}\n"})
-        assert len(read(tmp_path)[0].segments()) == 2
+        assert len(read(tmp_path)[0].annotation()) == 2
         problems: list[str] = []
-        assert len(read(tmp_path, problems=problems)[0].segments()) == 2
+        assert len(read(tmp_path, problems=problems)[0].annotation()) == 2
         (problem,) = problems
         assert problem.endswith("a.txt, line 3: the same object as in an earlier line")
 
@@ -220,7 +220,7 @@ class TestProblems:
         write(tmp_path, {"a.jpg": f"0 {SQUARE}\n\n0 0.1 0.1 0.1 0.1 0.1 0.1"})
         (record,) = read(tmp_path, problems=[])
         with pytest.raises(InputError, match=r"labels/train/a\.txt, line 3: it has no pixels"):
-            record.segments()
+            record.annotation()
 
     def test_text_that_is_not_utf_8(self, tmp_path: Path):
         write(tmp_path, {"a.jpg": ""})

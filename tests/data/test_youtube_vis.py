@@ -66,7 +66,7 @@ class TestReading:
         ]
         assert [record.classes for record in records] == [{0}, {1}, {0}]
         for record, expected in zip(records, [7, 9, 7], strict=True):
-            segments = record.segments()
+            segments = record.annotation()
             assert segments.track_ids.tolist() == [expected]
             np.testing.assert_array_equal(segments.masks()[0], SQUARE)
         assert records[0].image().shape == (6, 8, 3)
@@ -74,7 +74,7 @@ class TestReading:
     def test_objects_may_overlap_and_crowds_are_flagged(self, tmp_path: Path):
         tracks = [track(1, 1, [RLE] * 3), track(2, 1, [RLE] * 3, iscrowd=1)]
         record = read_youtube_vis(write(tmp_path, [video(1, "a")], tracks), "train")[0]
-        segments = record.segments()
+        segments = record.annotation()
         assert segments.crowd.tolist() == [False, True]
         assert segments.masks().sum((1, 2)).tolist() == [9, 9]
         assert record.classes == {0}
@@ -86,7 +86,7 @@ class TestReading:
 
     def test_ids_may_be_text(self, tmp_path: Path):
         root = write(tmp_path, [video("1", "a", 1)], [track(1, 1, [RLE], "2")])
-        assert len(read_youtube_vis(root, "train")[0].segments()) == 1
+        assert len(read_youtube_vis(root, "train")[0].annotation()) == 1
 
     def test_videos_in_one_folder_are_told_apart_by_id(self, tmp_path: Path):
         videos = [video(1, "a", 1), {**video(2, "a", 1), "file_names": ["a/9.jpg"]}]
@@ -108,12 +108,12 @@ class TestReading:
     def test_an_object_that_is_never_there(self, tmp_path: Path):
         tracks = [track(1, 1, [None] * 3), track(2, 1, [None, RLE, None])]
         records = read_youtube_vis(write(tmp_path, [video(1, "a")], tracks), "train")
-        assert [len(record.segments()) for record in records] == [0, 1, 0]
+        assert [len(record.annotation()) for record in records] == [0, 1, 0]
 
     def test_they_travel_to_worker_processes(self, tmp_path: Path):
         root = write(tmp_path, [video(1, "a", 1)], [track(1, 1, [RLE])])
         (record,) = pickle.loads(pickle.dumps(read_youtube_vis(root, "train")))
-        assert len(record.segments()) == 1
+        assert len(record.annotation()) == 1
 
 
 class TestLayouts:
@@ -165,7 +165,7 @@ class TestVocabulary:
             {"classes": [{"id": 0, "name": "Cat", "file_id": 2}, {"id": 1, "name": "hen"}]}
         )
         (record,) = read_youtube_vis(root, "train", other)
-        assert record.segments().class_ids.tolist() == [0]
+        assert record.annotation().class_ids.tolist() == [0]
 
 
 class TestDefects:
@@ -207,21 +207,21 @@ class TestDefects:
         root = write(tmp_path, [video(1, "a", 2)], [track(1, 1, [RLE, RLE])])
         Image.new("RGB", (16, 12)).save(root / "train/JPEGImages/a/00005.jpg")
         records = read_youtube_vis(root, "train")
-        assert len(records[0].segments()) == 1
+        assert len(records[0].annotation()) == 1
         with pytest.raises(InputError, match=r"00005\.jpg is \(12, 16\).*made for \(6, 8\)"):
-            records[1].segments()
+            records[1].annotation()
 
     def test_a_size_that_makes_no_sense_is_not_believed(self, tmp_path: Path):
         row = video(1, "a", 1, width=-1, height=-1)
         root = write(tmp_path, [row], [track(1, 1, [RLE])])
-        assert len(read_youtube_vis(root, "train")[0].segments()) == 1
+        assert len(read_youtube_vis(root, "train")[0].annotation()) == 1
 
     def test_a_damaged_outline_is_found_when_read(self, tmp_path: Path):
         damaged = {"size": list(SIZE), "counts": [3, 4]}
         root = write(tmp_path, [video(1, "a", 1)], [track(8, 1, [damaged])])
         (record,) = read_youtube_vis(root, "train")
         with pytest.raises(InputError, match=r"00000\.jpg, annotation 8: .*cover 7 pixels of 48"):
-            record.segments()
+            record.annotation()
 
 
 @needs_data("davis2016_vis")
@@ -236,8 +236,8 @@ def test_davis2016_vis(split: str, videos: int):
             name = f"{record.id}.png"
             with Image.open(root / split / "masks" / name) as mask:
                 expected = np.array(mask) != 0
-            segments = record.segments()
+            segments = record.annotation()
             assert segments.class_ids.tolist() == [0]
             np.testing.assert_array_equal(segments.masks()[0], expected)
-    tracks = [int(video.frames[0].segments().track_ids[0]) for video in found]
+    tracks = [int(video.frames[0].annotation().track_ids[0]) for video in found]
     assert len(set(tracks)) == videos

@@ -13,7 +13,7 @@ import pytest
 from images import labelled_images
 from plainmask.data.guess import image_format
 from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
-from plainmask.data.record import Record, Segments
+from plainmask.data.record import Annotation, Record
 from plainmask.errors import InputError
 from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
 from plainmask.evaluation.measures import Rules, target_map
@@ -38,7 +38,7 @@ def record(seed: int, classes: np.ndarray) -> Record:
     """A record whose annotation is a map of class ids, VOID where there is none."""
     ids = np.unique(classes[classes != VOID])
     index_map = np.where(classes == VOID, VOID, np.searchsorted(ids, classes)).astype(np.int32)
-    segments = Segments.of_map(index_map, ids)
+    segments = Annotation.of_map(index_map, ids)
     return Record(str(seed), lambda: picture(seed), lambda: segments)
 
 
@@ -88,7 +88,7 @@ def test_records_are_read_one_at_a_time(segmenter: HeadSegmenter):
             Record(
                 plain.id,
                 lambda plain=plain: order.append(f"image {plain.id}") or plain.image(),
-                lambda plain=plain: order.append(f"label {plain.id}") or plain.segments(),
+                lambda plain=plain: order.append(f"label {plain.id}") or plain.annotation(),
             )
         )
     evaluate(segmenter, records, on_record=lambda done, total: order.append(f"done {done}"))
@@ -96,7 +96,7 @@ def test_records_are_read_one_at_a_time(segmenter: HeadSegmenter):
 
 
 def test_target_map():
-    segments = Segments.of_map(np.array([[0, 1, VOID]], np.int32), [2, 0])
+    segments = Annotation.of_map(np.array([[0, 1, VOID]], np.int32), [2, 0])
     assert target_map(segments).tolist() == [[2, 0, IGNORE]]
 
 
@@ -151,7 +151,7 @@ def test_an_image_that_fails_is_named_and_the_others_are_evaluated(segmenter: He
     whole = evaluate(segmenter, records[::2])
     seen: list[tuple[int, int]] = []
     for bad in (
-        Record("1", broken, records[1].load_segments),
+        Record("1", broken, records[1].load_annotation),
         Record("1", records[1].load_image, broken),
     ):
         some = [records[0], bad, records[2]]
@@ -176,12 +176,12 @@ def record_of(result: InstanceResult | PanopticResult, seed: int) -> Record:
     """A record whose annotation is a result."""
     if isinstance(result, InstanceResult):
         every = result.candidates
-        segments = Segments.of_masks(list(every.masks), every.image_size, every.class_ids)
+        segments = Annotation.of_masks(list(every.masks), every.image_size, every.class_ids)
     else:
         ids = np.array([segment.id for segment in result.segments])
         classes = [segment.class_id for segment in result.segments]
         place = np.searchsorted(ids, result.segment_map).astype(np.int32)
-        segments = Segments.of_map(np.where(result.segment_map == 0, VOID, place), classes)
+        segments = Annotation.of_map(np.where(result.segment_map == 0, VOID, place), classes)
     return Record(f"{seed}.x", lambda: picture(seed), lambda: segments, image_id=seed)
 
 
@@ -195,7 +195,7 @@ def test_own_segments_are_perfect(task: Task, main: str):
     assert found.figures[main] == pytest.approx(100)
     assert found.per_image == pytest.approx({"0.x": 100.0, "1.x": 100.0})
     # The annotation of one is no good for the other.
-    swapped = [replace(records[0], load_segments=records[1].load_segments), records[1]]
+    swapped = [replace(records[0], load_annotation=records[1].load_annotation), records[1]]
     found = evaluate(segmenter, swapped)
     assert found.figures[main] < 100
     assert found.worst_and_best(3)[0][0][0] == "0.x"

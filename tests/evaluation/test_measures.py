@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from images import COUNT, VOCABULARY, labelled_images
 from plainmask.data.reader import read_dataset
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.evaluation.measures import Rules, check_rules, leaves_out
 from plainmask.evaluation.result_files import evaluate_results
@@ -29,7 +29,7 @@ def some_detections(data: Path, seed: int = 0) -> list[dict]:
     rng = np.random.default_rng(seed)
     rows = []
     for record in read_dataset("coco_instances", data, "val"):
-        segments = record.segments()
+        segments = record.annotation()
         masks = [np.roll(mask, rng.integers(-3, 4, 2), (0, 1)) for mask in segments.masks()]
         masks += [np.roll(mask, 20, 1) for mask in masks]
         for mask in masks:
@@ -113,7 +113,7 @@ def test_published_rules_do_not_see_images_without_annotation(tmp_path: Path):
 )
 def test_images_that_published_rules_leave_out(task: str, values: list[list[int]], out: bool):
     places = np.array(values, np.int32)
-    segments = Segments.of_map(places, np.array([1] * (places.max() + 1), np.int64))
+    segments = Annotation.of_map(places, np.array([1] * (places.max() + 1), np.int64))
     assert leaves_out(Rules("pmt"), task, segments) is out
     assert not leaves_out(Rules(), task, segments)
 

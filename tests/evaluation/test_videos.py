@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import plainmask
-from plainmask.data.record import Record, Segments
+from plainmask.data.record import Annotation, Record
 from plainmask.errors import InputError
 from plainmask.evaluation.video_measures import object_map, result_tracks, target_tracks
 from plainmask.evaluation.videos import evaluate_videos
@@ -25,18 +25,18 @@ def own_results(model: plainmask.Segmenter) -> dict[str, list]:
     return {name: list(model.track(frames, protocol="offline")) for name, frames in VIDEOS.items()}
 
 
-def segments_of(result: SemanticResult | InstanceResult | PanopticResult) -> Segments:
+def segments_of(result: SemanticResult | InstanceResult | PanopticResult) -> Annotation:
     if isinstance(result, SemanticResult):
-        return Segments.of_map(result.label_map.astype(np.int32), range(3))
+        return Annotation.of_map(result.label_map.astype(np.int32), range(3))
     if isinstance(result, PanopticResult):
         ids = [segment.id for segment in result.segments]
         numbers = np.full(max([0, *ids]) + 1, -1, np.int32)
         numbers[ids] = range(len(ids))
         classes = [segment.class_id for segment in result.segments]
-        return Segments.of_map(numbers[result.segment_map], classes, track_ids=ids)
+        return Annotation.of_map(numbers[result.segment_map], classes, track_ids=ids)
     best = {track: place for place, track in reversed(list(enumerate(result.track_ids)))}
     places = [place for place in best.values() if result.scores[place] >= 0.5]
-    return Segments.of_masks(
+    return Annotation.of_masks(
         [result.masks[place] for place in places],
         result.image_size,
         result.class_ids[places],
@@ -49,7 +49,7 @@ def records_of(results: dict[str, list]) -> list[Record]:
         Record(
             id=f"{name}/{time}",
             load_image=partial(np.copy, VIDEOS[name][time]),
-            load_segments=partial(segments_of, result),
+            load_annotation=partial(segments_of, result),
             sequence=name,
             frame=time,
         )
@@ -92,7 +92,7 @@ def test_sparse_labels_are_compared_with_the_results_of_their_frames(
 ):
     model = segmenter(task)
     records = [
-        record if record.id in ("a/0", "a/3") else replace(record, load_segments=None)
+        record if record.id in ("a/0", "a/3") else replace(record, load_annotation=None)
         for record in records_of(own_results(model))
     ]
     seen: list[tuple[int, int]] = []
@@ -149,8 +149,8 @@ def test_tracks_are_queries_with_a_class():
 def test_targets_are_followed_through_their_frames():
     mask = np.zeros((2, 3, 3), bool)
     mask[0, 0], mask[1, 1] = True, True
-    first = Segments.of_masks(list(mask), (3, 3), [1, 0], track_ids=[7, 9])
-    second = Segments.of_masks([mask[1]], (3, 3), [0], crowd=[True], track_ids=[9])
+    first = Annotation.of_masks(list(mask), (3, 3), [1, 0], track_ids=[7, 9])
+    second = Annotation.of_masks([mask[1]], (3, 3), [0], crowd=[True], track_ids=[9])
     tracks = {track.id: track for track in target_tracks([first, second])}
     assert tracks[7].class_id == 1
     assert tracks[7].rles[1] is None

@@ -322,9 +322,9 @@ class TestStills:
         assert recipe.data.stills is not None
         records = read_stills(recipe.data.stills, read_vocabulary(recipe), None)
         expected = [0] if classes == "same" else [0, 0]
-        assert [r.segments().class_ids.tolist() for r in records] == [expected] * 2
-        assert records[0].segments().index_map[10, 10] == 0
-        assert records[0].segments().index_map[0, 0] == -1
+        assert [r.annotation().class_ids.tolist() for r in records] == [expected] * 2
+        assert records[0].annotation().index_map[10, 10] == 0
+        assert records[0].annotation().index_map[0, 0] == -1
         batch = next(batches(recipe))
         for clip in batch.targets:
             assert 1 <= len(clip.labels) <= len(expected)
@@ -344,7 +344,7 @@ class TestStills:
         recipe = a_recipe(workshop, data={"root": workshop, "stills": stills})
         assert recipe.data.stills is not None
         records = read_stills(recipe.data.stills, vocabulary, "ytvis2019")
-        (person,) = records[0].segments().class_ids.tolist()
+        (person,) = records[0].annotation().class_ids.tolist()
         assert vocabulary.names[person] == "person"
         with pytest.raises(InputError, match="has no table of COCO's categories"):
             read_stills(recipe.data.stills, vocabulary, None)

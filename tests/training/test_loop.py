@@ -285,7 +285,7 @@ def test_pictures_without_labels_are_not_trained_on(
 ):
     whole = a_recipe(workshop, steps=9)
     data = read_data(whole)
-    sparse = [replace(r, load_segments=None) if r.id in "25" else r for r in data.train]
+    sparse = [replace(r, load_annotation=None) if r.id in "25" else r for r in data.train]
     sampler = build_sampler(whole, sparse, data.vocabulary, 16)
     assert sampler.names == ["0", "1", "3", "4", "6", "7"]
     assert "2 of 8 pictures have no annotation and are not trained on" in capsys.readouterr().err

@@ -140,7 +140,7 @@ class TestScenes:
 
 
 def check_same(record: Record, scene: Scene, time: int) -> None:
-    wanted, found = scene.segments[time], record.segments()
+    wanted, found = scene.segments[time], record.annotation()
     assert len(found) == len(wanted)
     assert np.array_equal(found.masks(), wanted.masks())
     assert abs(record.image().astype(int) - scene.images[time]).mean() < 8  # JPEG

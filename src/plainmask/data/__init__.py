@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from plainmask.data.convert import convert_dataset
     from plainmask.data.guess import guess_format
     from plainmask.data.reader import read_dataset
-    from plainmask.data.record import Record, Segments, group_videos
+    from plainmask.data.record import Annotation, Record, group_videos
     from plainmask.data.sheets import contact_sheet
 
 __all__ = [
+    "Annotation",
     "Record",
-    "Segments",
     "check_dataset",
     "contact_sheet",
     "convert_dataset",
@@ -27,7 +27,7 @@ __getattr__ = resolver(
     __name__,
     {
         "Record": "data.record",
-        "Segments": "data.record",
+        "Annotation": "data.record",
         "check_dataset": "data.check",
         "contact_sheet": "data.sheets",
         "convert_dataset": "data.convert",

@@ -18,7 +18,7 @@ import numpy as np
 
 from plainmask.data.files import file_problem, pictures_by_stem, refuse
 from plainmask.data.labels import LabelTable, class_map, read_semantic_label
-from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation, Record
 from plainmask.errors import InputError
 from plainmask.pictures.archive import is_folder
 from plainmask.pictures.images import image_size, read_image, read_label
@@ -88,7 +88,7 @@ def read_ade20k(
         if objects:
             load = partial(read_ade20k_objects, label, other, image, table, class_of_number, things)
         load_image = partial(read_image, image)
-        records.append(Record(id=stem, load_image=load_image, load_segments=load, picture=image))
+        records.append(Record(id=stem, load_image=load_image, load_annotation=load, picture=image))
     return records
 
 
@@ -119,7 +119,7 @@ def read_ade20k_objects(
     table: LabelTable,
     class_of_number: Mapping[int, int],
     things: frozenset[int],
-) -> Segments:
+) -> Annotation:
     """Panoptic segments from a label file and an instance file; things lie on top.
 
     Args:
@@ -153,12 +153,12 @@ def read_ade20k_objects(
         number - (1 << 16) if number >= 1 << 16 else class_of_number[number & 255]
         for number in numbers.tolist()
     ]
-    return Segments.of_map(index_map, found, track_ids=numbers)
+    return Annotation.of_map(index_map, found, track_ids=numbers)
 
 
 def _read_label(
     label_path: Path, image_path: Path, table: LabelTable | Mapping[int, int], *, strict: bool
-) -> Segments:
+) -> Annotation:
     """A label; with a hint where it was shifted for another tool."""
     try:
         return read_semantic_label(label_path, image_path, table, strict=strict)

@@ -226,7 +226,7 @@ def _look(job: tuple[Record, bool], vocabulary: Vocabulary) -> _Look:
     if not record.labelled:
         return seen
     try:
-        segments = record.segments()
+        segments = record.annotation()
     except InputError as cause:
         return replace(seen, problem=str(cause))
     if segments.size != seen.size:

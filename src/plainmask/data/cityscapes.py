@@ -83,7 +83,9 @@ def read_cityscapes(
             table = tables[is_train_id]
             load = partial(read_semantic_label, label, picture, table, strict=problems is not None)
         load_image = partial(read_image, picture)
-        records.append(Record(id=name, load_image=load_image, load_segments=load, picture=picture))
+        records.append(
+            Record(id=name, load_image=load_image, load_annotation=load, picture=picture)
+        )
     return records
 
 

@@ -263,7 +263,7 @@ def _record(
     return Record(
         id=name,
         load_image=partial(read_image, picture),
-        load_segments=load,
+        load_annotation=load,
         image_id=image.id,
         classes=classes,
         picture=picture,

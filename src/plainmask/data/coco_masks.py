@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size
 from plainmask.results.rle import Rle
@@ -46,7 +46,7 @@ def read_outlines(
     *,
     strict: bool = False,
     what: str = "annotation",
-) -> Segments:
+) -> Annotation:
     """Decode the objects of a picture; empty ones are left out, others may overlap.
 
     Args:
@@ -76,7 +76,7 @@ def read_outlines(
             objects.append((mask, outline))
         elif strict:
             raise InputError(f"{image_path}, {name}: it has no pixels; delete it")
-    segments = Segments.of_masks(
+    segments = Annotation.of_masks(
         [mask for mask, _ in objects],
         size,
         [outline.class_id for _, outline in objects],

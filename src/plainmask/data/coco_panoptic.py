@@ -40,7 +40,7 @@ from plainmask.data.files import (
     find_splits,
     refuse,
 )
-from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation, Record
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary
@@ -214,7 +214,7 @@ def panoptic_records(
             Record(
                 id=name,
                 load_image=partial(read_image, picture),
-                load_segments=load,
+                load_annotation=load,
                 image_id=entry.image_id,
                 classes=frozenset(row.class_id for row in rows if not row.crowd),
                 picture=picture,
@@ -244,7 +244,7 @@ def read_panoptic_map(
     rows: Sequence[PanopticRow],
     *,
     strict: bool = False,
-) -> Segments:
+) -> Annotation:
     """Read a PNG of segment ids; segment ids are the track ids.
 
     Ids that are not listed are void; segments without a pixel are left out.
@@ -279,7 +279,7 @@ def read_panoptic_map(
     numbers = np.append(np.where(present, np.cumsum(present) - 1, NO_SEGMENT), NO_SEGMENT)
     index_map = numbers[np.where(found, place, -1)].astype(np.int32)
     chosen = [row for row, keep in zip(rows, present.tolist(), strict=True) if keep]
-    return Segments.of_map(
+    return Annotation.of_map(
         index_map,
         [row.class_id for row in chosen],
         [row.crowd for row in chosen],

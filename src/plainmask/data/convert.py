@@ -213,7 +213,7 @@ def _write_split(
     written = 0
     for place, (record, name) in enumerate(zip(labelled, names, strict=True), 1):
         try:
-            segments = record.segments()
+            segments = record.annotation()
             if skips:
                 record.image()  # so that damage is found
             picture = _copy_picture(record, folder / name)

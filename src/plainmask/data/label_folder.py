@@ -102,7 +102,7 @@ def read_label_folder(
         Record(
             id=stem,
             load_image=partial(read_image, images[stem][0]),
-            load_segments=partial(
+            load_annotation=partial(
                 read_semantic_label,
                 labels[stem][0],
                 images[stem][0],

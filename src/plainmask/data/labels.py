@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plainmask.data.class_table import Color
 from plainmask.data.files import shortened
-from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, label_form, read_label
 from plainmask.vocabulary import Vocabulary
@@ -53,7 +53,7 @@ def read_semantic_label(
     table: LabelTable | Mapping[int, int],
     *,
     strict: bool = False,
-) -> Segments:
+) -> Annotation:
     """Read a label file of classes as segments, one per class that is present.
 
     The file decides what it holds: three channels are colours, one is numbers. A class is one
@@ -71,7 +71,7 @@ def read_semantic_label(
     classes = class_map(label_path, image_path, table, strict=strict)
     present = np.unique(classes[classes != NO_SEGMENT])
     index_map = np.where(classes == NO_SEGMENT, NO_SEGMENT, np.searchsorted(present, classes))
-    return Segments.of_map(index_map.astype(np.int32), present, track_ids=present)
+    return Annotation.of_map(index_map.astype(np.int32), present, track_ids=present)
 
 
 def class_map(

@@ -23,7 +23,7 @@ NO_SEGMENT = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class Annotation:
     """The annotation of one picture, as compact maps: one where segments are disjoint.
 
     `of_map` and `of_masks` build it.
@@ -63,7 +63,7 @@ class Segments:
         class_ids: ArrayLike,
         crowd: ArrayLike | None = None,
         track_ids: ArrayLike | None = None,
-    ) -> Segments:
+    ) -> Annotation:
         """Disjoint segments, from one map of them.
 
         Args:
@@ -88,7 +88,7 @@ class Segments:
         class_ids: ArrayLike,
         crowd: ArrayLike | None = None,
         track_ids: ArrayLike | None = None,
-    ) -> Segments:
+    ) -> Annotation:
         """Segments that may overlap: each goes to the first layer where its pixels are free.
 
         Args:
@@ -161,7 +161,7 @@ class Record:
     id: str
     """Unique in its data set; names the result files. Of frames usually "VIDEO/FRAME"."""
     load_image: Callable[[], NDArray[np.uint8]]
-    load_segments: Callable[[], Segments] | None
+    load_annotation: Callable[[], Annotation] | None
     """None: the data set has no annotation for this picture."""
     sequence: str | None = None
     """The video that the picture belongs to, if any."""
@@ -177,7 +177,7 @@ class Record:
     @property
     def labelled(self) -> bool:
         """Whether there is an annotation (maybe one without segments)."""
-        return self.load_segments is not None
+        return self.load_annotation is not None
 
     def image(self) -> NDArray[np.uint8]:
         """Decode the picture: (H, W, 3) uint8 RGB.
@@ -187,19 +187,19 @@ class Record:
         """
         return self.load_image()
 
-    def segments(self) -> Segments:
+    def annotation(self) -> Annotation:
         """Decode the annotation, of the picture's size.
 
         Raises:
             InputError: there is no annotation, or it cannot be read or holds what the vocabulary
                 does not know.
         """
-        if self.load_segments is None:
+        if self.load_annotation is None:
             raise InputError(
                 f"the data set holds no annotation for {self.id}; it can be segmented, but neither "
                 "trained nor evaluated on. Choose a split with annotations"
             )
-        return self.load_segments()
+        return self.load_annotation()
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,20 +255,20 @@ def with_classes(records: Iterable[Record], class_of: Mapping[int, int]) -> list
         classes = record.classes
         if classes is not None:
             classes = frozenset(class_of[old] for old in classes if old in class_of)
-        if record.load_segments is not None:
-            load = partial(_load_with_classes, record.load_segments, class_of)
-            record = replace(record, load_segments=load, classes=classes)
+        if record.load_annotation is not None:
+            load = partial(_load_with_classes, record.load_annotation, class_of)
+            record = replace(record, load_annotation=load, classes=classes)
         if classes is None or classes:
             kept.append(record)
     return kept
 
 
-def _load_with_classes(load: Callable[[], Segments], class_of: Mapping[int, int]) -> Segments:
+def _load_with_classes(load: Callable[[], Annotation], class_of: Mapping[int, int]) -> Annotation:
     segments = load()
     kept = np.array([old in class_of for old in segments.class_ids.tolist()], np.bool_)
     # Looking up -1 finds the last entry, so void stays void.
     numbers = np.append(np.where(kept, np.cumsum(kept) - 1, NO_SEGMENT), NO_SEGMENT)
-    return Segments(
+    return Annotation(
         layers=numbers[segments.layers].astype(np.int32),
         class_ids=np.array([class_of[old] for old in segments.class_ids[kept].tolist()], np.int64),
         crowd=segments.crowd[kept],

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.results.draw import Region, overlay, shade
 from plainmask.vocabulary import Vocabulary
 
@@ -25,7 +25,7 @@ _INK = (30, 30, 30)
 
 
 def paint_segments(
-    image: NDArray[np.uint8], segments: Segments, vocabulary: Vocabulary, side: int = SIDE
+    image: NDArray[np.uint8], segments: Annotation, vocabulary: Vocabulary, side: int = SIDE
 ) -> Image.Image:
     """A small picture with its segments: in the colours of their classes, shades for further ones.
 

@@ -28,7 +28,7 @@ from plainmask.data.files import (
     subfolders,
 )
 from plainmask.data.labels import LabelTable, read_semantic_label
-from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation, Record
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, read_image, read_label
 from plainmask.vocabulary import Vocabulary
@@ -103,7 +103,7 @@ def read_video_folder(
         Record(
             id=f"{name}/{image.stem}",
             load_image=partial(read_image, image),
-            load_segments=None if label is None else _loader(values, label, image, table),
+            load_annotation=None if label is None else _loader(values, label, image, table),
             sequence=name,
             frame=place,
         )
@@ -134,7 +134,7 @@ def video_folder_vocabulary(root: Path) -> Vocabulary:
     return Vocabulary.load(one)
 
 
-def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Segments:
+def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Annotation:
     """Read a label file of object numbers; all are of class 0, the numbers are track ids.
 
     Args:
@@ -150,10 +150,10 @@ def read_object_label(label_path: Path, image_path: Path, *, single: bool) -> Se
         label = (label != 0).astype(np.int32)
     objects = np.setdiff1d(np.unique(label), [0] if single else [0, _VOID_VALUE])
     if not len(objects):
-        return Segments.of_map(np.full(label.shape, NO_SEGMENT, np.int32), [])
+        return Annotation.of_map(np.full(label.shape, NO_SEGMENT, np.int32), [])
     place = np.searchsorted(objects, label).clip(max=len(objects) - 1)
     index_map = np.where(objects[place] == label, place, NO_SEGMENT).astype(np.int32)
-    return Segments.of_map(index_map, np.zeros(len(objects)), track_ids=objects)
+    return Annotation.of_map(index_map, np.zeros(len(objects)), track_ids=objects)
 
 
 def holds_one_mask(label_path: Path) -> bool:
@@ -167,7 +167,7 @@ def holds_one_mask(label_path: Path) -> bool:
 
 def _loader(
     values: LabelValues, label: Path, image: Path, table: LabelTable | None
-) -> partial[Segments]:
+) -> partial[Annotation]:
     if table is not None:
         return partial(read_semantic_label, label, image, table)
     return partial(read_object_label, label, image, single=values == "mask")

@@ -195,7 +195,7 @@ def _record(video: str, place: int, frame: VipsegFrame, class_of: Mapping[int, i
     return Record(
         id=f"{video}/{frame.image_path.stem}",
         load_image=partial(read_image, frame.image_path),
-        load_segments=load,
+        load_annotation=load,
         sequence=video,
         frame=place,
         classes=classes,

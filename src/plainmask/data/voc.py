@@ -37,7 +37,7 @@ from plainmask.data.files import (
     refuse,
 )
 from plainmask.data.labels import LabelTable, class_map, pack, read_semantic_label
-from plainmask.data.record import NO_SEGMENT, Record, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation, Record
 from plainmask.errors import InputError
 from plainmask.pictures.archive import is_file
 from plainmask.pictures.images import image_size, label_form, read_image, read_label
@@ -104,7 +104,7 @@ def read_voc(
             table = _table(vocabulary)
             load = partial(read_semantic_label, label, image, table, strict=problems is not None)
         load_image = partial(read_image, image)
-        records.append(Record(id=name, load_image=load_image, load_segments=load, picture=image))
+        records.append(Record(id=name, load_image=load_image, load_annotation=load, picture=image))
     rule = "these files are wrong; get them again, or take them out of the list"
     refuse(listing, rule, found, into=problems)
     return records
@@ -112,7 +112,7 @@ def read_voc(
 
 def read_voc_objects(
     object_path: Path, label_path: Path, image_path: Path, vocabulary: Vocabulary
-) -> Segments:
+) -> Annotation:
     """The objects of a picture, numbered as in their file.
 
     Args:
@@ -142,7 +142,7 @@ def read_voc_objects(
             )
         class_ids.append(int(votes.argmax()))
         index_map[mask] = place
-    return Segments.of_map(index_map, class_ids, track_ids=objects)
+    return Annotation.of_map(index_map, class_ids, track_ids=objects)
 
 
 def voc_vocabulary(root: str | Path, *, objects: bool = False) -> Vocabulary:

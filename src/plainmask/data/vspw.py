@@ -70,7 +70,7 @@ def read_vspw(
                 Record(
                     id=f"{name}/{stem}",
                     load_image=partial(read_image, image_path),
-                    load_segments=load,
+                    load_annotation=load,
                     sequence=name,
                     frame=place,
                 )

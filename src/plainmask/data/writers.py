@@ -17,7 +17,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.results.formats import id_colors, xywh
 from plainmask.results.rle import Rle
 from plainmask.results.trace import trace_polygon
@@ -40,7 +40,7 @@ class Writer(Protocol):
         """Where the pictures of a split go; the writer leaves them to its caller."""
         ...
 
-    def add(self, split: str | None, picture: Path, image_id: int, segments: Segments) -> None:
+    def add(self, split: str | None, picture: Path, image_id: int, segments: Annotation) -> None:
         """Write the annotation of a picture, which has its final path."""
         ...
 
@@ -73,7 +73,7 @@ class LabelFolderWriter:
         """`images/SPLIT`."""
         return self.root / "images" / (split or "")
 
-    def add(self, split: str | None, picture: Path, image_id: int, segments: Segments) -> None:
+    def add(self, split: str | None, picture: Path, image_id: int, segments: Annotation) -> None:
         """Write `labels/SPLIT/NAME.png`."""
         index_map = _flattened(segments, self.lost)
         repeated = len(segments) - len(set(segments.class_ids.tolist()))
@@ -104,7 +104,7 @@ class CocoInstancesWriter:
         """`SPLIT`."""
         return self.root / (split or "train")
 
-    def add(self, split: str | None, picture: Path, image_id: int, segments: Segments) -> None:
+    def add(self, split: str | None, picture: Path, image_id: int, segments: Annotation) -> None:
         """Remember the objects of a picture, in compact form."""
         content = self.splits.setdefault(split or "train", {"images": [], "annotations": []})
         content["images"].append(_image(image_id, picture, segments.size))
@@ -154,7 +154,7 @@ class CocoPanopticWriter:
         """`SPLIT`."""
         return self.root / (split or "train")
 
-    def add(self, split: str | None, picture: Path, image_id: int, segments: Segments) -> None:
+    def add(self, split: str | None, picture: Path, image_id: int, segments: Annotation) -> None:
         """Write `annotations/panoptic_SPLIT/NAME.png`, and remember what it holds."""
         name = split or "train"
         content = self.splits.setdefault(name, {"images": [], "annotations": []})
@@ -203,7 +203,7 @@ class YoloWriter:
         """`images/SPLIT`."""
         return self.root / "images" / (split or "train")
 
-    def add(self, split: str | None, picture: Path, image_id: int, segments: Segments) -> None:
+    def add(self, split: str | None, picture: Path, image_id: int, segments: Annotation) -> None:
         """Write `labels/SPLIT/NAME.txt`."""
         self.splits[split or "train"] = None
         height, width = segments.size
@@ -229,7 +229,7 @@ class YoloWriter:
         (self.root / "data.yaml").write_text(text, "utf-8")
 
 
-def _flattened(segments: Segments, lost: Counter[str]) -> NDArray[np.int32]:
+def _flattened(segments: Annotation, lost: Counter[str]) -> NDArray[np.int32]:
     """(H, W): the segment of each pixel; crowds lie below others, small segments on top."""
     if len(segments.layers) == 1:
         return segments.layers[0]

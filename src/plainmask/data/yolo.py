@@ -29,7 +29,7 @@ from plainmask.data.files import (
     refuse,
     shortened,
 )
-from plainmask.data.record import Record, Segments
+from plainmask.data.record import Annotation, Record
 from plainmask.data.yolo_table import YoloImage, find_yaml, read_yolo_table, split_images
 from plainmask.errors import InputError
 from plainmask.pictures.archive import entries, is_file
@@ -108,7 +108,7 @@ def read_yolo(
         Record(
             id=names[path],
             load_image=partial(read_image, path),
-            load_segments=partial(
+            load_annotation=partial(
                 read_polygons, label, path, class_of, scored=scored, strict=strict
             ),
             classes=frozenset(
@@ -128,7 +128,7 @@ def read_polygons(
     *,
     scored: bool = False,
     strict: bool = False,
-) -> Segments:
+) -> Annotation:
     """Read the objects of an image; lines that are not sound were reported before and are left out.
 
     Args:

@@ -260,7 +260,7 @@ def _frames(
         yield Record(
             id=f"{sequence}/{PurePosixPath(file_path(name)).stem}",
             load_image=partial(read_image, image_path),
-            load_segments=load,
+            load_annotation=load,
             sequence=sequence,
             frame=place,
             classes=classes,

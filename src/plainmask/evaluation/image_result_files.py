@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from plainmask.data.guess import image_format
 from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
-from plainmask.data.record import Record, Segments
+from plainmask.data.record import Annotation, Record
 from plainmask.errors import InputError
 from plainmask.evaluation.measures import Measure, Rules
 from plainmask.evaluation.report import Evaluation
@@ -24,7 +24,7 @@ from plainmask.result_files.panoptic_maps import read_result_map
 from plainmask.results.task import TASKS, ImageResultFormat, Task
 from plainmask.vocabulary import Vocabulary
 
-Found: TypeAlias = Iterator[tuple[Any, Segments]]
+Found: TypeAlias = Iterator[tuple[Any, Annotation]]
 """For each image what was found, as the metric takes it, and the annotation."""
 
 
@@ -74,7 +74,7 @@ def evaluate_image_results(
 def _instances(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
     entries = read_instance_results(paths, records, vocabulary)
     for record in in_official_order(records):
-        segments = record.segments()
+        segments = record.annotation()
         mine = entries.get(str(image_name(record)), [])
         try:
             found = instances_of(mine, segments.size, vocabulary)
@@ -95,7 +95,7 @@ def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Voca
     folder = folders[0] if folders else files[0].with_suffix("")
     pictures = read_panoptic_images(files[0], folder, records, vocabulary)
     for record in records:
-        segments = record.segments()
+        segments = record.annotation()
         yield read_result_map(pictures[str(image_name(record))], segments.size), segments
 
 
@@ -110,6 +110,6 @@ def _labels(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabu
             "picture needs one PNG of its name"
         )
     for record in records:
-        segments = record.segments()
+        segments = record.annotation()
         path = folder / f"{record.id}.png"
         yield read_label_picture(path, segments.size, vocabulary), segments

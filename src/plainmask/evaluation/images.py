@@ -150,7 +150,7 @@ def _look_at(
         # By the official rules always: the others are about absent classes of a whole data set.
         alone = Measure(config.task, config.vocabulary, replace(rules, metrics="official"))
         try:
-            result, segments = segmenter(record.image()), record.segments()
+            result, segments = segmenter(record.image()), record.annotation()
             found = found_in(result)
             alone.update(found, segments)
         except (PlainmaskError, MemoryError, RuntimeError) as error:  # out of memory is the last

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.metrics.ap import MAX_DETECTIONS
 from plainmask.metrics.instance_ap import Instance, InstanceAP
@@ -35,7 +35,7 @@ class Rules:
     """Instances: how many of a class count in an image, ascending; AP counts the last number."""
 
 
-def leaves_out(rules: Rules, task: Task, segments: Segments) -> bool:
+def leaves_out(rules: Rules, task: Task, segments: Annotation) -> bool:
     """Whether an image does not count by these rules, whatever was found in it.
 
     The published evaluation never sees images without annotation, nor, of label maps, those with
@@ -101,7 +101,7 @@ class Measure:
         left_out = "; images without annotation left out" if is_published else ""
         return _OF_TASK[self.task].says(self.rules) + left_out
 
-    def update(self, found: Any, segments: Segments) -> None:
+    def update(self, found: Any, segments: Annotation) -> None:
         """Count one image; what was `found` is as the metric takes it, see `found_in`."""
         if leaves_out(self.rules, self.task, segments):
             return
@@ -128,7 +128,7 @@ def found_in(result: SemanticResult | InstanceResult | PanopticResult) -> Any:
             return PanopticMap.from_ids(result.segment_map, regions)
 
 
-def target_in(task: Task, segments: Segments) -> Any:
+def target_in(task: Task, segments: Annotation) -> Any:
     """An annotation as the metrics of a task take it.
 
     Raises:
@@ -137,7 +137,7 @@ def target_in(task: Task, segments: Segments) -> Any:
     return _OF_TASK[task].target(segments)
 
 
-def target_map(segments: Segments) -> NDArray[np.int64]:
+def target_map(segments: Annotation) -> NDArray[np.int64]:
     """(H, W) class ids of a semantic annotation, `IGNORE` (-1) where there is none.
 
     Raises:
@@ -146,7 +146,7 @@ def target_map(segments: Segments) -> NDArray[np.int64]:
     return np.append(segments.class_ids, IGNORE)[segments.index_map]
 
 
-def target_instances(segments: Segments) -> list[Instance]:
+def target_instances(segments: Annotation) -> list[Instance]:
     """The objects of an annotation as the metric takes them."""
     count = len(segments)
     areas = np.full(count, np.nan) if segments.areas is None else segments.areas
@@ -162,7 +162,7 @@ def target_instances(segments: Segments) -> list[Instance]:
     ]
 
 
-def panoptic_target(segments: Segments) -> PanopticMap:
+def panoptic_target(segments: Annotation) -> PanopticMap:
     """An annotation as the metrics take it."""
     return PanopticMap.of(
         segments.index_map, segments.track_ids, segments.class_ids, segments.crowd
@@ -194,7 +194,7 @@ def _panoptic_rules(rules: Rules) -> str:
 
 class _OfTask(NamedTuple):
     metric: Callable[[Vocabulary, Rules], Metric]
-    target: Callable[[Segments], Any]
+    target: Callable[[Annotation], Any]
     """An annotation as the metric takes it."""
     says: Callable[[Rules], str]
 

@@ -77,7 +77,7 @@ def _pictures(folder: Path, record: Record, segmenter: HeadSegmenter[Any]) -> li
     pictures = {
         "image": Image.fromarray(image),
         "annotation": paint_segments(
-            image, record.segments(), segmenter.head.config.vocabulary, side=max(image.shape[:2])
+            image, record.annotation(), segmenter.head.config.vocabulary, side=max(image.shape[:2])
         ),
         "result": segmenter(image).draw(image),
     }

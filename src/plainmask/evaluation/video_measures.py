@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.metrics.identity import Sightings, TrackIdentity
 from plainmask.metrics.jf import MAX_PROPOSALS, RegionBoundary
 from plainmask.metrics.miou import MeanIoU
@@ -142,7 +142,7 @@ def result_tracks(results: Sequence[InstanceResult]) -> list[Track]:
     return [Track(key[1], tuple(masks[key]), score=scores[key], id=key[0]) for key in ordered]
 
 
-def target_tracks(frames: Sequence[Segments]) -> list[Track]:
+def target_tracks(frames: Sequence[Annotation]) -> list[Track]:
     """The tracks of a video from the annotations of its frames."""
     masks: dict[int, list[Rle | None]] = {}
     facts: dict[int, tuple[int, bool]] = {}

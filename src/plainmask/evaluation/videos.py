@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from plainmask.data.record import Record, Segments, Video, group_videos
+from plainmask.data.record import Annotation, Record, Video, group_videos
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import found_in, target_in
 from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
@@ -23,7 +23,7 @@ from plainmask.inference.tracking import Protocol
 from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
 
-Pairs = Iterable[tuple[Any, Segments]]
+Pairs = Iterable[tuple[Any, Annotation]]
 """The result of each frame of a video, and its annotation."""
 
 
@@ -64,7 +64,7 @@ def evaluate_videos(
             except PlainmaskError as error:
                 raise InputError(f"video {video.id}: {error}") from error
             if record.labelled:
-                yield result, record.segments()
+                yield result, record.annotation()
             done += 1
             if on_record:
                 on_record(done, frames)

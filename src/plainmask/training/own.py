@@ -299,7 +299,7 @@ def _look_over(task: Task, records: Sequence[Record], root: Path) -> _Survey:
     counts: list[int] = []
     areas: list[int] = []
     for record in dict.fromkeys(chosen):
-        segments = record.segments()
+        segments = record.annotation()
         if task != "instance" and len(segments.layers) > 1:
             raise InputError(
                 f"{root}: segments of {record.id} overlap, and a {task} head gives each pixel to "

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import (
     AugmentConfig,
@@ -32,8 +32,8 @@ def make_image(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8)
 
 
-def make_segments(index_map, class_ids, crowd=None) -> Segments:
-    return Segments.of_map(np.array(index_map, np.int32), class_ids, crowd)
+def make_segments(index_map, class_ids, crowd=None) -> Annotation:
+    return Annotation.of_map(np.array(index_map, np.int32), class_ids, crowd)
 
 
 def quarters(height: int, width: int) -> np.ndarray:
@@ -210,7 +210,7 @@ class TestAugment:
         ],
         ids=["all crowd", "no segments"],
     )
-    def test_nothing_to_learn_gives_empty_targets(self, segments: Segments):
+    def test_nothing_to_learn_gives_empty_targets(self, segments: Annotation):
         pixels, targets = augment(make_image(30, 30), segments, CONFIG, sample_generator(0, 0, 0))
         assert pixels.shape == (3, 40, 56)
         assert targets.labels.shape == (0,)

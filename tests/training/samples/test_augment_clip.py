@@ -6,7 +6,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import bounded_size
 from plainmask.training.samples.augment import (
@@ -30,7 +30,7 @@ CUTS = VideoAugmentConfig(
 )
 
 
-def moving_frames(count: int, size=(60, 90)) -> tuple[list[Tensor], list[Segments]]:
+def moving_frames(count: int, size=(60, 90)) -> tuple[list[Tensor], list[Annotation]]:
     """Frames with three moving blocks whose colours say which they are."""
     images, segments = [], []
     for time in range(count):
@@ -40,7 +40,7 @@ def moving_frames(count: int, size=(60, 90)) -> tuple[list[Tensor], list[Segment
         if time != 1:
             index_map[28:40, 10:22] = 2
         images.append(torch.from_numpy(COLORS[index_map + 1]).permute(2, 0, 1))
-        segments.append(Segments.of_map(index_map, [7, 8, 9]))
+        segments.append(Annotation.of_map(index_map, [7, 8, 9]))
     return images, segments
 
 
@@ -107,7 +107,7 @@ def test_visible_says_where_an_object_has_pixels():
 def test_overlapping_objects_keep_their_masks():
     masks = [np.zeros((60, 90), bool) for _ in range(2)]
     masks[0][10:40, 10:60] = masks[1][20:50, 30:80] = True
-    overlapping = Segments.of_masks(masks, (60, 90), [1, 2])
+    overlapping = Annotation.of_masks(masks, (60, 90), [1, 2])
     still = VideoAugmentConfig(shorter=(60,), longest=90, flip=0, multiple=30)
     image = torch.zeros(3, 60, 90, dtype=torch.uint8)
     sample = augment_clip([image], [overlapping], still, sample_generator(0, 0, 0))

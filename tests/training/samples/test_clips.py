@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from plainmask.data.record import Record, Segments, Video
+from plainmask.data.record import Annotation, Record, Video
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import sample_generator
 from plainmask.training.samples.clips import (
@@ -36,10 +36,10 @@ def gray(value: int, size=(40, 60)) -> np.ndarray:
     return np.full((*size, 3), value, np.uint8)
 
 
-def block(class_id: int, track_id: int, size=(40, 60), crowd=False) -> Segments:
+def block(class_id: int, track_id: int, size=(40, 60), crowd=False) -> Annotation:
     index_map = np.full(size, -1, np.int32)
     index_map[size[0] // 4 : -size[0] // 4, size[1] // 4 : -size[1] // 4] = 0
-    return Segments.of_map(index_map, [class_id], [crowd], [track_id])
+    return Annotation.of_map(index_map, [class_id], [crowd], [track_id])
 
 
 def make_video(name: str, length: int, value: int, class_id: int = 0) -> Video:
@@ -121,7 +121,7 @@ class TestChooseFrames:
 
 class TestStillClips:
     def make(self, seed: int = 0, frames: int = 5, **config) -> Clip:
-        segments = Segments.of_map(BLOCKS, [7, 8])
+        segments = Annotation.of_map(BLOCKS, [7, 8])
         generator = sample_generator(seed, 0, 0)
         settings = StillClipConfig(**config)
         return still_clip(picture(BLOCKS), segments, frames, settings, generator)
@@ -167,7 +167,7 @@ class TestStillClips:
             assert areas in (sorted(areas), sorted(areas, reverse=True))
 
     def test_tracks_and_crowds_stay(self):
-        segments = Segments.of_map(BLOCKS, [7, 8], [False, True], [30, 20])
+        segments = Annotation.of_map(BLOCKS, [7, 8], [False, True], [30, 20])
         clip = still_clip(
             picture(BLOCKS), segments, 3, StillClipConfig(), sample_generator(0, 0, 0)
         )
@@ -180,7 +180,7 @@ class TestStillClips:
 
 
 class TestPaste:
-    def clip(self, value: int, segments: Segments, frames: int = 4) -> Clip:
+    def clip(self, value: int, segments: Annotation, frames: int = 4) -> Clip:
         size = segments.size
         images = [torch.from_numpy(gray(value, size)).permute(2, 0, 1)] * frames
         return Clip(images, [segments] * frames)
@@ -226,7 +226,7 @@ class TestPaste:
 
     def test_of_many_objects_some_are_drawn(self):
         index_map = np.arange(40 * 60, dtype=np.int32).reshape(40, 60) // 200
-        donor = self.clip(200, Segments.of_map(index_map, np.arange(12)))
+        donor = self.clip(200, Annotation.of_map(index_map, np.arange(12)))
         seen = set()
         for seed in range(20):
             pasted = self.paste(self.clip(1, block(3, 5)), donor, seed, max_objects=2, partial=0)
@@ -239,8 +239,8 @@ class TestPaste:
         whole = np.ones((40, 60), bool)
         half = np.zeros((40, 60), bool)
         half[:, :30] = True
-        below = Segments.of_masks([whole, half], (40, 60), [1, 2])
-        above = Segments.of_masks([half, half, half], (40, 60), [3, 4, 5])
+        below = Annotation.of_masks([whole, half], (40, 60), [1, 2])
+        above = Annotation.of_masks([half, half, half], (40, 60), [3, 4, 5])
         pasted = self.paste(
             self.clip(1, below), self.clip(9, above), shift=0, scale=(1, 1), flip=0, partial=0
         )

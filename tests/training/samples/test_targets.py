@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from plainmask.data.record import Segments
+from plainmask.data.record import Annotation
 from plainmask.training.samples.augment import VideoAugmentConfig, augment_clip, sample_generator
 from plainmask.training.samples.targets import clip_targets, number_objects
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def make_segments(index_map, class_ids, track_ids, crowd=None) -> Segments:
-    return Segments.of_map(np.array(index_map, np.int32), class_ids, crowd, track_ids)
+def make_segments(index_map, class_ids, track_ids, crowd=None) -> Annotation:
+    return Annotation.of_map(np.array(index_map, np.int32), class_ids, crowd, track_ids)
 
 
 def test_tracks_are_joined_over_the_frames():
@@ -62,7 +62,7 @@ def test_a_clip_without_objects():
 
 
 def test_frame_gives_what_it_shows():
-    overlapping = Segments.of_masks(
+    overlapping = Annotation.of_masks(
         [np.ones((1, 2), bool), np.eye(1, 2, dtype=bool)], (1, 2), [3, 4]
     )
     layers, labels = number_objects([overlapping, make_segments([[-1, 0]], [4], [1])])
@@ -79,7 +79,7 @@ def test_golden_clip():
     golden = load_file(GOLDEN / "video_train_b1.safetensors")
     masks, ids = golden["input/gt_masks"].bool().numpy(), golden["input/gt_ids"].numpy()
     segments = [
-        Segments.of_masks(
+        Annotation.of_masks(
             list(masks[present, time]),
             masks.shape[2:],
             golden["input/gt_classes"].numpy()[present],

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import bounded_size
 from plainmask.training.samples.color import ColorDraw, change_color, draw_color, uniform
@@ -146,7 +146,7 @@ def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
 
 def augment(
     image: Tensor,
-    segments: Segments,
+    segments: Annotation,
     config: AugmentConfig | VideoAugmentConfig,
     generator: torch.Generator,
 ) -> tuple[Tensor, Targets]:
@@ -170,7 +170,7 @@ def augment(
 
 def augment_clip(
     images: Sequence[Tensor],
-    segments: Sequence[Segments],
+    segments: Sequence[Annotation],
     config: AugmentConfig | VideoAugmentConfig,
     generator: torch.Generator,
     *,
@@ -268,7 +268,7 @@ def pad_and_crop(planes: Tensor, corner: tuple[int, int], crop_size: Size, fill:
     return padded[..., top : top + height, left : left + width].contiguous()
 
 
-def _common_size(images: Sequence[Tensor], segments: Sequence[Segments]) -> Size:
+def _common_size(images: Sequence[Tensor], segments: Sequence[Annotation]) -> Size:
     """The one height and width of all frames and of their segments."""
     assert len(images) == len(segments) > 0, "one annotation per frame"
     size = (images[0].shape[1], images[0].shape[2])

@@ -87,7 +87,7 @@ class ImageSampler:
     def _picture(self, index: int) -> Clip:
         record = self.records[index]
         image = torch.from_numpy(record.image()).permute(2, 0, 1)
-        return Clip([image], [record.segments()])
+        return Clip([image], [record.annotation()])
 
 
 class ClipSampler:

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from torch import Tensor
 
-from plainmask.data.record import NO_SEGMENT, Record, Segments, Video
+from plainmask.data.record import NO_SEGMENT, Annotation, Record, Video
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import Probability
 from plainmask.training.samples.color import uniform
@@ -99,7 +99,7 @@ class Clip(NamedTuple):
 
     images: list[Tensor]
     """T of (3, H, W) uint8 RGB."""
-    segments: list[Segments]
+    segments: list[Annotation]
     """One per frame; the same track id is the same object."""
 
 
@@ -160,7 +160,7 @@ def choose_frames(length: int, config: ClipConfig, generator: torch.Generator) -
 
 def still_clip(
     image: Tensor,
-    segments: Segments,
+    segments: Annotation,
     frames: int,
     config: StillClipConfig,
     generator: torch.Generator,
@@ -194,7 +194,7 @@ def still_clip(
         layers = warp_layers(segments.layers, matrix, segments.size)
         clip.images.append(warp_image(image, matrix, segments.size))
         clip.segments.append(
-            Segments(layers, segments.class_ids, segments.crowd, segments.track_ids)
+            Annotation(layers, segments.class_ids, segments.crowd, segments.track_ids)
         )
     return clip
 
@@ -250,7 +250,7 @@ def _draw_clip(
     if stills and (not videos or uniform(generator) < config.stills):
         record = stills[_integer(len(stills), generator) if videos else index]
         image = torch.from_numpy(record.image()).permute(2, 0, 1)
-        return still_clip(image, record.segments(), config.frames, config.still_motion, generator)
+        return still_clip(image, record.annotation(), config.frames, config.still_motion, generator)
     video = videos[index]
     frames = [frame for frame in video.frames if frame.labelled]
     if not frames:
@@ -259,7 +259,7 @@ def _draw_clip(
         )
     chosen = choose_frames(len(frames), config, generator)
     images = {place: torch.from_numpy(frames[place].image()).permute(2, 0, 1) for place in chosen}
-    segments = {place: frames[place].segments() for place in set(chosen)}
+    segments = {place: frames[place].annotation() for place in set(chosen)}
     return Clip([images[place] for place in chosen], [segments[place] for place in chosen])
 
 
@@ -312,8 +312,8 @@ def _draw_intervals(
 
 
 def _placed(
-    donor: Segments, shown: Mapping[int, int], matrix: NDArray[np.float64], below: Segments
-) -> tuple[NDArray[np.int32], Segments]:
+    donor: Annotation, shown: Mapping[int, int], matrix: NDArray[np.float64], below: Annotation
+) -> tuple[NDArray[np.int32], Annotation]:
     """Segments with those of a donor's frame on top.
 
     Args:
@@ -334,7 +334,7 @@ def _placed(
     numbers[chosen] = len(below) + np.arange(len(chosen))
     layers = warp_layers(numbers[donor.layers], matrix, below.size)
     tracks = [shown[track] for track in donor.track_ids[chosen].tolist()]
-    together = Segments(
+    together = Annotation(
         layers=_laid_over(below.layers, layers),
         class_ids=np.append(below.class_ids, donor.class_ids[chosen]),
         crowd=np.append(below.crowd, np.zeros(len(chosen), np.bool_)),

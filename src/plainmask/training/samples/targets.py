@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plainmask.data.record import NO_SEGMENT, Segments
+from plainmask.data.record import NO_SEGMENT, Annotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class ClipTargets:
         return Targets(self.labels[seen], self.masks[seen, time], self.valid[time])
 
 
-def number_objects(segments: Sequence[Segments]) -> tuple[list[Tensor], Tensor]:
+def number_objects(segments: Sequence[Annotation]) -> tuple[list[Tensor], Tensor]:
     """Objects in the order in which they occur: layers of their numbers, and their labels.
 
     Returns:
