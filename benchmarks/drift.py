@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.guess import guess_format
 from plainmask.data.reader import read_dataset
-from plainmask.data.record import Annotation, Video, group_videos
+from plainmask.data.record import Annotation, LabelledVideo, group_videos
 from plainmask.evaluation.measures import target_map
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter
@@ -55,7 +55,9 @@ def main() -> None:
     print(f"last / first: {passes[-1] / passes[0]:.3f}")
 
 
-def play(segmenter: HeadSegmenter[Any], video: Video, plays: int) -> Iterator[tuple[int, int, Any]]:
+def play(
+    segmenter: HeadSegmenter[Any], video: LabelledVideo, plays: int
+) -> Iterator[tuple[int, int, Any]]:
     """Pass, frame and result of a video that is played forward and backward `plays` times."""
     shared, heads = segmenter.shared, {segmenter.name: segmenter.head}
     encoded = [encode(shared, heads, [frame.image()])[segmenter.name] for frame in video.frames]
@@ -73,7 +75,9 @@ def play(segmenter: HeadSegmenter[Any], video: Video, plays: int) -> Iterator[tu
             yield number, place, result
 
 
-def regions(segmenter: HeadSegmenter[Any], videos: Sequence[Video], plays: int) -> list[float]:
+def regions(
+    segmenter: HeadSegmenter[Any], videos: Sequence[LabelledVideo], plays: int
+) -> list[float]:
     """J of each pass, the mean over objects, in percent."""
     found: list[NDArray[np.float64]] = []
     for video in videos:
@@ -115,7 +119,9 @@ def best_track(
     return 100 * max(totals, key=lambda total: float(total.sum())) / len(masks)
 
 
-def classes(segmenter: HeadSegmenter[Any], videos: Sequence[Video], plays: int) -> list[float]:
+def classes(
+    segmenter: HeadSegmenter[Any], videos: Sequence[LabelledVideo], plays: int
+) -> list[float]:
     """mIoU of each pass over all videos, in percent."""
     names = segmenter.head.config.vocabulary.names
     metrics = [MeanIoU(names, ignore=IGNORE) for _ in range(2 * plays)]

@@ -21,7 +21,7 @@ from stream_model import model, write_video
 
 import plainmask
 from plainmask.allocator import keep_freed_memory
-from plainmask.inference.stream import follow, states_after, tell
+from plainmask.inference.stream import follow_frames, states_after, tell
 from plainmask.inference.tracking import batches, online
 from plainmask.video.frames import Frame
 from plainmask.video.sources import open_video
@@ -38,7 +38,7 @@ def in_turn(stream: plainmask.Stream, frames: Iterable[Frame], ahead: int) -> in
     count, states = 0, dict(stream.state or {})
     for batch in batches(frames, ahead, lambda frame: frame.image.shape):
         images = [frame.image for frame in batch]
-        for seen in follow(stream.shared, stream.heads, states, images):
+        for seen in follow_frames(stream.shared, stream.heads, states, images):
             states = states_after(seen, tell(stream.heads, seen, states))
             count += 1
     return count

@@ -15,7 +15,7 @@ from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.vocabulary import Vocabulary
 
 

@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as coco
 
 from goldens import GOLDEN
-from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.results.rle import Rle
 from plainmask.vocabulary import Vocabulary
 
@@ -59,10 +59,12 @@ class Classes:
             }
         )
 
-    def regions(self, infos: Iterable[Mapping[str, Any]], *, areas: bool = False) -> list[Region]:
+    def segments(
+        self, infos: Iterable[Mapping[str, Any]], *, areas: bool = False
+    ) -> list[PanopticSegment]:
         """From `segments_info`."""
         return [
-            Region(
+            PanopticSegment(
                 info["id"],
                 self.of_category[info["category_id"]],
                 bool(info.get("iscrowd", 0)),
@@ -81,11 +83,11 @@ def golden_panoptic(case: str) -> tuple[Classes, Iterator[tuple[PanopticMap, Pan
         for index, video in enumerate(table["panoptic"][case]["videos"]):
             name = f"panoptic/{case}/v{index}"
             targets = [
-                Region(key, classes.of_category[category], bool(crowd))
+                PanopticSegment(key, classes.of_category[category], bool(crowd))
                 for key, category, crowd in video["gt_segments"]
             ]
             results = [
-                Region(key, classes.of_category[category])
+                PanopticSegment(key, classes.of_category[category])
                 for key, category in video["pred_segments"]
             ]
             for target, result in zip(arrays[f"{name}/gt"], arrays[f"{name}/pred"], strict=True):
@@ -94,10 +96,10 @@ def golden_panoptic(case: str) -> tuple[Classes, Iterator[tuple[PanopticMap, Pan
     return classes, frames()
 
 
-def visible(id_map: np.ndarray, regions: Sequence[Region]) -> PanopticMap:
-    """The regions that the frame shows, as the files list them."""
+def visible(id_map: np.ndarray, segments: Sequence[PanopticSegment]) -> PanopticMap:
+    """The segments that the frame shows, as the files list them."""
     present = set(np.unique(id_map).tolist())
-    return PanopticMap.from_ids(id_map, [region for region in regions if region.id in present])
+    return PanopticMap.from_ids(id_map, [segment for segment in segments if segment.id in present])
 
 
 def rle_of(segmentation: Any, size: tuple[int, int] = (0, 0)) -> Rle | None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import plainmask
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from tiny import tiny_encoder, tiny_video_head
 
 

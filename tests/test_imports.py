@@ -200,6 +200,27 @@ def test_no_cycles():
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_a_type_has_a_name_of_its_own():
+    """Classes and aliases that other modules can see; type variables are a module's own."""
+    homes: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.ClassDef(name=name):
+                    pass
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if not (
+                    isinstance(value, ast.Call) and ast.unparse(value.func) == "TypeVar"
+                ):
+                    pass
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    pass
+                case _:
+                    continue
+            if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name):
+                homes.setdefault(name, []).append(module)
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if lies_in(m, WITHOUT_TORCH)])
 def test_torch_is_not_named_where_it_is_not_needed(module: str):
     for found in imports_of(MODULES[module]):

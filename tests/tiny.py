@@ -17,7 +17,8 @@ from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task, Thresholds
+from plainmask.results.task import Task
+from plainmask.tasks import Thresholds
 from plainmask.vocabulary import Vocabulary
 
 WIDTH, DEPTH, PATCH = 64, 4, 16

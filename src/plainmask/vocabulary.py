@@ -14,7 +14,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import hexdigits
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,6 +22,8 @@ from plainmask.errors import InputError
 from plainmask.options import hint
 
 Channel = Annotated[int, Field(ge=0, le=255)]
+Color: TypeAlias = tuple[int, int, int]
+"""RGB, each 0..255."""
 
 _NOTES = frozenset(
     {
@@ -222,7 +224,7 @@ def read_table(path: Path) -> dict[str, Any]:
     return _table(content, f"the vocabulary {path}")
 
 
-def color_of(value: Any) -> tuple[int, int, int] | None:
+def color_of(value: Any) -> Color | None:
     """RGB of a colour as files write it: [R, G, B], [R, G, B, A], "#rrggbb" or "#rgb".
 
     None where it is none of these.
@@ -275,7 +277,7 @@ def builtin_names() -> list[str]:
     return sorted(file.stem for file in files if file.suffix == ".json")
 
 
-def generated_color(index: int) -> tuple[int, int, int]:
+def generated_color(index: int) -> Color:
     """RGB colour number `index`, far from its neighbours in the sequence."""
     # Golden-ratio steps around the colour wheel never repeat; brightness changes with each turn.
     hue = index * 0.6180339887 % 1

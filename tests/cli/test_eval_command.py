@@ -12,7 +12,7 @@ import plainmask
 from commands import Outcome, Run, Workspace
 from datasets import write_video_folder
 from images import labelled_images
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from tiny import tiny_encoder, tiny_video_head
 
 FILE_IDS = (40, 10, 30)

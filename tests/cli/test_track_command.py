@@ -16,7 +16,7 @@ from PIL import Image
 from commands import Run, Workspace
 from plainmask.cli.videos import video_places
 from plainmask.errors import InputError
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.video.sources import open_video
 from tiny import tiny_encoder, tiny_video_head
 from videos import cut, pictures, write_video

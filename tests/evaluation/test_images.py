@@ -23,7 +23,7 @@ from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter
 from plainmask.result_files.images import ResultWriter
 from plainmask.results import IGNORE, InstanceResult, PanopticResult
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.vocabulary import Vocabulary
 from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
 

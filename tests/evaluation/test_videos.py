@@ -14,7 +14,7 @@ from plainmask.evaluation.video_measures import object_map, result_tracks, targe
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.results import InstanceResult, Moment, PanopticResult, SemanticResult
 from plainmask.results.rle import Rle
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.vocabulary import Vocabulary
 from streams import segmenter, video
 

@@ -13,7 +13,7 @@ import plainmask
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from streams import segmenter, segmenters, video
 from tiny import tiny_encoder, tiny_head, tiny_video_head
 

@@ -14,7 +14,7 @@ import plainmask
 from cameras import Request, camera, serving
 from plainmask.errors import InputError
 from plainmask.inference.follow import follow
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.video.frames import BreakOffError, Frame, Video
 from plainmask.video.sinks import open_sinks
 from plainmask.video.sources import open_video

@@ -19,7 +19,7 @@ from plainmask.inference.mosaic import build_mosaic
 from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.tiles import plan_tiles
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.vocabulary import Vocabulary
 from tiny import tiny_encoder, tiny_head, tiny_video_head
 

@@ -12,9 +12,9 @@ from goldens import relative_error
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
-from plainmask.inference.tracking import Protocol, batches, online, prefetched
+from plainmask.inference.tracking import TrackingProtocol, batches, online, prefetched
 from plainmask.pictures.geometry import InputProtocol
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.video.frames import Frame
 from streams import segmenter, segmenters, video
 from tiny import tiny_encoder, tiny_head, tiny_video_head
@@ -130,7 +130,7 @@ def test_saved_states_go_on_where_they_were(tmp_path: Path):
 
 @pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
 @pytest.mark.parametrize("protocol", ["online", "offline"])
-def test_a_video_goes_on_after_any_of_its_results(task: Task, protocol: Protocol):
+def test_a_video_goes_on_after_any_of_its_results(task: Task, protocol: TrackingProtocol):
     """Also where frames were read ahead; what is resumed is the online protocol."""
     model = segmenter(task)
     frames = video(21, count=9)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metric_cases import percent, video_metrics
 from plainmask.errors import InputError
 from plainmask.metrics.identity import Sightings, TrackIdentity
-from plainmask.metrics.panoptic_map import Overlap, PanopticMap, Region
+from plainmask.metrics.panoptic_map import Overlap, PanopticMap, PanopticSegment
 from plainmask.results.rle import Rle
 from plainmask.results.track import Track
 
@@ -19,7 +19,9 @@ def sightings(result: np.ndarray, target: np.ndarray) -> Sightings:
     """One frame of two maps of ids, all of one class."""
 
     def map_of(ids: np.ndarray) -> PanopticMap:
-        return PanopticMap.from_ids(ids, [Region(int(key), 0) for key in np.unique(ids) if key])
+        return PanopticMap.from_ids(
+            ids, [PanopticSegment(int(key), 0) for key in np.unique(ids) if key]
+        )
 
     return Sightings.of_overlap(Overlap.between(map_of(result), map_of(target)), THING)
 
@@ -162,10 +164,16 @@ def test_nothing_at_all():
 def test_only_things_that_are_seen_and_no_crowds():
     target = PanopticMap.from_ids(
         np.array([[1, 2, 3, 3]]),
-        [Region(1, 0), Region(2, 1), Region(3, 1, crowd=True), Region(4, 1)],
+        [
+            PanopticSegment(1, 0),
+            PanopticSegment(2, 1),
+            PanopticSegment(3, 1, crowd=True),
+            PanopticSegment(4, 1),
+        ],
     )
     result = PanopticMap.from_ids(
-        np.array([[1, 2, 2, 0]]), [Region(1, 0), Region(2, 1), Region(9, 1)]
+        np.array([[1, 2, 2, 0]]),
+        [PanopticSegment(1, 0), PanopticSegment(2, 1), PanopticSegment(9, 1)],
     )
     found = Sightings.of_overlap(Overlap.between(result, target), np.array([False, True]))
     assert found.target_ids.tolist() == [2]

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from metric_cases import TOLERANCE, percent, reference
 from plainmask.errors import InputError
 from plainmask.metrics.boundaries import boundary_f
-from plainmask.metrics.jf import Protocol, RegionBoundary
+from plainmask.metrics.jf import DavisProtocol, RegionBoundary
 
-PROTOCOLS: tuple[Protocol, ...] = ("semi-supervised", "unsupervised")
+PROTOCOLS: tuple[DavisProtocol, ...] = ("semi-supervised", "unsupervised")
 
 
-CASES: list[tuple[str, Protocol]] = [
+CASES: list[tuple[str, DavisProtocol]] = [
     *((case, protocol) for case in ("single", "multi") for protocol in PROTOCOLS),
     ("unsupervised_void", "unsupervised"),
 ]
 
 
 @pytest.mark.parametrize(("case", "protocol"), CASES)
-def test_official(case: str, protocol: Protocol):
+def test_official(case: str, protocol: DavisProtocol):
     table, arrays = reference(f"jf_{case}")
     metric = RegionBoundary(protocol=protocol)
     for result, target in zip(arrays["result"], arrays["gt"], strict=True):
@@ -96,7 +96,7 @@ FRAME = picture((1, 5), (2, 30))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_target_itself_is_perfect(protocol: Protocol):
+def test_the_target_itself_is_perfect(protocol: DavisProtocol):
     metric = RegionBoundary(protocol=protocol)
     for video in "ab":
         for _ in range(4):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from goldens import GOLDEN, golden
 from metric_cases import Classes, percent, reference
 from plainmask.errors import InputError
-from plainmask.metrics.panoptic_map import MAX_ID, PanopticMap, Region
+from plainmask.metrics.panoptic_map import MAX_ID, PanopticMap, PanopticSegment
 from plainmask.metrics.pq import PanopticQuality
 
 CLASSES = Classes([(0, True), (1, True), (2, False)])
@@ -37,9 +37,9 @@ def test_official(case: str):
         image = truth["image_id"]
         infos = predictions[image]["segments_info"]
         metric.update(
-            PanopticMap.from_ids(arrays[f"{image}_pred"], classes.regions(infos)),
+            PanopticMap.from_ids(arrays[f"{image}_pred"], classes.segments(infos)),
             PanopticMap.from_ids(
-                arrays[f"{image}_gt"], classes.regions(truth["segments_info"], areas=True)
+                arrays[f"{image}_gt"], classes.segments(truth["segments_info"], areas=True)
             ),
         )
     figures = metric.figures()
@@ -71,14 +71,14 @@ def test_published(case: str):
         target_map = arrays[f"{case}.{image}.target_map"][..., 1].astype(np.int32)
         crowd = arrays[f"{case}.{image}.is_crowd"].astype(bool)
         found = arrays[f"{case}.{image}.pred"].astype(np.int32)
-        regions = [
-            Region(int(key) + 1, int(found[..., 0][found[..., 1] == key][0]))
+        segments = [
+            PanopticSegment(int(key) + 1, int(found[..., 0][found[..., 1] == key][0]))
             for key in np.unique(found[..., 1])
             if key >= 0
         ]
         parts.append(PanopticQuality(vocabulary, rule="pmt"))
         parts[-1].update(
-            PanopticMap.from_ids(found[..., 1] + 1, regions),
+            PanopticMap.from_ids(found[..., 1] + 1, segments),
             PanopticMap.of(target_map, np.arange(len(labels)) + 1, labels, crowd),
         )
     metric = PanopticQuality(vocabulary, rule="pmt")
@@ -101,7 +101,7 @@ ids = st.lists(st.integers(0, 6), min_size=64, max_size=64).map(
 
 def map_of(id_map: np.ndarray, classes: dict[int, int]) -> PanopticMap:
     present = [int(key) for key in np.unique(id_map) if key]
-    return PanopticMap.from_ids(id_map, [Region(key, classes[key]) for key in present])
+    return PanopticMap.from_ids(id_map, [PanopticSegment(key, classes[key]) for key in present])
 
 
 @given(ids, ids, st.permutations(range(1, 7)), st.lists(st.integers(0, 2), min_size=6, max_size=6))
@@ -135,14 +135,24 @@ def test_nothing_counted():
 
 def test_a_result_without_a_pixel_does_not_count():
     metric = PanopticQuality(CLASSES.vocabulary)
-    target = PanopticMap.from_ids(np.ones((2, 2), int), [Region(1, 0), Region(2, 1)])
-    metric.update(PanopticMap.from_ids(np.ones((2, 2), int), [Region(1, 0), Region(2, 2)]), target)
+    target = PanopticMap.from_ids(
+        np.ones((2, 2), int), [PanopticSegment(1, 0), PanopticSegment(2, 1)]
+    )
+    metric.update(
+        PanopticMap.from_ids(np.ones((2, 2), int), [PanopticSegment(1, 0), PanopticSegment(2, 2)]),
+        target,
+    )
     assert metric.figures()["per_class"] == {"0": 100, "1": 0, "2": None}  # a target does
 
 
 def test_a_map_of_ids():
-    regions = [Region(7, 0), Region(MAX_ID, 2, crowd=True), Region(3, 1), Region(9, 1, area=5)]
-    made = PanopticMap.from_ids(np.array([[7, 7, 0], [MAX_ID, 3, 9]]), regions)
+    segments = [
+        PanopticSegment(7, 0),
+        PanopticSegment(MAX_ID, 2, crowd=True),
+        PanopticSegment(3, 1),
+        PanopticSegment(9, 1, area=5),
+    ]
+    made = PanopticMap.from_ids(np.array([[7, 7, 0], [MAX_ID, 3, 9]]), segments)
     assert made.index_map.tolist() == [[0, 0, -1], [1, 2, 3]]
     assert made.ids.tolist() == [7, MAX_ID, 3, 9]
     assert made.areas.tolist() == [2, 1, 1, 5]
@@ -162,15 +172,17 @@ def test_a_map_of_ids():
 )
 def test_refused_maps(id_map: list[list[int]], ids: list[int], message: str):
     with pytest.raises(InputError, match=message):
-        PanopticMap.from_ids(np.array(id_map), [Region(key, 0) for key in ids])
+        PanopticMap.from_ids(np.array(id_map), [PanopticSegment(key, 0) for key in ids])
 
 
 def test_refuses():
     metric = PanopticQuality(CLASSES.vocabulary)
-    one = PanopticMap.from_ids(np.ones((2, 2), int), [Region(1, 0)])
+    one = PanopticMap.from_ids(np.ones((2, 2), int), [PanopticSegment(1, 0)])
     with pytest.raises(InputError, match=r"\(2, 2\) for a target of \(2, 3\)"):
-        metric.update(one, PanopticMap.from_ids(np.ones((2, 3), int), [Region(1, 0)]))
+        metric.update(one, PanopticMap.from_ids(np.ones((2, 3), int), [PanopticSegment(1, 0)]))
     with pytest.raises(InputError, match=r"the result holds a segment of class 3; .* 0\.\.2"):
-        metric.update(PanopticMap.from_ids(np.ones((2, 2), int), [Region(1, 3)]), one)
+        metric.update(PanopticMap.from_ids(np.ones((2, 2), int), [PanopticSegment(1, 3)]), one)
     with pytest.raises(InputError, match="segment 1 of the target is said to have 1 pixels"):
-        metric.update(one, PanopticMap.from_ids(np.ones((2, 2), int), [Region(1, 0, area=1)]))
+        metric.update(
+            one, PanopticMap.from_ids(np.ones((2, 2), int), [PanopticSegment(1, 0, area=1)])
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from metric_cases import Classes, golden_panoptic, percent, reference, video_metrics
 from plainmask.errors import InputError
-from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.metrics.stq import SegmentationTrackingQuality
 
 CLASSES = Classes([(0, False), (1, True), (2, True)])
@@ -36,9 +36,9 @@ def test_official(case: str):
         for index, truth in enumerate(truths["annotations"]):
             infos = found["annotations"][index]["segments_info"]
             metric.update(
-                PanopticMap.from_ids(arrays[f"{video}_pred"][index], classes.regions(infos)),
+                PanopticMap.from_ids(arrays[f"{video}_pred"][index], classes.segments(infos)),
                 PanopticMap.from_ids(
-                    arrays[f"{video}_gt"][index], classes.regions(truth["segments_info"])
+                    arrays[f"{video}_gt"][index], classes.segments(truth["segments_info"])
                 ),
                 video=video,
             )
@@ -57,15 +57,19 @@ def test_official(case: str):
     assert 100 * math.sqrt(segmentation * association) == percent(numbered["STQ"])
 
 
-def frame(ids: list[list[int]], *regions: Region) -> PanopticMap:
-    return PanopticMap.from_ids(np.array(ids), regions)
+def frame(ids: list[list[int]], *segments: PanopticSegment) -> PanopticMap:
+    return PanopticMap.from_ids(np.array(ids), segments)
 
 
 def test_by_hand():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
-    target = frame([[1, 1, 2, 2]], Region(1, 0), Region(2, 1))
-    metric.update(frame([[5, 5, 6, 6]], Region(5, 0), Region(6, 1)), target, video="a")
-    metric.update(frame([[5, 5, 0, 7]], Region(5, 0), Region(7, 1)), target, video="a")
+    target = frame([[1, 1, 2, 2]], PanopticSegment(1, 0), PanopticSegment(2, 1))
+    metric.update(
+        frame([[5, 5, 6, 6]], PanopticSegment(5, 0), PanopticSegment(6, 1)), target, video="a"
+    )
+    metric.update(
+        frame([[5, 5, 0, 7]], PanopticSegment(5, 0), PanopticSegment(7, 1)), target, video="a"
+    )
     figures = metric.figures()
     # Tube 2: 4 pixels; 6 shares 2 of its 2, 7 shares 1 of its 1.
     assert figures["AQ"] == pytest.approx(100 * (2 * 2 / 4 + 1 * 1 / 4) / 4)
@@ -77,9 +81,9 @@ def test_by_hand():
 
 def test_the_thing_that_is_listed_first_counts_unless_as_published():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
-    target = frame([[1, 1, 2, 2]], Region(2, 1), Region(1, 2))
+    target = frame([[1, 1, 2, 2]], PanopticSegment(2, 1), PanopticSegment(1, 2))
     for _ in range(2):
-        metric.update(frame([[1, 1, 0, 0]], Region(1, 2)), target, video="a")
+        metric.update(frame([[1, 1, 0, 0]], PanopticSegment(1, 2)), target, video="a")
     figures = metric.figures()
     assert figures["AQ"] == 50
     assert figures["AQ_published"] == 100
@@ -87,17 +91,21 @@ def test_the_thing_that_is_listed_first_counts_unless_as_published():
 
 def test_crowds_are_taken_out_of_both_sides():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
-    target = frame([[1, 1, 2, 2]], Region(1, 1), Region(2, 1, crowd=True))
-    metric.update(frame([[3, 3, 3, 4]], Region(3, 1), Region(4, 1)), target, video="a")
+    target = frame([[1, 1, 2, 2]], PanopticSegment(1, 1), PanopticSegment(2, 1, crowd=True))
+    metric.update(
+        frame([[3, 3, 3, 4]], PanopticSegment(3, 1), PanopticSegment(4, 1)), target, video="a"
+    )
     assert metric.figures()["AQ"] == 100
 
 
 def test_equal_ids_in_two_videos_are_two_tubes():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
-    target = frame([[1, 1, 2, 2]], Region(1, 0), Region(2, 1))
+    target = frame([[1, 1, 2, 2]], PanopticSegment(1, 0), PanopticSegment(2, 1))
     for video, found in (("a", 8), ("b", 9)):
         metric.update(
-            frame([[1, 1, found, found]], Region(1, 0), Region(found, 1)), target, video=video
+            frame([[1, 1, found, found]], PanopticSegment(1, 0), PanopticSegment(found, 1)),
+            target,
+            video=video,
         )
     assert metric.figures()["STQ"] == metric.figures()["STQ"] == 100
 
@@ -105,11 +113,11 @@ def test_equal_ids_in_two_videos_are_two_tubes():
 def test_figures_can_be_read_at_any_time():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
     assert metric.figures()["STQ"] is metric.figures()["SQ"] is metric.figures()["AQ"] is None
-    stuff = frame([[1, 1]], Region(1, 0))
+    stuff = frame([[1, 1]], PanopticSegment(1, 0))
     metric.update(stuff, stuff, video="a")
     assert metric.figures()["SQ"] == 100
     assert metric.figures()["STQ"] is None
-    thing = frame([[1, 2]], Region(1, 0), Region(2, 1))
+    thing = frame([[1, 2]], PanopticSegment(1, 0), PanopticSegment(2, 1))
     metric.update(thing, thing, video="a")
     assert metric.figures() == metric.figures()
     assert metric.figures()["STQ"] == 100
@@ -117,7 +125,7 @@ def test_figures_can_be_read_at_any_time():
 
 def test_a_video_cannot_come_back():
     metric = SegmentationTrackingQuality(CLASSES.vocabulary)
-    same = frame([[1]], Region(1, 0))
+    same = frame([[1]], PanopticSegment(1, 0))
     for video in "ab":
         metric.update(same, same, video=video)
     with pytest.raises(InputError, match="come again"):

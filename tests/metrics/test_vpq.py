@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from metric_cases import Classes, golden_panoptic, percent, reference, video_metrics
 from plainmask.errors import InputError
-from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.metrics.stq import SegmentationTrackingQuality
 from plainmask.metrics.vpq import WINDOWS, VideoPanopticQuality
 
@@ -56,9 +56,9 @@ def test_official(case: str):
         for index, truth in enumerate(truths["annotations"]):
             infos = found["annotations"][index]["segments_info"]
             metric.update(
-                PanopticMap.from_ids(results[index], classes.regions(infos)),
+                PanopticMap.from_ids(results[index], classes.segments(infos)),
                 PanopticMap.from_ids(
-                    targets[index], classes.regions(truth["segments_info"], areas=True)
+                    targets[index], classes.segments(truth["segments_info"], areas=True)
                 ),
                 video=video,
             )
@@ -75,7 +75,7 @@ def test_official(case: str):
 def frame(ids: list[list[int]] | np.ndarray, classes: dict[int, int]) -> PanopticMap:
     id_map = np.array(ids)
     return PanopticMap.from_ids(
-        id_map, [Region(int(key), classes[int(key)]) for key in np.unique(id_map) if key]
+        id_map, [PanopticSegment(int(key), classes[int(key)]) for key in np.unique(id_map) if key]
     )
 
 

@@ -17,7 +17,7 @@ from plainmask.result_files.images import (
     read_label_picture,
     read_panoptic_images,
 )
-from plainmask.result_files.panoptic_maps import PanopticFrame, read_result_map, regions_of
+from plainmask.result_files.panoptic_maps import PanopticFrame, panoptic_segments, read_result_map
 from plainmask.results import SemanticResult
 from plainmask.results.formats import id_colors
 from plainmask.vocabulary import Vocabulary
@@ -74,10 +74,10 @@ def test_label_pictures(tmp_path: Path):
 def test_panoptic_pictures_that_do_not_fit(tmp_path: Path, ids: list[list[int]], message: str):
     write_png(tmp_path / "a.png", id_colors(np.array(ids, np.int32)))
     infos = [SegmentInfo(5, 9), SegmentInfo(6, 7)]
-    regions, problems = regions_of(infos, "a.png", vocabulary(9, 7))
+    segments, problems = panoptic_segments(infos, "a.png", vocabulary(9, 7))
     assert problems == []
     with pytest.raises(InputError, match=rf"a\.png.*{message}"):
-        read_result_map(PanopticFrame(tmp_path / "a.png", regions), (1, 2))
+        read_result_map(PanopticFrame(tmp_path / "a.png", segments), (1, 2))
 
 
 def test_panoptic_lists_that_do_not_fit(tmp_path: Path):

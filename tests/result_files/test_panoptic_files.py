@@ -81,20 +81,20 @@ def test_an_id_may_be_listed_twice_for_one_class(files: Benchmark):
 
 
 def test_names_decide_the_order_of_frames(files: Benchmark):
-    expected = [frame.regions for frame in read(files)["v0"]]
+    expected = [frame.segments for frame in read(files)["v0"]]
     change(files, lambda videos: videos[0]["annotations"].reverse())
-    assert [frame.regions for frame in read(files)["v0"]] == expected
+    assert [frame.segments for frame in read(files)["v0"]] == expected
 
 
 def test_frames_without_names_are_in_order(files: Benchmark):
-    expected = [frame.regions for frame in read(files)["v0"]]
+    expected = [frame.segments for frame in read(files)["v0"]]
 
     def forget(videos: Any) -> None:
         for frame in videos[0]["annotations"]:
             del frame["file_name"]
 
     change(files, forget)
-    assert [frame.regions for frame in read(files)["v0"]] == expected
+    assert [frame.segments for frame in read(files)["v0"]] == expected
     change(files, lambda videos: videos[0]["annotations"].pop())
     with pytest.raises(InputError, match="video v0 has 9 frames, the annotation 10"):
         read(files)

@@ -12,7 +12,7 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import InstanceResult, PanopticResult, SemanticResult
-from plainmask.tasks import Result, Task, Thresholds, postprocess, postprocess_video
+from plainmask.tasks import Task, TaskResult, Thresholds, postprocess, postprocess_video
 from plainmask.vocabulary import Vocabulary
 
 
@@ -41,7 +41,7 @@ def later(state: State, predictions: Predictions) -> State:
 
 def offline(
     case: dict[str, Tensor], task: Task, thresholds: Thresholds, num_things: int = 99
-) -> list[Result]:
+) -> list[TaskResult]:
     logits = case["in/pred_logits"]
     mean = logits.mean(0, keepdim=True)
     geometry = geometry_of(case)

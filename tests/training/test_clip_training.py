@@ -30,7 +30,7 @@ from plainmask.training.records import build_sampler, read_records, read_stills,
 from plainmask.training.samples.batches import Batch, ClipSampler, training_batches
 from plainmask.training.samples.targets import ClipTargets
 from plainmask.training.setup import start_from
-from plainmask.training.tracks import TrackMatcher, frames_of
+from plainmask.training.track_matching import TrackMatcher, frames_of
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
 
 SCENE = MovingConfig(size=48, frames=8, objects=3, diameter=(14, 18), bar=(0, 0))

@@ -18,7 +18,7 @@ from bricks import a_recipe, data_folder, dtypes_of_a_run, weights
 from plainmask.errors import InputError, PlainmaskError, WeightsError
 from plainmask.heads.head import read_config
 from plainmask.training import loop, report
-from plainmask.training.checkpoint import Progress, save_checkpoint
+from plainmask.training.checkpoint import Standing, save_checkpoint
 from plainmask.training.loop import train
 from plainmask.training.recipe import save_recipe
 from plainmask.training.records import build_sampler, read_data
@@ -220,7 +220,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
             model,
             torch.optim.AdamW(model.parameters()),
             Precision(),
-            Progress(9, 1),
+            Standing(9, 1),
         )
     assert (run / "checkpoint.pt").read_bytes() == before
     assert not list(run.glob("*.tmp"))

@@ -12,7 +12,7 @@ from plainmask.data import coco_json
 from plainmask.data.reader import read_dataset
 from plainmask.data.record import Record
 from plainmask.errors import InputError
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.training.own import own_recipe, own_recipe_by_name
 from plainmask.training.records import hold_out, read_data, read_records, read_vocabulary
 from plainmask.training.schedule import epochs

@@ -14,7 +14,7 @@ from PIL import Image
 from plainmask.errors import InputError
 from plainmask.evaluation.result_files import evaluate_results
 from plainmask.heads.head import HeadConfig
-from plainmask.tasks import Task
+from plainmask.results.task import Task
 from plainmask.video.sinks import Sinks, check_kinds, known_kinds, open_sinks
 from plainmask.video.sources import open_video
 from plainmask.vocabulary import Vocabulary

@@ -26,14 +26,14 @@ app = typer.Typer(cls=Group, no_args_is_help=True, epilog=CHECK_EXAMPLE)
 Root: TypeAlias = Annotated[
     Path, typer.Argument(metavar="PATH", help="The folder of the data set.", show_default=False)
 ]
-Format: TypeAlias = Annotated[
+FormatName: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Such as label_folder or coco_panoptic.", show_default="guessed"),
 ]
 Split: TypeAlias = Annotated[
     str | None, typer.Option(help="Such as train or val.", show_default="all that are there")
 ]
-Classes: TypeAlias = Annotated[
+VocabularyName: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--vocabulary",
@@ -51,9 +51,9 @@ def data() -> None:
 @app.command("check", cls=Command, epilog=CHECK_EXAMPLE)
 def check(
     path: Root,
-    format: Format = None,
+    format: FormatName = None,
     split: Split = None,
-    vocabulary: Classes = None,
+    vocabulary: VocabularyName = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a contact sheet (PNG) with segments drawn.")
     ] = None,
@@ -102,9 +102,9 @@ def convert(
     path: Root,
     to: Annotated[str, typer.Option(help="label_folder, coco_instances, coco_panoptic or yolo.")],
     out: Annotated[Path, typer.Option(help="A folder that is not there yet.")],
-    format: Format = None,
+    format: FormatName = None,
     split: Split = None,
-    vocabulary: Classes = None,
+    vocabulary: VocabularyName = None,
     skip_problems: Annotated[
         bool, typer.Option("--skip-problems", help="Leave out what is wrong, and list it.")
     ] = False,

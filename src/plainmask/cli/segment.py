@@ -42,7 +42,7 @@ EXAMPLE = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """What is kept of each result, and how."""
 
     score: float | None
@@ -103,10 +103,10 @@ def segment(
     segmenter = load_heads(head_names(heads), device=device, encoder=encoder)
     if tiles is not None:
         in_tiles(segmenter, tiles)
-    wanted = Wanted(score, classes_by_head(classes, segmenter.heads), forms)
+    selection = Selection(score, classes_by_head(classes, segmenter.heads), forms)
     for name, reason in problems.items():
         report_failure(name, f"{name}: {reason}", as_json=as_json)
-    failed = len(problems) + segment_all(segmenter, paths, out, wanted, as_json=as_json)
+    failed = len(problems) + segment_all(segmenter, paths, out, selection, as_json=as_json)
     if failed:
         complain("error", f"{failed} of {counted(len(paths) + len(problems), 'input')} failed")
         raise typer.Exit(1)
@@ -146,7 +146,7 @@ def classes_by_head(
 
 
 def segment_all(
-    segmenter: Segmenter, paths: Sequence[Path], out: Path, wanted: Wanted, *, as_json: bool
+    segmenter: Segmenter, paths: Sequence[Path], out: Path, selection: Selection, *, as_json: bool
 ) -> int:
     """Segment pictures and report each; how many failed."""
     from plainmask.results.places import output_places
@@ -158,7 +158,7 @@ def segment_all(
     try:
         for path, (folder, stem) in zip(paths, output_places(paths, out), strict=True):
             try:
-                found = segment_file(segmenter, path, folder, stem, wanted)
+                found = segment_file(segmenter, path, folder, stem, selection)
             except PlainmaskError as error:
                 failed += 1
                 progress.clear()
@@ -184,7 +184,7 @@ def segment_all(
 
 
 def segment_file(
-    segmenter: Segmenter, path: Path, folder: Path, stem: str, wanted: Wanted
+    segmenter: Segmenter, path: Path, folder: Path, stem: str, selection: Selection
 ) -> dict[str, tuple[Result, list[Path]]]:
     """Segment one file and write its results: by head the result and its files.
 
@@ -200,7 +200,7 @@ def segment_file(
         found = segmenter(image, on_tile=stepper("tile"))
     except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
         raise PlainmaskError(f"{path}: {error}") from error
-    kept = {name: one.keep(wanted.score, wanted.classes[name]) for name, one in found.items()}
+    kept = {name: one.keep(selection.score, selection.classes[name]) for name, one in found.items()}
     alone = len(kept) == 1
     written = {
         name: (
@@ -209,7 +209,7 @@ def segment_file(
                 folder,
                 stem=stem if alone else f"{stem}.{name}",
                 image=image,
-                forms=wanted.forms,
+                forms=selection.forms,
             ),
         )
         for name, result in kept.items()

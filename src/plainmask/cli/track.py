@@ -25,7 +25,7 @@ from plainmask.progress import Progress, counted, pace
 
 if TYPE_CHECKING:
     from plainmask.inference.segmenter import HeadSegmenter
-    from plainmask.inference.tracking import Protocol
+    from plainmask.inference.tracking import TrackingProtocol
     from plainmask.results import Result
     from plainmask.video.frames import Frame, Video
     from plainmask.video.sinks import Sinks
@@ -125,7 +125,7 @@ def track(
 def follow_video(
     segmenter: HeadSegmenter[Any],
     video: Video,
-    protocol: Protocol,
+    protocol: TrackingProtocol,
     score: float | None,
     classes: list[int] | None,
 ) -> Iterator[tuple[Frame, Result]]:

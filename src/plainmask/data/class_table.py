@@ -15,9 +15,7 @@ from typing import Any, cast
 
 from plainmask.data.files import read_lines
 from plainmask.errors import InputError
-from plainmask.vocabulary import Vocabulary, color_of, read_table
-
-Color = tuple[int, int, int]
+from plainmask.vocabulary import Color, Vocabulary, color_of, read_table
 
 BORDER, BORDER_COLOR = 255, (224, 224, 192)
 """What does not count in PASCAL VOC and what has its form."""

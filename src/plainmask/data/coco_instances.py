@@ -22,7 +22,7 @@ from plainmask.data.coco_json import (
     IMAGE_PLACES,
     Category,
     Flag,
-    Side,
+    ImageSide,
     category_problems,
     category_vocabulary,
     class_of_category,
@@ -30,12 +30,13 @@ from plainmask.data.coco_json import (
     read_json,
     repeated,
 )
-from plainmask.data.coco_masks import Outline, Size, has_outline, read_outlines
+from plainmask.data.coco_masks import Outline, has_outline, read_outlines
 from plainmask.data.coco_pictures import find_pictures, home_of
 from plainmask.data.files import find_file, find_splits, refuse, shortened
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.pictures.archive import entries
+from plainmask.pictures.geometry import Size
 from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
@@ -62,8 +63,8 @@ class _Image:
     id: int | str
     file_name: str | None = None
     coco_url: str | None = None
-    width: Side = 0
-    height: Side = 0
+    width: ImageSide = 0
+    height: ImageSide = 0
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from plainmask.data.files import refuse
 from plainmask.errors import InputError
 from plainmask.pictures.archive import open_file
-from plainmask.vocabulary import Vocabulary, color_of
+from plainmask.vocabulary import Color, Vocabulary, color_of
 
 IMAGE_PLACES = (
     "{split}",
@@ -34,11 +34,11 @@ IMAGE_PLACES = (
 )
 """Where the pictures of COCO's splits lie, unpacked or not."""
 
-Form = TypeVar("Form")
+Parsed = TypeVar("Parsed")
 
 Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
 """False where null stands."""
-Side = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
+ImageSide = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
 """0 where null stands."""
 Text = Annotated[
     str, BeforeValidator(lambda value: f"{value}" if isinstance(value, int | float) else value)
@@ -53,7 +53,7 @@ class Category:
     id: int
     name: Text = ""
     isthing: bool = True
-    color: Annotated[tuple[int, int, int] | None, BeforeValidator(color_of)] = None
+    color: Annotated[Color | None, BeforeValidator(color_of)] = None
     """None: not stated, or in a form that is no colour."""
     supercategory: Any = None
 
@@ -76,7 +76,7 @@ def json_once() -> Generator[None]:
         _KNOWN.reset(token)
 
 
-def read_json(path: Path, form: type[Form]) -> Form:
+def read_json(path: Path, form: type[Parsed]) -> Parsed:
     """As `parse_json`, but inside `json_once` a file that was read before is not read again."""
     known = _KNOWN.get()
     if known is None:
@@ -86,7 +86,7 @@ def read_json(path: Path, form: type[Form]) -> Form:
     return known[path, form]
 
 
-def parse_json(path: Path, form: type[Form]) -> Form:
+def parse_json(path: Path, form: type[Parsed]) -> Parsed:
     """Read a JSON file, plain or gzipped, UTF-8 or UTF-16, into a dataclass.
 
     Raises:

@@ -16,10 +16,9 @@ from pycocotools import mask as coco
 
 from plainmask.data.record import Annotation
 from plainmask.errors import InputError
+from plainmask.pictures.geometry import Size
 from plainmask.pictures.images import image_size
 from plainmask.results.rle import Rle
-
-Size = tuple[int, int]
 
 _SHORT = 6
 """Characters that a single run length takes at most, for pictures up to 30 bits of pixels."""

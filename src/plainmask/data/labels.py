@@ -10,12 +10,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.data.class_table import Color
 from plainmask.data.files import shortened
 from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.errors import InputError
 from plainmask.pictures.images import image_size, label_form, read_label
-from plainmask.vocabulary import Vocabulary
+from plainmask.vocabulary import Color, Vocabulary
 
 
 @dataclass(frozen=True)

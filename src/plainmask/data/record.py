@@ -203,7 +203,7 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False)
-class Video:
+class LabelledVideo:
     """The frames of one video, in the order of time."""
 
     id: str
@@ -214,7 +214,7 @@ class Video:
         return len(self.frames)
 
 
-def group_videos(records: Iterable[Record]) -> list[Video]:
+def group_videos(records: Iterable[Record]) -> list[LabelledVideo]:
     """Bring the records of a video data set together, one video per sequence.
 
     Videos come in the order in which they first occur, their frames in the order of time.
@@ -236,7 +236,7 @@ def group_videos(records: Iterable[Record]) -> list[Video]:
             )
         frames[record.frame] = record
     return [
-        Video(name, tuple(frames[place] for place in sorted(frames)))
+        LabelledVideo(name, tuple(frames[place] for place in sorted(frames)))
         for name, frames in sequences.items()
     ]
 

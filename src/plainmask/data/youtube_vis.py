@@ -18,7 +18,7 @@ from typing import Any, cast
 from plainmask.data.coco_json import (
     Category,
     Flag,
-    Side,
+    ImageSide,
     category_problems,
     category_vocabulary,
     class_of_category,
@@ -27,7 +27,7 @@ from plainmask.data.coco_json import (
     read_json,
     repeated,
 )
-from plainmask.data.coco_masks import Outline, Size, is_absent, read_outlines, rle_size
+from plainmask.data.coco_masks import Outline, is_absent, read_outlines, rle_size
 from plainmask.data.coco_pictures import find_pictures, home_of
 from plainmask.data.files import (
     find_file,
@@ -37,6 +37,7 @@ from plainmask.data.files import (
 )
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.pictures.geometry import Size
 from plainmask.pictures.images import read_image
 from plainmask.vocabulary import Vocabulary
 
@@ -59,8 +60,8 @@ class TrackedVideo:
 
     id: int | str
     file_names: tuple[str, ...]
-    width: Side = 0
-    height: Side = 0
+    width: ImageSide = 0
+    height: ImageSide = 0
 
     @property
     def size(self) -> Size | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from plainmask.data.guess import image_format
 from plainmask.data.reader import DataFormat, dataset_vocabulary, read_dataset
-from plainmask.data.record import Annotation, Record
+from plainmask.data.record import Record
 from plainmask.errors import InputError
-from plainmask.evaluation.measures import Measure, Rules
+from plainmask.evaluation.measures import Measure, Pairs, Rules
 from plainmask.evaluation.report import Evaluation
 from plainmask.result_files.images import (
     image_name,
@@ -23,9 +22,6 @@ from plainmask.result_files.images import (
 from plainmask.result_files.panoptic_maps import read_result_map
 from plainmask.results.task import TASKS, ImageResultFormat, Task
 from plainmask.vocabulary import Vocabulary
-
-Found: TypeAlias = Iterator[tuple[Any, Annotation]]
-"""For each image what was found, as the metric takes it, and the annotation."""
 
 
 def evaluate_image_results(
@@ -71,7 +67,7 @@ def evaluate_image_results(
     return Evaluation.of(measure.metric.figures(), len(records), "images", protocol)
 
 
-def _instances(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
+def _instances(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Pairs:
     entries = read_instance_results(paths, records, vocabulary)
     for record in in_official_order(records):
         segments = record.annotation()
@@ -84,7 +80,7 @@ def _instances(paths: Sequence[Path], records: Sequence[Record], vocabulary: Voc
         yield found, segments
 
 
-def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
+def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Pairs:
     files = [path for path in paths if path.is_file()]
     folders = [path for path in paths if path.is_dir()]
     if len(files) != 1 or len(folders) > 1:
@@ -99,7 +95,7 @@ def _panoptic(paths: Sequence[Path], records: Sequence[Record], vocabulary: Voca
         yield read_result_map(pictures[str(image_name(record))], segments.size), segments
 
 
-def _labels(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Found:
+def _labels(paths: Sequence[Path], records: Sequence[Record], vocabulary: Vocabulary) -> Pairs:
     if len(paths) != 1:
         raise InputError(f"a semantic result is one folder, not {', '.join(map(str, paths))}")
     folder = paths[0]

@@ -5,9 +5,9 @@ A measure counts images one after the other and keeps none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,15 @@ from plainmask.errors import InputError
 from plainmask.metrics.ap import MAX_DETECTIONS
 from plainmask.metrics.instance_ap import Instance, InstanceAP
 from plainmask.metrics.miou import MeanIoU
-from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.metrics.pq import PanopticQuality
 from plainmask.results import IGNORE, InstanceResult, PanopticResult, SemanticResult
 from plainmask.results.rle import Rle
 from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
+
+Pairs: TypeAlias = Iterable[tuple[Any, Annotation]]
+"""What was found of each picture or frame, and its annotation."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,10 @@ def found_in(result: SemanticResult | InstanceResult | PanopticResult) -> Any:
             rows = zip(every.class_ids.tolist(), every.rles, every.scores.tolist(), strict=True)
             return [Instance(class_id, rle, score) for class_id, rle, score in rows]
         case PanopticResult():
-            regions = [Region(segment.id, segment.class_id) for segment in result.segments]
-            return PanopticMap.from_ids(result.segment_map, regions)
+            segments = [
+                PanopticSegment(segment.id, segment.class_id) for segment in result.segments
+            ]
+            return PanopticMap.from_ids(result.segment_map, segments)
 
 
 def target_in(task: Task, segments: Annotation) -> Any:

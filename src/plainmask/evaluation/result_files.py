@@ -42,7 +42,7 @@ from plainmask.results.task import ImageResultFormat
 from plainmask.vocabulary import Vocabulary
 
 ResultFormat: TypeAlias = Literal["youtube_vis", "vipseg", "vspw", "davis"] | ImageResultFormat
-Progress: TypeAlias = Callable[[int, int], None]
+OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is in all: videos of tracks, frames of the others."""
 
 
@@ -55,7 +55,7 @@ def evaluate_results(
     data_format: DataFormat | None = None,
     rules: Rules | None = None,
     unsupervised: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Compare result files with the annotation of a data set, by the rules of its benchmark.
 
@@ -162,7 +162,7 @@ def _only(paths: Sequence[Path]) -> Path:
 
 
 def _youtube_vis(
-    paths: Sequence[Path], data: Path, split: str | None, report: Progress
+    paths: Sequence[Path], data: Path, split: str | None, report: OnProgress
 ) -> Evaluation:
     lists = {
         name: read_track_targets(path) for name, path in find_track_targets(data, split).items()
@@ -184,7 +184,7 @@ def _youtube_vis(
     return Evaluation.of(measure.figures(), len(videos), "videos", protocol)
 
 
-def _vipseg(paths: Sequence[Path], data: Path, split: str | None, report: Progress) -> Evaluation:
+def _vipseg(paths: Sequence[Path], data: Path, split: str | None, report: OnProgress) -> Evaluation:
     targets = read_panoptic_targets(data, split)
     results = read_panoptic_results(*find_panoptic_results(paths), targets)
     measure = PanopticVideos(targets.vocabulary)
@@ -206,7 +206,7 @@ def _vipseg(paths: Sequence[Path], data: Path, split: str | None, report: Progre
     return Evaluation.of(measure.figures(), len(targets.videos), "videos", protocol)
 
 
-def _vspw(folder: Path, data: Path, split: str | None, report: Progress) -> Evaluation:
+def _vspw(folder: Path, data: Path, split: str | None, report: OnProgress) -> Evaluation:
     vocabulary = Vocabulary.load("vspw")
     frames = find_vspw_frames(data, split, folder)
     measure = SemanticVideos(vocabulary, "vspw")
@@ -222,7 +222,7 @@ def _vspw(folder: Path, data: Path, split: str | None, report: Progress) -> Eval
 
 
 def _davis(
-    folder: Path, data: Path, split: str | None, unsupervised: bool, report: Progress
+    folder: Path, data: Path, split: str | None, unsupervised: bool, report: OnProgress
 ) -> Evaluation:
     frames = find_object_frames(data, split, folder, unsupervised=unsupervised)
     one_mask = holds_one_mask(frames[0].target_path)

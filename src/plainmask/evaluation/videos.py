@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from plainmask.data.record import Annotation, Record, Video, group_videos
+from plainmask.data.record import LabelledVideo, Record, group_videos
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.evaluation.measures import found_in, target_in
+from plainmask.evaluation.measures import Pairs, found_in, target_in
 from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
 from plainmask.evaluation.video_measures import (
     InstanceVideos,
@@ -19,19 +19,16 @@ from plainmask.evaluation.video_measures import (
     target_tracks,
 )
 from plainmask.inference.segmenter import HeadSegmenter
-from plainmask.inference.tracking import Protocol
+from plainmask.inference.tracking import TrackingProtocol
 from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
-
-Pairs = Iterable[tuple[Any, Annotation]]
-"""The result of each frame of a video, and its annotation."""
 
 
 def evaluate_videos(
     segmenter: HeadSegmenter[Any],
     records: Sequence[Record],
     *,
-    protocol: Protocol = "offline",
+    protocol: TrackingProtocol = "offline",
     on_record: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Follow every video and compare.
@@ -54,7 +51,7 @@ def evaluate_videos(
     videos = [video for video in group_videos(records) if any(f.labelled for f in video.frames)]
     frames, done = sum(map(len, videos)), 0
 
-    def follow(video: Video) -> Pairs:
+    def follow(video: LabelledVideo) -> Pairs:
         nonlocal done
         images = (record.image() for record in video.frames)
         results = iter(segmenter.track(images, protocol=protocol))

@@ -31,8 +31,8 @@ from plainmask.heads.card import model_card
 from plainmask.heads.hub import pull_folder, push_folder
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import Moment
-from plainmask.results.task import TASKS
-from plainmask.tasks import Result, Task, Thresholds, postprocess
+from plainmask.results.task import TASKS, Task
+from plainmask.tasks import TaskResult, Thresholds, postprocess
 from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
 
@@ -160,7 +160,7 @@ class Head:
         protocol = InputProtocol(kind=kind, size=size, scale=scale)
         return replace(self, config=self.config.model_copy(update={"input": protocol}))
 
-    def result(self, predictions: Predictions, geometry: Geometry) -> Result:
+    def result(self, predictions: Predictions, geometry: Geometry) -> TaskResult:
         """Predictions for the windows of one image -> what people get for that image.
 
         For a head that propagates, an image is a video of one frame.
@@ -173,7 +173,9 @@ class Head:
         state = start.after(queries, predictions.class_logits)
         return replace(self.frame_result(predictions, geometry, state), moment=None)
 
-    def frame_result(self, predictions: Predictions, geometry: Geometry, state: State) -> Result:
+    def frame_result(
+        self, predictions: Predictions, geometry: Geometry, state: State
+    ) -> TaskResult:
         """Predictions for the windows of one frame of a video -> its result.
 
         A head without propagation sees each frame as an image: its queries are not the same
@@ -194,7 +196,7 @@ class Head:
 
     def _read(
         self, predictions: Predictions, geometry: Geometry, state: State | None = None
-    ) -> Result:
+    ) -> TaskResult:
         c = self.config
         return postprocess(c.task, predictions, geometry, c.vocabulary, c.thresholds, state)
 

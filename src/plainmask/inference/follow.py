@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 from plainmask.errors import InputError
 from plainmask.inference.segmenter import HeadStream
 from plainmask.inference.stream import Stream
-from plainmask.inference.tracking import AHEAD, Protocol, check_protocol, offline, online
+from plainmask.inference.tracking import AHEAD, TrackingProtocol, check_protocol, offline, online
 from plainmask.results import Result
 from plainmask.video.frames import Frame, Video
 
@@ -20,7 +20,7 @@ def follow(
     stream: HeadStream[R],
     video: Video,
     *,
-    protocol: Protocol = "online",
+    protocol: TrackingProtocol = "online",
     ahead: int | None = None,
     on_read: Callable[[], object] | None = None,
 ) -> Iterator[tuple[Frame, R]]: ...
@@ -29,7 +29,7 @@ def follow(
     stream: Stream,
     video: Video,
     *,
-    protocol: Protocol = "online",
+    protocol: TrackingProtocol = "online",
     ahead: int | None = None,
     on_read: Callable[[], object] | None = None,
 ) -> Iterator[tuple[Frame, dict[str, Any]]]: ...
@@ -37,7 +37,7 @@ def follow(
     stream: HeadStream[Any] | Stream,
     video: Video,
     *,
-    protocol: Protocol = "online",
+    protocol: TrackingProtocol = "online",
     ahead: int | None = None,
     on_read: Callable[[], object] | None = None,
 ) -> Iterator[tuple[Frame, Any]]:

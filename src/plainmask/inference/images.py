@@ -23,7 +23,7 @@ from plainmask.inference.shared_pass import SharedPass, by_protocol
 from plainmask.inference.tiles import plan_tiles
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.pictures.images import ImageSource, read_image
-from plainmask.tasks import Result
+from plainmask.tasks import TaskResult
 
 Pixels = NDArray[np.uint8]
 OnTile = Callable[[int, int], None]
@@ -40,7 +40,7 @@ def segment_all(
     heads: Mapping[str, Head],
     images: Iterable[ImageSource],
     on_tile: OnTile | None = None,
-) -> Iterator[dict[str, Result]]:
+) -> Iterator[dict[str, TaskResult]]:
     """The results of each image by head name, in order; see `Segmenter.__call__`.
 
     Raises:
@@ -93,12 +93,12 @@ def _segment_chunk(
     heads: Mapping[str, Head],
     images: Sequence[Pixels],
     on_tile: OnTile | None,
-) -> Iterator[dict[str, Result]]:
+) -> Iterator[dict[str, TaskResult]]:
     """A few images: those of one size go together."""
     places: dict[tuple[int, ...], list[int]] = {}
     for place, image in enumerate(images):
         places.setdefault(image.shape, []).append(place)
-    found: list[dict[str, Result]] = [{} for _ in images]
+    found: list[dict[str, TaskResult]] = [{} for _ in images]
     for protocol, group in by_protocol(heads).items():
         for alike in places.values():
             same_size = [images[place] for place in alike]
@@ -116,7 +116,7 @@ def _segment_chunk(
 
 def _together(
     shared: SharedPass, heads: Mapping[str, Head], protocol: InputProtocol, images: Sequence[Pixels]
-) -> list[dict[str, Result]]:
+) -> list[dict[str, TaskResult]]:
     """Images of one size, as many in a pass as fit."""
     size = (images[0].shape[0], images[0].shape[1])
     geometry = Geometry.plan(size, protocol, shared.encoder.config.patch_size)
@@ -124,7 +124,7 @@ def _together(
     at_once = max(
         1, PIXELS_AT_A_TIME // (windows * geometry.model_size[0] * geometry.model_size[1])
     )
-    found: list[dict[str, Result]] = []
+    found: list[dict[str, TaskResult]] = []
     for first in range(0, len(images), at_once):
         part = images[first : first + at_once]
         with shared.computing():
@@ -148,7 +148,7 @@ def _tiled(
     protocol: InputProtocol,
     heads: Mapping[str, Head],
     on_tile: OnTile | None,
-) -> dict[str, Result]:
+) -> dict[str, TaskResult]:
     """Segment an image tile by tile, several at a time; only their results are kept."""
     size = (image.shape[0], image.shape[1])
     tiles = plan_tiles(size, protocol.tile, protocol.least_overlap)

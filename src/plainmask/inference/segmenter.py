@@ -25,7 +25,7 @@ from plainmask.inference import images
 from plainmask.inference.images import OnTile
 from plainmask.inference.shared_pass import Dtype, SharedPass, pick_device, pick_dtype, placed
 from plainmask.inference.stream import Stream, step_many
-from plainmask.inference.tracking import Protocol, track
+from plainmask.inference.tracking import TrackingProtocol, track
 from plainmask.pictures.images import ImageSource
 from plainmask.results import Result
 from plainmask.video.sources import VideoSource
@@ -213,7 +213,11 @@ class Segmenter:
         return step_many(streams, frames)
 
     def track(
-        self, source: VideoSource, *, protocol: Protocol = "online", ahead: int | None = None
+        self,
+        source: VideoSource,
+        *,
+        protocol: TrackingProtocol = "online",
+        ahead: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Follow a video from its first frame to its last.
 
@@ -318,7 +322,11 @@ class HeadSegmenter(Generic[R]):
         return [found[self.name] for found in step_many(inner, frames)]
 
     def track(
-        self, source: VideoSource, *, protocol: Protocol = "online", ahead: int | None = None
+        self,
+        source: VideoSource,
+        *,
+        protocol: TrackingProtocol = "online",
+        ahead: int | None = None,
     ) -> Iterator[R]:
         """Follow a video from its first frame to its last; see `Segmenter.track`.
 

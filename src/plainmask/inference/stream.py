@@ -95,7 +95,7 @@ class Stream:
         Raises:
             InputError: the image cannot be used.
         """
-        (seen,) = follow(self.shared, self.heads, self._states, [read_image(image)])
+        (seen,) = follow_frames(self.shared, self.heads, self._states, [read_image(image)])
         results = tell(self.heads, seen, self._states)
         self._states = states_after(seen, results)
         return results
@@ -132,7 +132,7 @@ class Stream:
         return outputs
 
 
-def follow(
+def follow_frames(
     shared: SharedPass,
     heads: Mapping[str, Head],
     states: Mapping[str, State],

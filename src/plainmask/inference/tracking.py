@@ -22,14 +22,15 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
-from plainmask.inference.stream import Seen, Stream, follow, states_after, tell
+from plainmask.inference.stream import Seen, Stream, follow_frames, states_after, tell
 from plainmask.options import one_of
 from plainmask.pictures.geometry import Geometry
-from plainmask.tasks import Result, postprocess_video
+from plainmask.results import Result
+from plainmask.tasks import postprocess_video
 from plainmask.video.frames import Frame, Video
 from plainmask.video.sources import VideoSource, open_video
 
-Protocol: TypeAlias = Literal["online", "offline"]
+TrackingProtocol: TypeAlias = Literal["online", "offline"]
 T = TypeVar("T")
 _Told: TypeAlias = "tuple[dict[str, Any], dict[str, State]]"
 """The results of a frame and what it left, by head."""
@@ -42,7 +43,7 @@ def track(
     stream: Stream,
     source: VideoSource,
     *,
-    protocol: Protocol = "online",
+    protocol: TrackingProtocol = "online",
     ahead: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The results of each frame of a source; see `Segmenter.track`.
@@ -109,7 +110,7 @@ def online(
         source = prefetched(frames, 2 * ahead) if ahead > 1 else frames
         for batch in batches(broken.before(source), ahead, _size):
             images = [frame.image for frame in batch]
-            found = follow(stream.shared, stream.heads, network, images)
+            found = follow_frames(stream.shared, stream.heads, network, images)
             for frame, seen in zip(batch, found, strict=True):
                 network = {name: one.state for name, one in seen.items()}
                 pending.append((frame, worker.submit(results_of, seen)))
@@ -145,7 +146,7 @@ def offline(
         source = broken.before(prefetched(frames, 2 * ahead))
         for batch in batches(source, ahead, _size):
             images = [frame.image for frame in batch]
-            for seen in follow(stream.shared, stream.heads, states, images):
+            for seen in follow_frames(stream.shared, stream.heads, states, images):
                 states = {name: one.state for name, one in seen.items()}
                 for name, frame in seen.items():
                     spools[name].write(frame)
@@ -224,13 +225,13 @@ class _Spool:
             yield Predictions(masks, self.mean_logits), geometry, state
 
 
-def check_protocol(name: str) -> Protocol:
+def check_protocol(name: str) -> TrackingProtocol:
     """The protocol of this name.
 
     Raises:
         InputError: there is none.
     """
-    return one_of(name, get_args(Protocol), f"the protocol {name!r} is unknown")
+    return one_of(name, get_args(TrackingProtocol), f"the protocol {name!r} is unknown")
 
 
 def batches(frames: Iterable[T], limit: int, size_of: Callable[[T], object]) -> Iterator[list[T]]:

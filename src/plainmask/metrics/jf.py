@@ -24,7 +24,7 @@ MAX_PROPOSALS = 20
 _RECALLED = 0.5
 """A frame above this value counts for the recall."""
 
-Protocol: TypeAlias = Literal["semi-supervised", "unsupervised"]
+DavisProtocol: TypeAlias = Literal["semi-supervised", "unsupervised"]
 _Values: TypeAlias = NDArray[np.float64]
 
 
@@ -38,8 +38,8 @@ class RegionBoundary:
             so that J and F over the whole video are best; void is removed from both.
     """
 
-    def __init__(self, *, protocol: Protocol = "semi-supervised"):
-        self.protocol: Protocol = protocol
+    def __init__(self, *, protocol: DavisProtocol = "semi-supervised"):
+        self.protocol: DavisProtocol = protocol
         self._order = VideoOrder()
         self._closed: dict[str, _Values] = {}
         self._objects = 0

@@ -21,7 +21,7 @@ _VOID = -1
 
 
 @dataclass(frozen=True)
-class Region:
+class PanopticSegment:
     """One segment of a panoptic map: a row of its table."""
 
     id: int
@@ -45,7 +45,7 @@ class PanopticMap:
     class_ids: NDArray[np.int64]
     """(N,) in 0..C-1."""
     crowd: NDArray[np.bool_]
-    """(N,): see `Region.crowd`."""
+    """(N,): see `PanopticSegment.crowd`."""
     areas: NDArray[np.int64]
     """(N,): pixels, as counted or as stated by the annotation file."""
 
@@ -73,21 +73,25 @@ class PanopticMap:
 
     @classmethod
     def from_ids(
-        cls, id_map: NDArray[Any], regions: Sequence[Region], *, others_are_void: bool = False
+        cls,
+        id_map: NDArray[Any],
+        segments: Sequence[PanopticSegment],
+        *,
+        others_are_void: bool = False,
     ) -> Self:
         """The map of a picture of segment ids and its table.
 
-        A region that is listed and has no pixel stays in the table, with area 0 unless stated.
+        A segment that is listed and has no pixel stays in the table, with area 0 unless stated.
 
         Args:
             id_map: (H, W) integers in 0..`MAX_ID`, 0 for void.
-            regions: one for each id of the map, in any order.
+            segments: one for each id of the map, in any order.
             others_are_void: whether ids that the table does not list are void, not an error.
 
         Raises:
             InputError: ids out of range, listed twice, or in the map and not in the table.
         """
-        ids = np.array([region.id for region in regions], np.int64)
+        ids = np.array([segment.id for segment in segments], np.int64)
         _check_ids(id_map, ids)
         # Zeros cost nothing until they are touched, however large the ids.
         number_of_id = np.zeros(int(max(id_map.max(initial=0), ids.max(initial=0))) + 1, np.int32)
@@ -99,12 +103,12 @@ class PanopticMap:
                 f"the map holds the id {unlisted[0]} ({(unlisted == unlisted[0]).sum()} pixels), "
                 "which its table of segments does not list"
             )
-        classes = np.array([region.class_id for region in regions], np.int64)
-        crowd = np.array([region.crowd for region in regions], np.bool_)
+        classes = np.array([segment.class_id for segment in segments], np.int64)
+        crowd = np.array([segment.crowd for segment in segments], np.bool_)
         counted = cls.of(index_map, ids, classes, crowd)
         areas = [
-            counted if region.area is None else region.area
-            for region, counted in zip(regions, counted.areas.tolist(), strict=True)
+            counted if segment.area is None else segment.area
+            for segment, counted in zip(segments, counted.areas.tolist(), strict=True)
         ]
         return cls(index_map, ids, classes, crowd, np.array(areas, np.int64))
 

@@ -21,14 +21,15 @@ from PIL import Image
 from plainmask import __version__
 from plainmask.atomic import LIST_MARK, check_replaceable, write_result
 from plainmask.data.coco_json import read_json, repeated
-from plainmask.data.coco_masks import Size, read_rle
+from plainmask.data.coco_masks import read_rle
 from plainmask.data.coco_panoptic import PanopticAnnotation
 from plainmask.data.files import natural_key, refuse
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.metrics.instance_ap import Instance
+from plainmask.pictures.geometry import Size
 from plainmask.pictures.images import read_label
-from plainmask.result_files.panoptic_maps import PanopticFrame, regions_of
+from plainmask.result_files.panoptic_maps import PanopticFrame, panoptic_segments
 from plainmask.result_files.scored import entry_problems
 from plainmask.results import IGNORE, InstanceResult, Result, SemanticResult
 from plainmask.results.formats import png_bytes
@@ -183,9 +184,9 @@ def read_panoptic_images(
         if not png.is_file():
             problems.append(f"{png} is not there")
         what = f"image {entry.image_id}"
-        regions, wrong = regions_of(entry.segments_info, what, vocabulary)
+        segments, wrong = panoptic_segments(entry.segments_info, what, vocabulary)
         problems += wrong
-        found[str(entry.image_id)] = PanopticFrame(png, regions)
+        found[str(entry.image_id)] = PanopticFrame(png, segments)
     refuse(path, "these results do not fit the annotation", problems)
     return found
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from plainmask.data.coco_panoptic import SegmentInfo, id_problems, read_color_ids
 from plainmask.errors import InputError
-from plainmask.metrics.panoptic_map import PanopticMap, Region
+from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.vocabulary import Vocabulary
 
 
@@ -20,13 +20,13 @@ class PanopticFrame(NamedTuple):
     """One picture, not decoded yet."""
 
     png_path: Path
-    regions: tuple[Region, ...]
+    segments: tuple[PanopticSegment, ...]
     """In the order of the file."""
 
 
-def regions_of(
+def panoptic_segments(
     infos: Sequence[SegmentInfo], where: str, vocabulary: Vocabulary, *, annotation: bool = False
-) -> tuple[tuple[Region, ...], list[str]]:
+) -> tuple[tuple[PanopticSegment, ...], list[str]]:
     """The segments that a file lists for a picture, and one line for each that is wrong.
 
     An id may be listed several times for one class, as some tools do for stuff.
@@ -39,7 +39,7 @@ def regions_of(
             knows no crowds.
     """
     class_of = vocabulary.by_file_id
-    regions: dict[int, Region] = {}
+    segments: dict[int, PanopticSegment] = {}
     problems = id_problems(where, infos)
     for info in infos:
         class_id = class_of.get(info.category_id)
@@ -47,13 +47,13 @@ def regions_of(
             problems.append(f"{where}: category {info.category_id} of segment {info.id} is unknown")
             continue
         area = int(info.area) if annotation and info.area is not None else None
-        before = regions.get(info.id)
+        before = segments.get(info.id)
         if before is not None:
             area = None if area is None or before.area is None else before.area + area
             if before.class_id != class_id:
                 problems.append(f"{where}: segment {info.id} is listed for two categories")
-        regions[info.id] = Region(info.id, class_id, annotation and info.iscrowd, area)
-    return tuple(regions.values()), problems
+        segments[info.id] = PanopticSegment(info.id, class_id, annotation and info.iscrowd, area)
+    return tuple(segments.values()), problems
 
 
 def read_target_map(frame: PanopticFrame) -> PanopticMap:
@@ -62,7 +62,9 @@ def read_target_map(frame: PanopticFrame) -> PanopticMap:
     Raises:
         InputError: the PNG cannot be read.
     """
-    return PanopticMap.from_ids(read_color_ids(frame.png_path), frame.regions, others_are_void=True)
+    return PanopticMap.from_ids(
+        read_color_ids(frame.png_path), frame.segments, others_are_void=True
+    )
 
 
 def read_result_map(frame: PanopticFrame, size: tuple[int, int]) -> PanopticMap:
@@ -83,7 +85,7 @@ def read_result_map(frame: PanopticFrame, size: tuple[int, int]) -> PanopticMap:
             "in the size of the annotation"
         )
     try:
-        found = PanopticMap.from_ids(ids, frame.regions)
+        found = PanopticMap.from_ids(ids, frame.segments)
     except InputError as cause:
         raise InputError(f"{frame.png_path}: {cause}") from cause
     absent = found.ids[found.areas == 0]

@@ -19,7 +19,7 @@ from plainmask.data.coco_panoptic import SegmentInfo
 from plainmask.data.files import file_problem, refuse
 from plainmask.data.vipseg import class_problems, list_vipseg
 from plainmask.errors import InputError
-from plainmask.result_files.panoptic_maps import PanopticFrame, regions_of
+from plainmask.result_files.panoptic_maps import PanopticFrame, panoptic_segments
 from plainmask.vocabulary import Vocabulary
 
 _RESULT_JSON = "pred.json"
@@ -180,6 +180,6 @@ def _frame(
 ) -> tuple[PanopticFrame, list[str]]:
     """A frame with its segments, and what is wrong with them or with its PNG."""
     where = f"{png_path.parent.name}/{png_path.name}"
-    regions, problems = regions_of(infos, where, vocabulary, annotation=annotation)
+    segments, problems = panoptic_segments(infos, where, vocabulary, annotation=annotation)
     missing = file_problem(png_path)
-    return PanopticFrame(png_path, regions), [*([missing] if missing else []), *problems]
+    return PanopticFrame(png_path, segments), [*([missing] if missing else []), *problems]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plainmask.data.coco_json import category_problems, category_vocabulary, read_json
-from plainmask.data.coco_masks import Size, read_rle
+from plainmask.data.coco_masks import read_rle
 from plainmask.data.files import refuse
 from plainmask.data.youtube_vis import (
     find_track_file,
@@ -22,6 +22,7 @@ from plainmask.data.youtube_vis import (
     track_file_problems,
 )
 from plainmask.errors import InputError
+from plainmask.pictures.geometry import Size
 from plainmask.result_files.scored import entry_problems
 from plainmask.results.rle import Rle
 from plainmask.results.track import Track

@@ -24,12 +24,12 @@ from plainmask.results.rle import Rle
 from plainmask.results.saving import Form, save
 from plainmask.results.segments import Segment
 from plainmask.results.task import TASKS, Task
-from plainmask.vocabulary import Vocabulary
+from plainmask.vocabulary import Color, Vocabulary
 
 if TYPE_CHECKING:
     from supervision import Detections
 
-    from plainmask.results.draw import Color, Region
+    from plainmask.results.draw import Region
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from scipy import ndimage
 
 from plainmask.errors import InputError
 from plainmask.results.regions import outlines_of
+from plainmask.vocabulary import Color
 
-Color = tuple[int, int, int]
 _Rectangle = tuple[int, int, int, int]
 
 _OPACITY = 0.45

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from plainmask.results.base import Result
-from plainmask.results.draw import Color
 from plainmask.results.regions import without_speckles
+from plainmask.vocabulary import Color
 
 _SIDE = 640
 """Longer side of the pictures on a sheet."""

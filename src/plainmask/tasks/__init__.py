@@ -21,8 +21,8 @@ from plainmask.tasks.thresholds import Thresholds
 from plainmask.vocabulary import Vocabulary
 
 __all__ = [
-    "Result",
     "Task",
+    "TaskResult",
     "Thresholds",
     "instance",
     "panoptic",
@@ -31,7 +31,7 @@ __all__ = [
     "semantic",
 ]
 
-Result: TypeAlias = SemanticResult | InstanceResult | PanopticResult
+TaskResult: TypeAlias = SemanticResult | InstanceResult | PanopticResult
 
 
 def postprocess(
@@ -42,7 +42,7 @@ def postprocess(
     thresholds: Thresholds,
     state: State | None = None,
     areas: Areas | None = None,
-) -> Result:
+) -> TaskResult:
     """Predictions of an image's N windows, or of a frame of a video -> what the task makes of them.
 
     Args:
@@ -68,7 +68,7 @@ def postprocess(
 
 def postprocess_video(
     task: Task, frames: Frames, vocabulary: Vocabulary, thresholds: Thresholds
-) -> Iterator[Result]:
+) -> Iterator[TaskResult]:
     """A whole video by the published protocol -> the result of each frame (docs/model.md 4).
 
     Args:

@@ -15,7 +15,7 @@ from plainmask.errors import InputError, WeightsError
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
     """Where a run stands."""
 
     step: int
@@ -31,7 +31,7 @@ def save_checkpoint(
     decoder: nn.Module,
     optimizer: torch.optim.Optimizer,
     precision: Precision,
-    progress: Progress,
+    standing: Standing,
 ) -> None:
     """Write everything that a run needs to go on, by way of a temporary name.
 
@@ -47,9 +47,9 @@ def save_checkpoint(
         "decoder": decoder.state_dict(),
         "optimizer": optimizer.state_dict(),
         "precision": precision.state_dict(),  # the scale of fp16 losses; empty otherwise
-        "step": progress.step,
-        "seconds": progress.seconds,
-        "queries": progress.queries,
+        "step": standing.step,
+        "seconds": standing.seconds,
+        "queries": standing.queries,
     }
     try:
         with scratch.open("wb") as file:
@@ -65,7 +65,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     path: Path, decoder: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
-) -> Progress:
+) -> Standing:
     """Put a saved run into decoder and optimiser, which are on their device already.
 
     Raises:
@@ -81,4 +81,4 @@ def load_checkpoint(
             f"the checkpoint {path} does not fit this recipe or is damaged: {error}; "
             "train into another folder, or delete it to start anew"
         ) from error
-    return Progress(content["step"], content["seconds"], content.get("queries"))
+    return Standing(content["step"], content["seconds"], content.get("queries"))

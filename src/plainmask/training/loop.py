@@ -22,8 +22,8 @@ from plainmask.training.points import Draw, uniform_points
 from plainmask.training.processes import Machines, say
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import TrainingData, read_data
-from plainmask.training.report import interruptible
 from plainmask.training.run import Run, build_run
+from plainmask.training.run_log import interruptible
 from plainmask.training.samples.batches import Batch
 from plainmask.training.schedule import (
     annealing_windows,
@@ -224,9 +224,9 @@ def save(run: Run, done: int) -> None:
     if not run.fabric.is_global_zero:
         return
     precision = run.fabric.strategy.precision
-    progress = replace(run.log.progress(done), queries=run.objective.carried)
+    standing = replace(run.log.standing(done), queries=run.objective.carried)
     is_first = not run.checkpoint.exists()
-    save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, progress)
+    save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, standing)
     run.head.save(run.folder / "head")
     run.log.draw()
     if is_first and done < run.recipe.steps:

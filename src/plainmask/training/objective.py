@@ -21,7 +21,7 @@ from plainmask.training.points import Draw
 from plainmask.training.recipe import Recipe
 from plainmask.training.samples.batches import Batch
 from plainmask.training.samples.targets import ClipTargets, Targets
-from plainmask.training.tracks import TrackMatcher, frames_of
+from plainmask.training.track_matching import TrackMatcher, frames_of
 
 Losses = dict[str, Tensor]
 

@@ -17,12 +17,12 @@ from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import Head, find_head
 from plainmask.progress import counted
 from plainmask.training import processes
-from plainmask.training.checkpoint import Progress, load_checkpoint
+from plainmask.training.checkpoint import Standing, load_checkpoint
 from plainmask.training.objective import FeatureSource, Objective
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import TrainingData, build_sampler
-from plainmask.training.report import RunLog
+from plainmask.training.run_log import RunLog
 from plainmask.training.samples.batches import Batch, training_batches
 from plainmask.training.schedule import epochs
 from plainmask.training.setup import head_config, start_from, write_recipe
@@ -81,10 +81,10 @@ def build_run(
     model, fabric_optimizer = fabric.setup(decoder, optimizer)
     model.mark_forward_method("every_layer")
     model.mark_forward_method("clips")
-    progress = Progress(0, 0.0)
+    standing = Standing(0, 0.0)
     if resume:
         precision = fabric.strategy.precision
-        progress = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
+        standing = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
     if fabric.is_global_zero:
         _prepare(folder, recipe, resume=resume)
     kind = "picture" if recipe.clip is None else "video"
@@ -99,7 +99,7 @@ def build_run(
         sampler,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        first=progress.step,
+        first=standing.step,
         last=recipe.steps,
         views=recipe.cache.views if recipe.cache else None,
         workers=recipe.workers,
@@ -113,7 +113,7 @@ def build_run(
         recipe,
         fabric.device,
         lambda pairs: processes.mean_pairs(fabric, pairs),
-        None if progress.queries is None else progress.queries.to(fabric.device),
+        None if standing.queries is None else standing.queries.to(fabric.device),
     )
     return Run(
         folder,
@@ -122,9 +122,9 @@ def build_run(
         fabric_optimizer,
         objective,
         batches,
-        progress.step,
+        standing.step,
         data.val,
-        RunLog(folder, recipe, progress, wandb=wandb, quiet=not fabric.is_global_zero),
+        RunLog(folder, recipe, standing, wandb=wandb, quiet=not fabric.is_global_zero),
     )
 
 

@@ -1,4 +1,4 @@
-"""Video files, decoded frame by frame. PyAV is imported here, in `live`, `losses` and `mp4` alone.
+"""Video files, decoded frame by frame. PyAV is imported in this, `live`, `lost_frames` and `mp4`.
 
 Letters: H W image size.
 """
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from plainmask.errors import InputError
 from plainmask.video.frames import RATE, BreakOffError, Damaged, Frame, Video, frame_name
-from plainmask.video.losses import Losses
+from plainmask.video.lost_frames import LostFrames
 
 _AGAIN = "get it again"
 
@@ -43,7 +43,7 @@ _HD = 720
 """Lines from which on video without a note of its colours means those of HD, BT.709."""
 
 
-def open_file(path: Path) -> Video:
+def open_video_file(path: Path) -> Video:
     """Open a video file; it is closed again until its frames are read.
 
     Raises:
@@ -149,8 +149,8 @@ def _read_file(path: Path) -> Generator[Frame | Damaged]:
         is_cut_off = _reaches_to(stream) > path.stat().st_size
         if is_cut_off:  # several threads would lose frames before the cut along with the torn one
             stream.thread_type = "SLICE"
-        losses = Losses(container, stream)
-        for item in read_stream(container, stream, advice=_AGAIN, losses=losses):
+        lost = LostFrames(container, stream)
+        for item in read_stream(container, stream, advice=_AGAIN, lost=lost):
             if isinstance(item, Damaged):
                 if is_cut_off:  # the torn one; the error below tells of it
                     continue
@@ -158,7 +158,7 @@ def _read_file(path: Path) -> Generator[Frame | Damaged]:
             yield item
     if is_cut_off:
         raise BreakOffError(f"the file is cut off; {_AGAIN}")
-    yield from losses.found(damaged)
+    yield from lost.found(damaged)
 
 
 def _reaches_to(stream: VideoStream) -> int:
@@ -176,21 +176,21 @@ def _stated_seconds(container: InputContainer) -> float:
 
 
 def read_stream(
-    container: InputContainer, stream: VideoStream, *, advice: str, losses: Losses | None = None
+    container: InputContainer, stream: VideoStream, *, advice: str, lost: LostFrames | None = None
 ) -> Generator[Frame | Damaged]:
-    """Decode a stream from where its container stands; `losses` is told of what comes.
+    """Decode a stream from where its container stands; `lost` is told of what comes.
 
     Raises:
         BreakOffError: reading fails before the end; it says why, and the advice.
     """
     clock, upright = _Clock(1 / (rate_of(stream) or RATE)), _Upright()
     place = 0
-    for item in _decoded(container, stream, advice, losses):
+    for item in _decoded(container, stream, advice, lost):
         if isinstance(item, Damaged):
             yield item
             continue
-        if losses:
-            losses.frame(item.time)
+        if lost:
+            lost.frame(item.time)
         image = upright.image(item)
         aspect = upright.pixel_aspect(stream)
         yield Frame(image, clock.tell(item.time), frame_name(place), aspect)
@@ -218,9 +218,9 @@ class _Clock:
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, advice: str, losses: Losses | None
+    container: InputContainer, stream: VideoStream, advice: str, lost: LostFrames | None
 ) -> Generator[VideoFrame | Damaged]:
-    packets = container.demux() if losses and losses.watches else container.demux(stream)
+    packets = container.demux() if lost and lost.watches else container.demux(stream)
     owed = 0  # a packet is a frame, which may come some packets later
     while True:
         try:
@@ -229,8 +229,8 @@ def _decoded(
             raise BreakOffError(f"{said(error)}; {advice}") from error
         if packet is None:
             break
-        if losses:
-            losses.packet(packet, is_picture=packet.stream is stream)
+        if lost:
+            lost.packet(packet, is_picture=packet.stream is stream)
         if packet.stream is not stream:
             continue
         owed += packet.size > 0 and not packet.is_discard

@@ -66,9 +66,9 @@ def _open_path(path: Path) -> Video:
     if path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:  # which may move
         return _open_pictures(str(path), [path])
     need_pyav("a video file")
-    from plainmask.video.container import open_file
+    from plainmask.video.container import open_video_file
 
-    return open_file(path)
+    return open_video_file(path)
 
 
 def _frames_in(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from plainmask.data.record import Annotation
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import (
     AugmentConfig,
-    Draw,
+    Decisions,
     augment,
     draw_rounds,
     pad_and_crop,
@@ -52,7 +52,7 @@ class TestGolden:
         operations = CASES[case]["ops"]
         geometry = {name: value for name, value in operations if name in ("resize", "crop", "flip")}
         config = AugmentConfig(crop_size=CASES[case]["size"], scale=(1.0, 1.0))
-        decisions = Draw(
+        decisions = Decisions(
             color=tuple((name, value) for name, value in operations if name not in geometry),
             flip=geometry.get("flip", False),
             size=tuple(geometry["resize"]),

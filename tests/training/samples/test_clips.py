@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from plainmask.data.record import Annotation, Record, Video
+from plainmask.data.record import Annotation, LabelledVideo, Record
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import sample_generator
 from plainmask.training.samples.clips import (
@@ -42,7 +42,7 @@ def block(class_id: int, track_id: int, size=(40, 60), crowd=False) -> Annotatio
     return Annotation.of_map(index_map, [class_id], [crowd], [track_id])
 
 
-def make_video(name: str, length: int, value: int, class_id: int = 0) -> Video:
+def make_video(name: str, length: int, value: int, class_id: int = 0) -> LabelledVideo:
     frames = [
         Record(
             f"{name}/{place}",
@@ -53,7 +53,7 @@ def make_video(name: str, length: int, value: int, class_id: int = 0) -> Video:
         )
         for place in range(length)
     ]
-    return Video(name, tuple(frames))
+    return LabelledVideo(name, tuple(frames))
 
 
 def consecutive(frames: int, **options) -> ClipConfig:
@@ -304,13 +304,13 @@ class TestSampleClip:
             record if place % 2 else Record(record.id, record.load_image, None, "v0", place)
             for place, record in enumerate(self.VIDEOS[0].frames)
         ]
-        images, _ = self.sample(0, videos=(Video("v0", tuple(frames)),))
+        images, _ = self.sample(0, videos=(LabelledVideo("v0", tuple(frames)),))
         assert [int(image[0, 0, 0]) for image in images] == [1, 3, 5]
 
     def test_what_cannot_be_drawn_from(self):
         with pytest.raises(InputError, match="nothing to draw clips from"):
             self.sample(0, videos=())
-        unlabelled = Video("dark", (Record("dark/0", partial(gray, 0), None, "dark", 0),))
+        unlabelled = LabelledVideo("dark", (Record("dark/0", partial(gray, 0), None, "dark", 0),))
         with pytest.raises(InputError, match="the video dark has no annotated frame"):
             self.sample(0, videos=(unlabelled,))
 

@@ -24,12 +24,9 @@ from torch import Tensor
 
 from plainmask.data.record import NO_SEGMENT, Annotation
 from plainmask.errors import InputError
-from plainmask.pictures.geometry import bounded_size
+from plainmask.pictures.geometry import Size, bounded_size
 from plainmask.training.samples.color import ColorDraw, change_color, draw_color, uniform
 from plainmask.training.samples.targets import ClipTargets, Targets, clip_targets, number_objects
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -118,7 +115,7 @@ class ClipSample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Draw:
+class Decisions:
     """One round of random decisions, in the order in which they are carried out."""
 
     color: ColorDraw
@@ -209,7 +206,7 @@ def augment_clip(
 
 def draw_rounds(
     size: Size, config: AugmentConfig | VideoAugmentConfig, generator: torch.Generator
-) -> tuple[Draw, ...]:
+) -> tuple[Decisions, ...]:
     """Make the random decisions for pictures of the size given, to be carried out in turn."""
     color = draw_color(generator) if config.color_jitter else ()
     if isinstance(config, AugmentConfig):
@@ -217,13 +214,13 @@ def draw_rounds(
         fitted = config.crop_size if config.scale_of == "crop" else size
         new_size = scaled_size(size, fitted, uniform(generator, *config.scale))
         corner = _draw_corner(new_size, config.crop_size, generator)
-        return (Draw(color, flip, new_size, corner, config.crop_size),)
+        return (Decisions(color, flip, new_size, corner, config.crop_size),)
     cut = _draw_cut(size, config.crop, generator)
     whole = size if cut is None else cut.crop_size
     flip = uniform(generator) < config.flip
     content = bounded_size(whole, _choice(config.shorter, generator), config.longest)
     height, width = (-(-side // config.multiple) * config.multiple for side in content)
-    last = Draw(color, flip, content, (0, 0), (height, width))
+    last = Decisions(color, flip, content, (0, 0), (height, width))
     return (last,) if cut is None else (cut, last)
 
 
@@ -238,7 +235,7 @@ def scaled_size(size: Size, fitted: Size, scale: float) -> Size:
     return height, width
 
 
-def change_image(image: Tensor, decisions: Draw) -> Tensor:
+def change_image(image: Tensor, decisions: Decisions) -> Tensor:
     """Carry out the decisions on a picture: (3, H, W) uint8 -> (3, h, w) uint8, padded black."""
     image = change_color(image, decisions.color)
     if decisions.flip:
@@ -247,7 +244,7 @@ def change_image(image: Tensor, decisions: Draw) -> Tensor:
     return pad_and_crop(resized, decisions.corner, decisions.crop_size, fill=0)
 
 
-def change_layers(layers: Tensor, decisions: Draw) -> Tensor:
+def change_layers(layers: Tensor, decisions: Decisions) -> Tensor:
     """Carry out the decisions on maps of segments: (L, H, W) int32 -> (L, h, w), padded with -1.
 
     The resize takes the source index floor(i * in / out), not the pixel centre's (as published).
@@ -284,14 +281,16 @@ def _common_size(images: Sequence[Tensor], segments: Sequence[Annotation]) -> Si
 
 
 def _change_by_rounds(
-    planes: Tensor, rounds: Sequence[Draw], change: Callable[[Tensor, Draw], Tensor]
+    planes: Tensor, rounds: Sequence[Decisions], change: Callable[[Tensor, Decisions], Tensor]
 ) -> Tensor:
     for decisions in rounds:
         planes = change(planes, decisions)
     return planes
 
 
-def _draw_cut(size: Size, config: CropConfig | None, generator: torch.Generator) -> Draw | None:
+def _draw_cut(
+    size: Size, config: CropConfig | None, generator: torch.Generator
+) -> Decisions | None:
     """The resize and the cut-out before the final resize, if there is to be one."""
     if config is None or uniform(generator) >= config.probability:
         return None
@@ -302,7 +301,7 @@ def _draw_cut(size: Size, config: CropConfig | None, generator: torch.Generator)
         for side in resized
     )
     corner = _draw_corner(resized, (height, width), generator)
-    return Draw((), False, resized, corner, (height, width))
+    return Decisions((), False, resized, corner, (height, width))
 
 
 def _draw_corner(size: Size, crop_size: Size, generator: torch.Generator) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from plainmask.data.record import Record, Video
+from plainmask.data.record import LabelledVideo, Record
 from plainmask.training.samples.augment import (
     AugmentConfig,
     ClipSample,
@@ -103,7 +103,7 @@ class ClipSampler:
 
     def __init__(
         self,
-        videos: Sequence[Video],
+        videos: Sequence[LabelledVideo],
         stills: Sequence[Record],
         clip: ClipConfig,
         config: AugmentConfig | VideoAugmentConfig,

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from torch import Tensor
 
-from plainmask.data.record import NO_SEGMENT, Annotation, Record, Video
+from plainmask.data.record import NO_SEGMENT, Annotation, LabelledVideo, Record
 from plainmask.errors import InputError
 from plainmask.training.samples.augment import Probability
 from plainmask.training.samples.color import uniform
@@ -104,7 +104,7 @@ class Clip(NamedTuple):
 
 
 def sample_clip(
-    videos: Sequence[Video],
+    videos: Sequence[LabelledVideo],
     stills: Sequence[Record],
     config: ClipConfig,
     generator: torch.Generator,
@@ -240,7 +240,7 @@ def paste_tracks(
 
 
 def _draw_clip(
-    videos: Sequence[Video],
+    videos: Sequence[LabelledVideo],
     stills: Sequence[Record],
     config: ClipConfig,
     generator: torch.Generator,

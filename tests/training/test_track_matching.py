@@ -16,7 +16,7 @@ from plainmask.encoder.weights import build_encoder, load_strictly
 from plainmask.training.loss import LossConfig, set_loss, total_loss
 from plainmask.training.points import Draw, uniform_points
 from plainmask.training.samples.targets import ClipTargets
-from plainmask.training.tracks import TAKEN, TrackMatcher, frames_of
+from plainmask.training.track_matching import TAKEN, TrackMatcher, frames_of
 
 MODEL = 2e-5
 LOSS = 1e-5

@@ -28,7 +28,7 @@ _NOTICEABLE = 1.0
 """Seconds by which pictures may end before their file says, where its sound goes on."""
 
 
-class Losses:
+class LostFrames:
     """Counts the frames that are lost, from what a container gives; in constant memory."""
 
     def __init__(self, container: InputContainer, stream: VideoStream):

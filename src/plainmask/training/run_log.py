@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from plainmask.errors import InputError
 from plainmask.progress import counted
-from plainmask.training.checkpoint import Progress
+from plainmask.training.checkpoint import Standing
 from plainmask.training.curves import write_curves
 from plainmask.training.recipe import Recipe
 from plainmask.training.table import Table
@@ -82,7 +82,7 @@ class RunLog:
     """
 
     def __init__(
-        self, run_dir: Path, recipe: Recipe, start: Progress, *, wandb: str | None, quiet: bool
+        self, run_dir: Path, recipe: Recipe, start: Standing, *, wandb: str | None, quiet: bool
     ):
         self.folder = run_dir
         self.name, self.quiet = recipe.name, quiet
@@ -105,9 +105,9 @@ class RunLog:
         for board in self.boards:
             board.close()
 
-    def progress(self, step: int) -> Progress:
+    def standing(self, step: int) -> Standing:
         """Where the run stands after `step` steps."""
-        return Progress(step, self.start.seconds + time.monotonic() - self.began)
+        return Standing(step, self.start.seconds + time.monotonic() - self.began)
 
     def step(
         self, step: int, loss: Tensor, losses: dict[str, Tensor], lr: float, norm: Tensor | None
@@ -130,7 +130,7 @@ class RunLog:
         self.rows.clear()
         for name, value in figures.items():
             self._show(f"train/{name}", value, step)
-        seconds = {"seconds": round(self.progress(step).seconds, 1)}
+        seconds = {"seconds": round(self.standing(step).seconds, 1)}
         self.losses.add({"step": step} | seconds | figures)
         terms = "  ".join(
             f"{k.removeprefix('loss_')} {v:.3f}" for k, v in figures.items() if k != "lr"
