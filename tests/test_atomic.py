@@ -24,6 +24,9 @@ ROW = {"video_id": 1, "category_id": 1, "score": 0.5, "segmentations": [None]}
         b'{"shapes": [], "plainmask": 1}',
         b"\x89PNG\r\n\x1a\n",
         b"mine",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        b"<!doctype html><meta charset=utf-8><title>",
+        b"class,percent\n",
         b" ",
     ],
 )

@@ -12,8 +12,12 @@ from plainmask.errors import InputError
 
 PNG_MARK = "plainmask"
 """Under "Software" in the PNG files that results are saved as."""
-MP4_MARK = "made by plainmask"
-"""The comment of overlay videos."""
+COMMENT_MARK = "made by plainmask"
+"""The comment of overlay videos and of JPEG files."""
+PAGE_MARK = "<!doctype html><meta charset=utf-8><meta name=generator content=plainmask>"
+"""How pages begin."""
+CSV_MARK = 'class,"percent"\n'
+"""How tables of figures begin: with a name in quotes that needs none, which nobody else writes."""
 LIST_MARK = b"[ \t \t\n"
 """How result files begin that are JSON lists by their official form, which has no room for a word:
 white space that nobody else writes."""
@@ -22,7 +26,8 @@ _OURS = re.compile(
     rb'\s*\{\s*"plainmask":'  # tables of results, and their lines
     rb"|\[ \t \t\n"  # `LIST_MARK`
     rb"|\x89PNG.{0,4000}Software\x00plainmask"
-    rb"|.{4}ftyp.{0,8000}made by plainmask",
+    rb"|(?:\xff\xd8\xff|.{4}ftyp).{0,8000}made by plainmask"
+    rb"|" + re.escape(PAGE_MARK.encode()) + rb"|" + re.escape(CSV_MARK.encode()),
     re.DOTALL,
 )
 """How files begin that results are saved as; the longest begin of one is `_BEGIN` bytes."""

@@ -12,6 +12,7 @@ import plainmask
 from commands import Outcome, Run, Workspace
 from datasets import write_video_folder
 from images import labelled_images
+from plainmask.atomic import check_replaceable
 from plainmask.results.task import Task
 from tiny import tiny_encoder, tiny_video_head
 
@@ -123,8 +124,10 @@ def test_things_and_a_report(work: Workspace, run: Run, task: Task, main: str):
     assert main in figures
     summary = json.loads((out_folder / "summary.json").read_text())
     assert len(summary["per_image"]) == 4
-    assert (out_folder / "per_class.csv").read_text().startswith("class,percent\nclass_0,")
+    assert (out_folder / "per_class.csv").read_text().startswith('class,"percent"\nclass_0,')
     assert (out_folder / "index.html").is_file()
+    for written in out_folder.rglob("*.*"):  # so a second evaluation takes their places
+        check_replaceable(written)
     name = "instances.json" if task == "instance" else "panoptic.json"
     code, again, err = run("eval", "--results", out_folder / name, data, "--json")
     assert code == 0, err
@@ -154,6 +157,21 @@ def test_what_is_for_images_is_refused_for_videos(
     code, out, err = run("eval", head, "videos", "--split", "train", *model, *options)
     assert (code, out) == (2, "")
     assert message in err
+    assert not (work.folder / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "per_class.csv", "index.html"])
+def test_a_file_of_someone_else_is_not_replaced_by_a_report(
+    work: Workspace, run: Run, data: Path, name: str
+):
+    mine = work.folder / "report" / name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    code, out, err = evaluate(run, work, data, "--out", "report")
+    assert (code, out) == (2, "")
+    assert f"report/{name} is there already and is no result of plainmask" in err
+    assert list(mine.parent.iterdir()) == [mine]
+    assert mine.read_text() == "mine"
 
 
 def test_other_rules_and_geometry(work: Workspace, run: Run, data: Path):

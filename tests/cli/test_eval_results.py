@@ -57,6 +57,18 @@ def test_vspw_and_davis(run: Run, here: Path):
     assert "v/1" in out
 
 
+def test_a_report_of_results_replaces_no_file_of_someone_else(run: Run, here: Path):
+    data, result, _ = write_vipseg(here, "id_switch")
+    (here / "report").mkdir()
+    (here / "report/per_class.csv").write_text("class,percent\n")
+    code, out, err = run("eval", "--results", result, data, "--out", "report")
+    assert (code, out) == (2, "")
+    assert "report/per_class.csv is there already and is no result of plainmask" in err
+    for _ in range(2):
+        code, _, _ = run("eval", "--results", result, data, "--out", "again")
+        assert code == 0
+
+
 def test_what_does_not_fit_is_one_message(run: Run, here: Path):
     data, result, _ = write_youtube_vis(here)
     rows = json.loads(result.read_text())

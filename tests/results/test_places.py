@@ -24,9 +24,13 @@ def test_no_two_results_share_a_place(paths: list[str], places: list[str]):
 
 
 def test_a_folder_that_takes_no_files(tmp_path: Path):
-    check_writable(tmp_path / "made/anew")
-    assert (tmp_path / "made/anew").is_dir()
-    assert not any((tmp_path / "made/anew").iterdir())
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"the output folder .*file cannot be written: .*--out"):
         check_writable(tmp_path / "file")
+
+
+def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    for folder in ("made/anew", "there", "there/new"):
+        check_writable(tmp_path / folder)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]

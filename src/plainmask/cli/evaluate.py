@@ -91,6 +91,7 @@ def evaluate(
     from plainmask.data.reader import check_format
     from plainmask.evaluation.head import evaluate_head
     from plainmask.evaluation.measures import check_rules
+    from plainmask.evaluation.report import check_report
     from plainmask.evaluation.result_files import evaluate_results
 
     if len(names) < 2 or (len(names) > 2 and not results):
@@ -102,6 +103,8 @@ def evaluate(
     if results and (protocol is not None or processes > 1):
         raise InputError("--protocol and --processes are for heads; results are there already")
     if results:
+        if out is not None:
+            check_report(out, page=False)
         found = evaluate_results(
             given,
             data,

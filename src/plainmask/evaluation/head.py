@@ -15,7 +15,7 @@ from plainmask.errors import InputError
 from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
 from plainmask.evaluation.measures import Rules
 from plainmask.evaluation.page import write_page
-from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.report import Evaluation, check_report
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter
@@ -23,7 +23,6 @@ from plainmask.inference.tracking import check_protocol
 from plainmask.pictures.archive import is_file, is_folder
 from plainmask.progress import stepper
 from plainmask.result_files.images import ResultWriter
-from plainmask.results.places import check_writable
 
 
 def evaluate_head(
@@ -43,7 +42,7 @@ def evaluate_head(
     if not is_folder(data) and not is_file(data):
         raise InputError(f"{data}: there is no such folder; check the path")
     if out is not None:
-        check_writable(out)
+        check_report(out, page=True)
     is_stride = protocol == "stride"
     segmenter = _open_segmenter(0, name, device, encoder, stride=is_stride)
     config = segmenter.head.config

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from plainmask.atomic import write_atomically
+from plainmask.atomic import COMMENT_MARK, PAGE_MARK, write_result
 from plainmask.data.record import Record
 from plainmask.data.sheets import paint_segments
-from plainmask.evaluation.report import Evaluation
+from plainmask.evaluation.report import PAGE, Evaluation
 from plainmask.inference.segmenter import HeadSegmenter
 
 COUNT = 6
@@ -47,7 +47,7 @@ def write_page(
         the path of the page.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds a file of such a name that is not ours.
     """
     by_id = {record.id: record for record in records}
     name, value = next(iter(found.figures.items()))
@@ -65,10 +65,10 @@ def write_page(
             parts.append(f"<figure>{shown}<figcaption>{caption}</figcaption></figure>")
     summary = f"{name} {value:.2f}" if value is not None else name
     page = (
-        f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}: {summary}</title>"
+        f"{PAGE_MARK}<title>{html.escape(title)}: {summary}</title>"
         f"<style>{_STYLE}</style>{''.join(parts)}\n"
     )
-    return write_atomically(folder / "index.html", page.encode())
+    return write_result(folder / PAGE, page.encode())
 
 
 def _pictures(folder: Path, record: Record, segmenter: HeadSegmenter[Any]) -> list[str]:
@@ -85,8 +85,8 @@ def _pictures(folder: Path, record: Record, segmenter: HeadSegmenter[Any]) -> li
     for kind, picture in pictures.items():
         names.append(f"cases/{record.id.replace('/', '%2F')}.{kind}.jpg")
         buffer = BytesIO()
-        picture.save(buffer, format="JPEG", quality=88)
-        write_atomically(folder / names[-1], buffer.getvalue())
+        picture.save(buffer, format="JPEG", quality=88, comment=COMMENT_MARK)
+        write_result(folder / names[-1], buffer.getvalue())
     return names
 
 

@@ -10,9 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from plainmask.atomic import write_atomically
+from plainmask import __version__
+from plainmask.atomic import CSV_MARK, check_replaceable, write_result
 from plainmask.data.record import Record
 from plainmask.errors import InputError
+from plainmask.results.places import check_writable
+
+SUMMARY, TABLE, PAGE = "summary.json", "per_class.csv", "index.html"
+"""The files of a report."""
+
+
+def check_report(folder: Path, *, page: bool) -> None:
+    """See that a report can be written, before any work is done for it.
+
+    Args:
+        folder: where to.
+        page: whether there will be a page.
+
+    Raises:
+        InputError: the folder cannot be written, or a file that is not ours would be lost.
+    """
+    check_writable(folder)
+    for name in (SUMMARY, TABLE, PAGE) if page else (SUMMARY, TABLE):
+        check_replaceable(folder / name)
 
 
 def only_labelled(records: Sequence[Record]) -> list[Record]:
@@ -87,16 +107,16 @@ class Evaluation:
         """Write `summary.json` (with the figure of each image) and `per_class.csv`.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written, or holds a file of this name that is not ours.
         """
-        summary = self.to_json() | {"per_image": self.per_image}
-        table = io.StringIO()
+        marked = {"plainmask": __version__, **self.to_json(), "per_image": self.per_image}
+        table = io.StringIO(CSV_MARK)
+        table.seek(0, io.SEEK_END)
         rows = csv.writer(table, lineterminator="\n")
-        rows.writerow(("class", "percent"))
         rows.writerows((name, "" if v is None else v) for name, v in self.per_class.items())
         return [
-            write_atomically(folder / "summary.json", json.dumps(summary, indent=1).encode()),
-            write_atomically(folder / "per_class.csv", table.getvalue().encode()),
+            write_result(folder / SUMMARY, json.dumps(marked, indent=1).encode()),
+            write_result(folder / TABLE, table.getvalue().encode()),
         ]
 
     def worst_and_best(self, count: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from plainmask.errors import InputError
@@ -15,18 +16,26 @@ _LONGEST_STEM = 255 - len(".segments.jsonl")
 
 
 def check_writable(out: Path) -> None:
-    """Make the output folder and see that it takes files, before any work is done for it.
+    """See that the output folder can be made and takes files, before any work is done for it.
+
+    A folder that was not there is not left behind: whoever writes into it makes it.
 
     Raises:
         InputError: it does not.
     """
+    made: list[Path] = []
     try:
+        made += [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise InputError(
             f"the output folder {out} cannot be written: {error.strerror}; give another with --out"
         ) from error
+    finally:
+        for folder in made:  # the innermost first
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def output_places(paths: Sequence[Path], out: Path) -> list[tuple[Path, str]]:

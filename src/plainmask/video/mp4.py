@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from plainmask.atomic import MP4_MARK, cannot_write, check_replaceable, temporary_beside
+from plainmask.atomic import COMMENT_MARK, cannot_write, check_replaceable, temporary_beside
 from plainmask.errors import InputError
 from plainmask.results import Result
 from plainmask.video.frames import Frame
@@ -111,7 +111,7 @@ class OverlayVideo:
         self._container = av.open(
             self._file, "w", format="mp4", options={"movflags": "hybrid_fragmented+frag_keyframe"}
         )
-        self._container.metadata["comment"] = MP4_MARK
+        self._container.metadata["comment"] = COMMENT_MARK
         added = self._container.add_stream(encoder, rate=25, options=_ENCODERS[encoder])
         stream = cast(VideoStream, added)
         stream.height, stream.width = self._size
