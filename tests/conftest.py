@@ -2,10 +2,11 @@
 
 import os
 
-# Before torch comes: tolerances are a CPU's in float32, and tiny networks are done before threads
-# have met, which beside other work takes ten times as long.
+# Before torch comes, and whatever is set outside: tolerances are a CPU's in float32, sums that
+# several threads share differ in their last bits, and tiny networks are done before threads have
+# met, which beside other work takes ten times as long.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["PLAINMASK_DTYPE"] = "float32"
 
 import pytest

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from images import labelled_images
 from plainmask.data.guess import image_format
@@ -255,6 +256,7 @@ def test_processes_and_result_files_give_the_same_figures(tmp_path: Path, task: 
 
 
 def open_it(head: Path, encoder: Path, number: int) -> HeadSegmenter:
+    torch.set_num_threads(1)  # as in the tests' own process, so that the last bits are the same
     return load(head, encoder=encoder, device="cpu")
 
 
