@@ -1,16 +1,25 @@
 """Every head in the package: small, documented, and of the encoder that it names."""
 
+from typing import get_args
+
 import pytest
 
 from plainmask.encoder.presets import find_preset
 from plainmask.heads.card import model_card
 from plainmask.heads.head import read_config, shipped_heads
+from plainmask.inference.loading import ShippedInstance, ShippedSemantic
 
 HEADS = shipped_heads()
 
 
 def test_the_default_head_is_shipped():
     assert "street-semantic" in HEADS
+
+
+def test_editors_know_what_each_head_gives():
+    known = dict.fromkeys(get_args(ShippedSemantic), "semantic")
+    known |= dict.fromkeys(get_args(ShippedInstance), "instance")
+    assert known == {name: read_config(folder).task for name, folder in HEADS.items()}
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
 from pydantic import ValidationError
@@ -30,9 +30,44 @@ from plainmask.heads.head import EncoderRef, Head, HeadConfig, find_head
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter, Weights
 from plainmask.inference.shared_pass import Dtype
 from plainmask.pictures.geometry import InputProtocol
+from plainmask.results import InstanceResult, SemanticResult
 from plainmask.results.task import TASKS, Task
 from plainmask.tasks import Thresholds
 from plainmask.vocabulary import Vocabulary
+
+ShippedSemantic: TypeAlias = Literal["person-parts", "scenes", "street-semantic", "street-video"]
+ShippedInstance: TypeAlias = Literal["moving-objects", "nuclei-instance"]
+"""The shipped heads by what they give, so that an editor knows it."""
+
+
+@overload
+def load(
+    name: ShippedSemantic,
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype = "auto",
+    encoder: Encoder | Weights | None = None,
+) -> HeadSegmenter[SemanticResult]: ...
+
+
+@overload
+def load(
+    name: ShippedInstance,
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype = "auto",
+    encoder: Encoder | Weights | None = None,
+) -> HeadSegmenter[InstanceResult]: ...
+
+
+@overload
+def load(
+    name: str | Path,
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype = "auto",
+    encoder: Encoder | Weights | None = None,
+) -> HeadSegmenter[Any]: ...
 
 
 def load(
