@@ -17,7 +17,7 @@ import plainmask
 from bricks import a_recipe, data_folder, dtypes_of_a_run, weights
 from plainmask.errors import InputError, PlainmaskError, WeightsError
 from plainmask.heads.head import read_config
-from plainmask.training import loop, report
+from plainmask.training import loop, run_log
 from plainmask.training.checkpoint import Standing, save_checkpoint
 from plainmask.training.loop import train
 from plainmask.training.recipe import save_recipe
@@ -139,9 +139,9 @@ def test_what_a_run_says(workshop: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_long_wait_is_filled(workshop: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(report, "SPEAK_EVERY", 0.0)
+    monkeypatch.setattr(run_log, "SPEAK_EVERY", 0.0)
     said: list[str] = []
-    monkeypatch.setattr(report.RunLog, "_say", lambda log, step, text: said.append(text))
+    monkeypatch.setattr(run_log.RunLog, "_say", lambda log, step, text: said.append(text))
     train(a_recipe(workshop, steps=4, log_every=4), workshop / "run", device="cpu")
     assert [" left" in text for text in said] == [True] * 4 + [False, True, True, False]
     assert said[5].startswith("measured on 1 of 2, 0:00:0")
