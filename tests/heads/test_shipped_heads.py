@@ -1,5 +1,6 @@
 """Every head in the package: small, documented, and of the encoder that it names."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -20,6 +21,20 @@ def test_editors_know_what_each_head_gives():
     known = dict.fromkeys(get_args(ShippedSemantic), "semantic")
     known |= dict.fromkeys(get_args(ShippedInstance), "instance")
     assert known == {name: read_config(folder).task for name, folder in HEADS.items()}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_page_of_pictures_has_each_head(name: str):
+    docs = Path(__file__).parents[2] / "docs"
+    _, _, section = (docs / "heads.md").read_text(encoding="utf-8").partition(f"\n## {name}\n")
+    section = " ".join(section.partition("\n## ")[0].split())
+    config = read_config(HEADS[name])
+    assert config.task in section.lower()
+    figures = [f"{figure:.1f} %" for figure in config.provenance.figures.values()]
+    assert any(figure in section for figure in figures)
+    picture = docs / f"gallery/{name}.jpg"
+    assert (f"](gallery/{name}.jpg)" in section) == picture.is_file()
+    assert not picture.is_file() or picture.stat().st_size < 120_000
 
 
 @pytest.mark.parametrize("name", HEADS)
