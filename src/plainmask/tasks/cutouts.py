@@ -21,7 +21,7 @@ from torch import Tensor
 
 from plainmask.pictures.geometry import Geometry, Size
 from plainmask.results.rle import Rle, run_ends
-from plainmask.tasks.contest import ROUNDING, TILE, Area, Resizing
+from plainmask.tasks.contest import ROUNDING, SMALL, Area, Resizing
 
 
 def cut_out(logits: Tensor, geometry: Geometry) -> tuple[list[Rle], list[float]]:
@@ -45,7 +45,7 @@ def cut_out(logits: Tensor, geometry: Geometry) -> tuple[list[Rle], list[float]]
         ends: list[NDArray[np.int64]] = []
         pixels, probs = 0, 0.0
         for area in _reached(positive, resizing, size):
-            part = resizing.part(resizing.source(area).of(one), area)
+            part = resizing.part(resizing.source(area).of(one)[None], area)[0]
             mask = part > 0
             ends.append(run_ends(mask.numpy(), (area.top, area.left), size))
             pixels += int(mask.sum())
@@ -64,8 +64,8 @@ def _reached(hot: NDArray[np.bool_], resizing: Resizing, size: Size) -> Iterator
         size: of the image.
     """
     height, width = size
-    for left in range(0, width, TILE):
-        strip = Area(0, height, left, min(left + TILE, width))
+    for left in range(0, width, SMALL):
+        strip = Area(0, height, left, min(left + SMALL, width))
         source = resizing.source(strip)
         rows = np.flatnonzero(hot[:, source.left : source.right].any(1))
         if rows.size:
