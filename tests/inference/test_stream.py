@@ -11,7 +11,7 @@ import plainmask
 from goldens import relative_error
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError
-from plainmask.heads.head import Head
+from plainmask.heads.head import Head, HeadConfig
 from plainmask.inference.tracking import TrackingProtocol, batches, online, prefetched
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.results.task import Task
@@ -57,6 +57,27 @@ def test_the_past_matters_and_reset_forgets_it():
     stream.reset()
     assert stream.state is None
     assert_same(stream.step(frames[-1]), fresh)
+
+
+@pytest.mark.parametrize("ahead", [1, 5])
+def test_a_memory_starts_anew_after_the_frames_that_a_head_says(ahead: int):
+    encoder = tiny_encoder()
+    head = tiny_video_head("semantic", encoder, memory=3)
+    model = plainmask.Segmenter(encoder, {"head": head}, device="cpu")["head"]
+    frames = video(1)
+    results = list(model.track(frames, protocol="online", ahead=ahead))
+    assert [result.frame_index for result in results] == [0, 1, 2, 3, 4]
+    assert [int(result.state.counted[0]) for result in results] == [1, 2, 3, 1, 2]
+    alone = model.stream()
+    for place, frame in enumerate(frames[3:], 3):
+        assert np.allclose(alone.step(frame).scores, results[place].scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["instance", "panoptic"])
+def test_memories_of_objects_do_not_start_anew(task: Task):
+    config = tiny_video_head(task, tiny_encoder()).config
+    with pytest.raises(ValueError, match="only semantic heads can start anew"):
+        HeadConfig.model_validate(config.model_dump() | {"memory": 3})
 
 
 @pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])

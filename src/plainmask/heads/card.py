@@ -39,6 +39,8 @@ def model_card(config: Mapping[str, Any]) -> str:
         f"{config['decoder']['num_queries']} queries, width {config['decoder']['width']}, "
         f"propagation {config['decoder']['propagation']}",
     ]
+    if config["memory"]:
+        lines += [f"- Its memory of a video starts anew every {config['memory']} frames"]
     if config["own_encoder"]:
         lines += ["- Its encoder was changed in training and lies in this folder."]
     if provenance["data"]:

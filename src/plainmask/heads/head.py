@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -120,7 +120,18 @@ class HeadConfig(BaseModel):
     """Shape of the encoder that lies in the folder; None: the encoder is a released one."""
     input: InputProtocol
     thresholds: Thresholds = Thresholds()
+    memory: int | None = Field(default=None, gt=0)
+    """Frames of a video after which a semantic head starts its memory anew; None: never. For heads
+    whose queries drift away in videos longer than they were trained for."""
     provenance: Provenance = Provenance()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.memory is not None and TASKS[self.task].objects:
+            raise ValueError(
+                "memory: only semantic heads can start anew, as objects are known by their queries"
+            )
+        return self
 
 
 @dataclass(frozen=True)

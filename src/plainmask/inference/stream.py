@@ -168,6 +168,9 @@ def recall(head: Head, state: State | None, count: int, *, same_video: bool = Tr
     """
     if state is None:
         return State.start(head.decoder.first_queries(count), head.config.decoder.num_classes)
+    memory = head.config.memory
+    if same_video and memory is not None and int(state.counted[0]) >= memory:
+        return state.anew(head.decoder.first_queries(count))
     if len(state.queries) == count:
         return state
     if same_video and head.config.input.kind == "windows":  # the frame was cut otherwise
