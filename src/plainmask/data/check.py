@@ -8,6 +8,7 @@ Letters: H W image size.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -252,7 +253,8 @@ def _looks(
     if workers <= 1:
         yield from map(look, jobs)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Not forks: they would wait for ever for what another thread held when they were made.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(look, jobs, chunksize=8)
 
 
