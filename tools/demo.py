@@ -173,7 +173,7 @@ def timed_sheet(image: Path, heads: Sequence[str], options: argparse.Namespace) 
     segmenter = load_heads(heads, device=options.device, encoder=options.encoder)
     segmenter(image)  # the first pass also prepares
     clock = Clock()
-    clock.watch("encoder", segmenter.encoder)
+    clock.watch("encoder", segmenter.shared.computing_encoder)
     for name, head in segmenter.heads.items():
         clock.watch(name, head.decoder)
     results = segmenter(image)
