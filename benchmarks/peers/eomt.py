@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
+from plainmask.inference.eomt import build_eomt
 from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.shared_pass import Dtype
 from plainmask.pictures.geometry import InputProtocol
@@ -31,7 +33,7 @@ VOCABULARY = Vocabulary.load("coco_panoptic")
 Way = Callable[[], Any]
 
 
-def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Way:
+def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Segmenter:
     """Heads on one encoder."""
     torch.manual_seed(0)
     encoder = Encoder(find_preset(f"dinov3-{size}").config)
@@ -58,37 +60,14 @@ def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Way:
         )
         for number in range(heads)
     }
-    segmenter = Segmenter(encoder, made, device="cpu", dtype=dtype)
-    pixels = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
-    return lambda: segmenter.logits(pixels)
+    return Segmenter(encoder, made, device="cpu", dtype=dtype)
 
 
-def theirs(size: str, heads: int, dtype: torch.dtype) -> Way:
-    """As many EoMT models; they are alike, so one of them runs again and again."""
-    from transformers import EomtDinov3Config, EomtDinov3ForUniversalSegmentation
-
-    torch.manual_seed(0)
-    encoder = find_preset(f"dinov3-{size}").config
-    make: Any = EomtDinov3Config  # which does not say that it takes num_labels
-    config = make(
-        hidden_size=encoder.width,
-        num_hidden_layers=encoder.depth,
-        num_attention_heads=encoder.heads,
-        intermediate_size=encoder.ffn_hidden,
-        image_size=SIDE,
-        num_queries=QUERIES,
-        num_labels=len(VOCABULARY),
-    )
-    model: Any = EomtDinov3ForUniversalSegmentation(config)
-    model = model.eval().to(dtype)
-    pixels = torch.randn(1, 3, SIDE, SIDE).to(dtype)
-
-    def run() -> None:
-        with torch.inference_mode():
-            for _ in range(heads):
-                model(pixel_values=pixels)
-
-    return run
+def theirs(segmenter: Segmenter) -> Way:
+    """As many EoMT models as it has heads; they are alike, so one of them runs again and again."""
+    heads = segmenter.heads
+    _, run = build_eomt(segmenter.shared, heads["0"].config.decoder, SIDE)
+    return lambda: [run() for _ in heads]
 
 
 def take_turns(ways: dict[str, Way], turns: int) -> dict[str, list[float]]:
@@ -106,11 +85,12 @@ def take_turns(ways: dict[str, Way], turns: int) -> dict[str, list[float]]:
 def compare(size: str, heads: int, turns: int) -> None:
     """Print the rows of an encoder size and a number of heads."""
     ways: dict[str, Way] = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        short = "float32" if dtype == torch.float32 else "bfloat16"
-        ways[f"EoMT {short}"] = theirs(size, heads, dtype)
-        for blocks in (6, 2):
-            ways[f"ours {short}, {blocks} blocks"] = ours(size, heads, blocks, dtype)
+    pixels = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
+    for dtype in ("float32", "bfloat16"):
+        published, small = (ours(size, heads, blocks, dtype) for blocks in (6, 2))
+        ways[f"EoMT {dtype}"] = theirs(published)
+        ways[f"ours {dtype}, 6 blocks"] = partial(published.logits, pixels)
+        ways[f"ours {dtype}, 2 blocks"] = partial(small.logits, pixels)
     seconds = take_turns(ways, turns)
     medians = {name: statistics.median(found) for name, found in seconds.items()}
     for name, found in seconds.items():
