@@ -54,9 +54,12 @@ def test_learns_and_leaves_a_head(workshop: Path):
     assert result.vocabulary.names == ("sea", "brick")
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_resumed_run_ends_with_the_same_weights(workshop: Path, masked: bool):
+@pytest.mark.parametrize(("masked", "average"), [(True, None), (False, 0.9)])
+def test_resumed_run_ends_with_the_same_weights(
+    workshop: Path, masked: bool, average: float | None
+):
     changes: dict[str, Any] = {
+        "average": average,
         "masked_attention": masked,
         "supervise": "every_layer" if masked else "last",
         "cache": {"folder": workshop / "features", "views": 2},
@@ -71,6 +74,8 @@ def test_resumed_run_ends_with_the_same_weights(workshop: Path, masked: bool):
     first, second = weights(whole), weights(again)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+    heads = [run / "head/model.safetensors" for run in (whole, again)]
+    assert heads[0].read_bytes() == heads[1].read_bytes()
 
 
 class stop_after:  # noqa: N801
@@ -218,6 +223,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
         save_checkpoint(
             run / "checkpoint.pt",
             model,
+            None,
             torch.optim.AdamW(model.parameters()),
             Precision(),
             Standing(9, 1),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from plainmask.errors import InputError, WeightsError
 
@@ -29,6 +30,7 @@ class Standing:
 def save_checkpoint(
     path: Path,
     decoder: nn.Module,
+    mean: AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     precision: Precision,
     standing: Standing,
@@ -45,6 +47,7 @@ def save_checkpoint(
     scratch = path.with_suffix(".tmp")
     content = {
         "decoder": decoder.state_dict(),
+        "mean": None if mean is None else mean.state_dict(),
         "optimizer": optimizer.state_dict(),
         "precision": precision.state_dict(),  # the scale of fp16 losses; empty otherwise
         "step": standing.step,
@@ -64,9 +67,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, decoder: nn.Module, optimizer: torch.optim.Optimizer, precision: Precision
+    path: Path,
+    decoder: nn.Module,
+    mean: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
 ) -> Standing:
-    """Put a saved run into decoder and optimiser, which are on their device already.
+    """Put a saved run into decoder, mean of its weights and optimiser, all on their device already.
 
     Raises:
         WeightsError: the file is damaged, or belongs to a decoder of another shape.
@@ -74,6 +81,10 @@ def load_checkpoint(
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         decoder.load_state_dict(content["decoder"])
+        if mean is not None:
+            mean.module.load_state_dict(content["decoder"])  # a run without a mean begins one here
+            if content.get("mean"):
+                mean.load_state_dict(content["mean"])
         optimizer.load_state_dict(content["optimizer"])
         precision.load_state_dict(content.get("precision", {}))
     except Exception as error:

@@ -117,7 +117,7 @@ def train_together(
         for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)
     ]
     if machines.compiled:
-        processes.compile_blocks(encoder, *(run.head.decoder for run in runs))
+        processes.compile_blocks(encoder, *(run.decoder for run in runs))
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(closing(run.log))
@@ -167,7 +167,7 @@ def go_through(
 
 def train_step(run: Run, step: int) -> None:
     """One update of one head, and its line in the log."""
-    recipe, fabric, decoder = run.recipe, run.fabric, run.head.decoder
+    recipe, fabric, decoder = run.recipe, run.fabric, run.decoder
     # Rates of this step
     lr = rate(recipe, step)
     for group in run.optimizer.param_groups:
@@ -203,6 +203,8 @@ def train_step(run: Run, step: int) -> None:
     if recipe.precision != "fp16":  # there, the scaler skips the step and tries smaller
         check_finite(run, norm, "gradient", step, names)
     run.optimizer.step()
+    if run.mean is not None:
+        run.mean.update_parameters(decoder)
     run.optimizer.zero_grad()
     run.log.step(step + 1, losses.pop("loss"), losses, lr, norm)
 
@@ -226,7 +228,7 @@ def save(run: Run, done: int) -> None:
     precision = run.fabric.strategy.precision
     standing = replace(run.log.standing(done), queries=run.objective.carried)
     is_first = not run.checkpoint.exists()
-    save_checkpoint(run.checkpoint, run.head.decoder, run.optimizer, precision, standing)
+    save_checkpoint(run.checkpoint, run.decoder, run.mean, run.optimizer, precision, standing)
     run.head.save(run.folder / "head")
     run.log.draw()
     if is_first and done < run.recipe.steps:

@@ -148,6 +148,9 @@ class Recipe(_Part):
     start_from: str | None = None
     """A head whose weights the decoder starts from: a shipped one, a folder or hub repository.
     What it does not have, or has in another shape, starts fresh."""
+    average: float | None = Field(default=None, ge=0, lt=1)
+    """Evaluate and keep the running mean of the weights, which looks back on about
+    1 / (1 - average) steps (0.99: 100); None: the weights as they are after the last step."""
     freeze_norms: bool = False
     """Leave the statistics of the batch norms as `start_from` has them: for batches of so few
     pictures that their own would say more about these than about pictures."""

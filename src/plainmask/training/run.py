@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch.optim.swa_utils import AveragedModel
 
 from plainmask.data.record import Record
 from plainmask.decoder.decoder import PlainMaskDecoder
@@ -17,6 +18,7 @@ from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import Head, find_head
 from plainmask.progress import counted
 from plainmask.training import processes
+from plainmask.training.averaging import averaged
 from plainmask.training.checkpoint import Standing, load_checkpoint
 from plainmask.training.objective import FeatureSource, Objective
 from plainmask.training.processes import say
@@ -34,8 +36,12 @@ class Run:
 
     folder: Path
     fabric: Fabric
+    decoder: PlainMaskDecoder
+    """The one that learns."""
     head: Head
-    """Holds the decoder itself."""
+    """What the run gives: of that decoder, or of the mean of its weights."""
+    mean: AveragedModel | None
+    """That mean, where the recipe has `average`."""
     optimizer: torch.optim.Optimizer
     objective: Objective
     batches: Iterator[Batch]
@@ -81,10 +87,11 @@ def build_run(
     model, fabric_optimizer = fabric.setup(decoder, optimizer)
     model.mark_forward_method("every_layer")
     model.mark_forward_method("clips")
+    mean = None if recipe.average is None else averaged(decoder, recipe.average)
     standing = Standing(0, 0.0)
     if resume:
         precision = fabric.strategy.precision
-        standing = load_checkpoint(folder / "checkpoint.pt", decoder, optimizer, precision)
+        standing = load_checkpoint(folder / "checkpoint.pt", decoder, mean, optimizer, precision)
     if fabric.is_global_zero:
         _prepare(folder, recipe, resume=resume)
     kind = "picture" if recipe.clip is None else "video"
@@ -115,10 +122,13 @@ def build_run(
         lambda pairs: processes.mean_pairs(fabric, pairs),
         None if standing.queries is None else standing.queries.to(fabric.device),
     )
+    config = head_config(recipe, encoder, decoder.config, data.vocabulary)
     return Run(
         folder,
         fabric,
-        Head(head_config(recipe, encoder, decoder.config, data.vocabulary), decoder),
+        decoder,
+        Head(config, decoder if mean is None else cast(PlainMaskDecoder, mean.module)),
+        mean,
         fabric_optimizer,
         objective,
         batches,
