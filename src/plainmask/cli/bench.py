@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from plainmask.cli.console import print_table
-from plainmask.cli.options import Device, EncoderSource, Json, head_names
+from plainmask.cli.options import Compile, Device, EncoderSource, Json, head_names
 from plainmask.progress import counted
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def bench(
     runs: Annotated[int, typer.Option(help="Runs that are measured.")] = 5,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    compiled: Compile = False,
     encoder: EncoderSource = None,
     compare: Annotated[
         bool,
@@ -58,7 +59,11 @@ def bench(
 
     keep_freed_memory()
     segmenter = load_heads(
-        head_names(heads), device=device, dtype=cast(Any, dtype), encoder=encoder
+        head_names(heads),
+        device=device,
+        dtype=cast(Any, dtype),
+        compile=compiled,
+        encoder=encoder,
     )
     found = measure(segmenter, image, size=size, runs=runs, compare=compare)
     if as_json:

@@ -26,6 +26,9 @@ EncoderSource: TypeAlias = Annotated[
         help="Encoder weights instead of those that the head names: a file, folder or preset.",
     ),
 ]
+Compile: TypeAlias = Annotated[
+    bool, typer.Option("--compile", help="Compile the network: slow to start, then faster.")
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Score: TypeAlias = Annotated[
     float | None,

@@ -14,6 +14,7 @@ import typer
 from plainmask.cli.console import complain, print_table
 from plainmask.cli.options import (
     Classes,
+    Compile,
     Device,
     EncoderSource,
     Json,
@@ -79,6 +80,7 @@ def segment(
         ),
     ] = None,
     device: Device = "auto",
+    compiled: Compile = False,
     encoder: EncoderSource = None,
     as_json: Json = False,
 ) -> None:
@@ -100,7 +102,7 @@ def segment(
         raise InputError("; ".join(f"{name}: {reason}" for name, reason in problems.items()))
     check_writable(out)
     keep_freed_memory()
-    segmenter = load_heads(head_names(heads), device=device, encoder=encoder)
+    segmenter = load_heads(head_names(heads), device=device, compile=compiled, encoder=encoder)
     if tiles is not None:
         in_tiles(segmenter, tiles)
     selection = Selection(score, classes_by_head(classes, segmenter.heads), forms)

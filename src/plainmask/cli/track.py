@@ -12,6 +12,7 @@ import typer
 from plainmask.cli.console import complain, print_table
 from plainmask.cli.options import (
     Classes,
+    Compile,
     Device,
     EncoderSource,
     Json,
@@ -63,6 +64,7 @@ def track(
     score: Score = None,
     classes: Classes = None,
     device: Device = "auto",
+    compiled: Compile = False,
     encoder: EncoderSource = None,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +90,7 @@ def track(
         raise InputError("; ".join(problems.values()))
     check_writable(out)
     keep_freed_memory()
-    segmenter = load(head, device=device, encoder=encoder)
+    segmenter = load(head, device=device, compile=compiled, encoder=encoder)
     config = segmenter.head.config
     check_kinds(kinds, config)
     for name, message in problems.items():

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from plainmask.cli.console import complain
-from plainmask.cli.options import Device
+from plainmask.cli.options import Compile, Device
 from plainmask.errors import InputError
 
 EXAMPLE = (
@@ -52,9 +52,7 @@ def train(
     device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Devices of each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the network: slow to start, then faster.")
-    ] = False,
+    compiled: Compile = False,
     wandb: Annotated[
         str | None,
         typer.Option(metavar="PROJECT", help="Also log to this project of Weights & Biases."),

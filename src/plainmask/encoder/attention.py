@@ -30,15 +30,28 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         q, k, v: queries, keys, values.
         mask: boolean, broadcast to (B, nh, N, N), True = attend.
     """
-    in_blocks = (
+    rows_may_be_taken_in_blocks = (
         q.dtype == torch.bfloat16
         and q.device.type == "cpu"
         and mask is None
         and q.shape[-2] >= FEWEST
         and not (torch.is_grad_enabled() and q.requires_grad)
-        and has_bfloat16_units()
     )
-    return _blocks(q, k, v) if in_blocks else F.scaled_dot_product_attention(q, k, v, mask)
+    if rows_may_be_taken_in_blocks:
+        return attend_on_cpu(q, k, v).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, mask)
+
+
+@torch.library.custom_op("plainmask::attend_on_cpu", mutates_args=())
+def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same in bfloat16, as (B, N, nh, d); torch.compile does not look inside."""
+    found = _blocks(q, k, v) if has_bfloat16_units() else F.scaled_dot_product_attention(q, k, v)
+    return found.transpose(1, 2).contiguous()
+
+
+@attend_on_cpu.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return q.new_empty(q.transpose(1, 2).shape)
 
 
 @cache

@@ -46,6 +46,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     encoder: Encoder | Weights | None = None,
 ) -> HeadSegmenter[SemanticResult]: ...
 
@@ -56,6 +57,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     encoder: Encoder | Weights | None = None,
 ) -> HeadSegmenter[InstanceResult]: ...
 
@@ -66,6 +68,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     encoder: Encoder | Weights | None = None,
 ) -> HeadSegmenter[Any]: ...
 
@@ -75,6 +78,7 @@ def load(
     *,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     encoder: Encoder | Weights | None = None,
 ) -> HeadSegmenter[Any]:
     """A head on its encoder, ready for images and videos.
@@ -82,7 +86,7 @@ def load(
     Args:
         name: a shipped head ("street-semantic"), a head folder, or a hub repository: a head
             folder or one of the published models (`plainmask.decoder.published.PUBLISHED`).
-        device, dtype: see `Segmenter`.
+        device, dtype, compile: see `Segmenter`.
         encoder: instead of the encoder that the head names: a file, folder, preset or `Encoder`.
             One of the same shape but other weights is used with a warning.
 
@@ -102,6 +106,7 @@ def load(
             thresholds=published.thresholds,
             device=device,
             dtype=dtype,
+            compile=compile,
             name=str(name),
         )
     head = Head.load(find_head(name))
@@ -124,7 +129,7 @@ def load(
     if encoder is not None:
         head = _rebind(head, loaded)
     name = head.config.name
-    return Segmenter(loaded, {name: head}, device=device, dtype=dtype)[name]
+    return Segmenter(loaded, {name: head}, device=device, dtype=dtype, compile=compile)[name]
 
 
 def load_heads(
@@ -132,20 +137,25 @@ def load_heads(
     *,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     encoder: Encoder | Weights | None = None,
 ) -> Segmenter:
     """Several heads on one encoder, each named as it is; see `load`.
 
     Args:
         names: one at least; only the first may be a published model, which brings the encoder.
-        device, dtype, encoder: see `load`.
+        device, dtype, compile, encoder: see `load`.
 
     Raises:
         InputError, WeightsError, HeadError: as `load`; or two heads have one name.
     """
     first = load(names[0], device=device, dtype=dtype, encoder=encoder)
     segmenter = Segmenter(
-        first.encoder, {first.name: first.head}, device=first.device, dtype=first.shared.dtype
+        first.encoder,
+        {first.name: first.head},
+        device=first.device,
+        dtype=first.shared.dtype,
+        compile=compile,
     )
     for name in names[1:]:
         head = Head.load(find_head(name))
@@ -170,6 +180,7 @@ def load_official(
     thresholds: Mapping[str, Any] | Thresholds | None = None,
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
+    compile: bool = False,
     name: str = "official",
 ) -> HeadSegmenter[Any]:
     """A head from weights with PMT's published names, of images or videos (docs/model.md 2.7).
@@ -193,7 +204,7 @@ def load_official(
         vocabulary: a built-in name, a file or a dict in the form of the built-in ones; None:
             class_0, class_1, …
         thresholds: of `score`, `overlap`, `top_k`, those that differ from the published ones.
-        device, dtype: see `Segmenter`.
+        device, dtype, compile: see `Segmenter`.
         name: of the head.
 
     Raises:
@@ -245,7 +256,7 @@ def load_official(
         thresholds=_read_thresholds(thresholds, top_k=10 if is_video else 100),
     )
     loaded = Head(head, decoder.eval(), kept)
-    return Segmenter(used, {name: loaded}, device=device, dtype=dtype)[name]
+    return Segmenter(used, {name: loaded}, device=device, dtype=dtype, compile=compile)[name]
 
 
 def _choose_encoder(own: Encoder | None, given: Encoder | None) -> tuple[Encoder, Encoder | None]:

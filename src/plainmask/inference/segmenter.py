@@ -22,6 +22,7 @@ from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError
 from plainmask.heads.head import Head, find_head
 from plainmask.inference import images
+from plainmask.inference.compiled import check_compiler, compiled
 from plainmask.inference.images import OnTile
 from plainmask.inference.shared_pass import Dtype, SharedPass, pick_device, pick_dtype, placed
 from plainmask.inference.stream import Stream, step_many
@@ -50,9 +51,12 @@ class Segmenter:
         device: "auto" (CUDA, else Apple's MPS, else the CPU) or a torch device.
         dtype: what to compute in by autocast; "auto" is bfloat16 on CUDA and on CPUs that multiply
             in it (AVX512-BF16, AMX), else float32.
+        compile: compile the blocks of encoder and heads, each for themselves: the first picture and
+            the first one of another size take long, all others less.
 
     Raises:
         HeadError: a head was trained on another encoder.
+        InputError: no such device or dtype, or torch cannot compile here.
     """
 
     def __init__(
@@ -62,10 +66,17 @@ class Segmenter:
         *,
         device: str | torch.device = "auto",
         dtype: Dtype = "auto",
+        compile: bool = False,
     ):
         place = pick_device(device)
+        if compile:
+            check_compiler(place)
+        self._compile = compile
         loaded = encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
         self.shared = SharedPass.of(placed(loaded, place), place, pick_dtype(dtype, place))
+        if compile:
+            faster = compiled(self.shared.computing_encoder)
+            self.shared = replace(self.shared, computing_encoder=faster)
         self._heads: dict[str, Head] = {}
         for name, head in (heads or {}).items():
             self.add(name, head)
@@ -105,7 +116,8 @@ class Segmenter:
         """
         new = head if isinstance(head, Head) else Head.load(find_head(head))
         new.check(self.encoder)
-        self._heads[name] = replace(new, decoder=placed(new.decoder, self.device))
+        decoder = placed(new.decoder, self.device)
+        self._heads[name] = replace(new, decoder=compiled(decoder) if self._compile else decoder)
 
     def remove(self, name: str) -> None:
         """Take a head out.

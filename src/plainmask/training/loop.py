@@ -14,6 +14,7 @@ from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import PlainmaskError
 from plainmask.heads.head import Head
+from plainmask.inference.compiled import check_compiler, compile_blocks
 from plainmask.training import processes
 from plainmask.training.checkpoint import save_checkpoint
 from plainmask.training.loss import total_loss
@@ -117,7 +118,9 @@ def train_together(
         for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)
     ]
     if machines.compiled:
-        processes.compile_blocks(encoder, *(run.decoder for run in runs))
+        check_compiler(fabric.device)
+        for model in (encoder, *(run.decoder for run in runs)):
+            compile_blocks(model)
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(closing(run.log))

@@ -19,7 +19,6 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from plainmask.decoder.decoder import PlainMaskDecoder
-from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
 from plainmask.inference.shared_pass import pick_device
 from plainmask.training.recipe import Recipe
@@ -94,13 +93,6 @@ def join_norms(decoder: PlainMaskDecoder, recipe: Recipe) -> None:
     """Have batch norms see the batches of all processes, unless their statistics are kept."""
     if count() > 1 and not recipe.freeze_norms:
         nn.SyncBatchNorm.convert_sync_batchnorm(decoder)  # in place; state keys stay the same
-
-
-def compile_blocks(*models: Encoder | PlainMaskDecoder) -> None:
-    """Compile the blocks, in place; they are all alike, so this is done once a model."""
-    for model in models:
-        for block in model.blocks:
-            block.compile()
 
 
 def mean_pairs(fabric: Fabric, pairs: int) -> float | Tensor:
