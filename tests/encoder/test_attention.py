@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plainmask.encoder import attention
+from plainmask.encoder import attention, products
 from plainmask.encoder.attention import FEWEST, ROWS, attend
 
 
@@ -52,12 +52,26 @@ def test_scores_that_overflow_nothing():
     assert attend(q, k, v).isfinite().all()
 
 
+@pytest.mark.parametrize("count", [FEWEST, 4 * ROWS + 1])
+@pytest.mark.parametrize("scale", [1, 30])
+def test_blocks_in_float32_are_as_exact_as_torch(
+    count: int, scale: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(products, "MKL_HOLDS_BACK", True)
+    given = tokens(count, scale, torch.float32)
+    found = attend(*given)
+    assert found.dtype == torch.float32
+    exact = error(F.scaled_dot_product_attention(*given), *given)
+    assert error(found, *given) < 2 * exact
+
+
 @pytest.mark.parametrize(
     "given",
     [tokens(FEWEST - 1, 1), tokens(512, 1, torch.float32)],
     ids=["few tokens", "float32"],
 )
-def test_elsewhere_it_is_torch(given: list[Tensor]):
+def test_elsewhere_it_is_torch(given: list[Tensor], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(products, "MKL_HOLDS_BACK", False)
     assert torch.equal(attend(*given), F.scaled_dot_product_attention(*given))
 
 

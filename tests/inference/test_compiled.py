@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,10 @@ from tiny import tiny_encoder, tiny_head, tiny_video_head
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """Nothing is compiled yet."""
-    torch.compiler.reset()
-    counters.clear()
-    yield
-    torch.compiler.reset()
+def apart(check: Callable[[], None]) -> None:
+    """Run in a process of its own: torch's compiler minds what other tests have imported."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(check).result()
 
 
 def pixels(height: int, width: int) -> torch.Tensor:
@@ -39,6 +38,10 @@ def graphs() -> int:
 
 
 def test_results_are_those_of_the_plain_network_and_sizes_are_compiled_once():
+    apart(check_results_and_sizes)
+
+
+def check_results_and_sizes():
     encoder = tiny_encoder()
     head = tiny_head("semantic", encoder)
     plain = Segmenter(encoder, {"a": head}, device="cpu")
@@ -56,6 +59,10 @@ def test_results_are_those_of_the_plain_network_and_sizes_are_compiled_once():
 
 
 def test_another_head_compiles_itself_alone_and_what_was_given_stays_plain():
+    apart(check_another_head)
+
+
+def check_another_head():
     encoder = tiny_encoder()
     one, two = tiny_head("semantic", encoder), tiny_head("instance", encoder, num_classes=5)
     fast = Segmenter(encoder, {"one": one}, device="cpu", compile=True)
@@ -72,8 +79,11 @@ def test_another_head_compiles_itself_alone_and_what_was_given_stays_plain():
     assert graphs() == now
 
 
-def test_a_stream_is_followed_as_without(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PLAINMASK_DTYPE", "float32")
+def test_a_stream_is_followed_as_without():
+    apart(check_stream)
+
+
+def check_stream():
     encoder = tiny_encoder()
     head = tiny_video_head("instance", encoder)
     frames = [np.full((56, 70, 3), shade, np.uint8) for shade in (10, 90, 200)]

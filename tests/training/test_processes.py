@@ -164,9 +164,12 @@ def test_what_cannot_be_shared_out(workshop: Path, changes: dict[str, Any], mess
 def test_blocks_are_compiled_when_asked(workshop: Path, monkeypatch: pytest.MonkeyPatch):
     compiled: list[torch.nn.Module] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    asked: list[torch.device] = []
+    monkeypatch.setattr(loop, "check_compiler", asked.append)
     machines = Machines("cpu", compiled=True)
     train(frozen(workshop), workshop / "run", machines=machines)
     assert len(compiled) == 4 + 1  # of the encoder and the decoder
+    assert asked == [torch.device("cpu")]
 
 
 def test_a_killed_run_ends_with_the_same_weights(workshop: Path):

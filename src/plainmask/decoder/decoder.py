@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from plainmask.decoder.propagation import Propagation, State, build_link
+from plainmask.encoder.products import linear
 from plainmask.encoder.rope import Rope, rope_tables
 from plainmask.encoder.vit import Block, Features, Mlp
 
@@ -117,7 +118,7 @@ class Upscale(nn.Module):
         height, width, channels = x.shape[1:]
         assert self.expand.bias is not None
         kernel = self.expand.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2*2*D, D)
-        x = F.gelu(F.linear(x, kernel, self.expand.bias.repeat(4)))
+        x = F.gelu(linear(x, kernel, self.expand.bias.repeat(4)))
         x = x.unflatten(-1, (2, 2, channels)).transpose(2, 3)  # (B, h, 2, w, 2, D)
         x = x.reshape(-1, 2 * height, 2 * width, channels)
         x = self.mix(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

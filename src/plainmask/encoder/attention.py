@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plainmask.encoder.products import FEWEST, linear, mkl_holds_back
+
 ROWS = 128
 """Queries of a block: its scores, nh x ROWS x N in bfloat16, stay in a processor's cache."""
-FEWEST = 256
-"""Tokens from which blocks are faster than torch's kernel."""
 EVERY = 64
 """One key of so many is looked at for a first idea of a query's largest score."""
 
@@ -24,14 +25,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """Scaled dot product attention, (B, nh, N, d) each.
 
     Without a gradient, in bfloat16 on a CPU that computes in it, torch's kernel reaches a fifth of
-    what matrix products do; there, the rows of queries are taken in blocks.
+    what matrix products do, and in float32 MKL's half of it where MKL holds back; there, the rows
+    of queries are taken in blocks.
 
     Args:
         q, k, v: queries, keys, values.
         mask: boolean, broadcast to (B, nh, N, N), True = attend.
     """
     rows_may_be_taken_in_blocks = (
-        q.dtype == torch.bfloat16
+        (q.dtype == torch.bfloat16 or mkl_holds_back(q))
         and q.device.type == "cpu"
         and mask is None
         and q.shape[-2] >= FEWEST
@@ -44,8 +46,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 @torch.library.custom_op("plainmask::attend_on_cpu", mutates_args=())
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same in bfloat16, as (B, N, nh, d); torch.compile does not look inside."""
-    found = _blocks(q, k, v) if has_bfloat16_units() else F.scaled_dot_product_attention(q, k, v)
+    """The same on a CPU, as (B, N, nh, d); torch.compile does not look inside."""
+    if q.dtype == torch.float32:
+        found = _blocks_in_float32(q, k, v)
+    elif has_bfloat16_units():
+        found = _blocks(q, k, v)
+    else:
+        found = F.scaled_dot_product_attention(q, k, v)
     return found.transpose(1, 2).contiguous()
 
 
@@ -86,3 +93,17 @@ def _blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             torch.softmax(taken, -1, out=shares)
             rows.copy_(torch.bmm(shares, v))
         return found.view(shape)
+
+
+def _blocks_in_float32(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, head by head: a product with one matrix is one with weights."""
+    found = torch.empty_like(v)
+    with torch.autocast(q.device.type, enabled=False):
+        for index in product(range(q.shape[0]), range(q.shape[1])):
+            keys, values = k[index].contiguous(), v[index].T.contiguous()
+            queries = q[index] * q.shape[-1] ** -0.5
+            for part, rows in zip(
+                queries.split(2 * ROWS), found[index].split(2 * ROWS), strict=True
+            ):
+                rows.copy_(linear(linear(part, keys).softmax(-1), values))
+    return found

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from plainmask.encoder.attention import attend
 from plainmask.encoder.positions import resize_table
+from plainmask.encoder.products import linear
 from plainmask.encoder.rope import KEPT_GRIDS, Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
 
@@ -108,11 +109,12 @@ class Attention(nn.Module):
         """(B, N, D) -> (B, N, D); `mask`: see `attend`."""
         k_bias = torch.zeros_like(self.q_bias) if self.k_bias is None else self.k_bias
         bias = torch.cat([self.q_bias, k_bias, self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias)
+        qkv = linear(x, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, nh, N, d)
         if rope is not None:
             q, k = rotate_patches(q, rope), rotate_patches(k, rope)
-        return self.out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        mixed = attend(q, k, v, mask).transpose(1, 2).flatten(2)
+        return linear(mixed, self.out.weight, self.out.bias)
 
 
 class Mlp(nn.Module):
@@ -125,7 +127,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.down(F.gelu(self.up(x)))
+        hidden = F.gelu(linear(x, self.up.weight, self.up.bias))
+        return linear(hidden, self.down.weight, self.down.bias)
 
 
 class SwiGlu(nn.Module):
@@ -139,7 +142,9 @@ class SwiGlu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        gate = F.silu(linear(x, self.gate.weight, self.gate.bias))
+        hidden = gate * linear(x, self.up.weight, self.up.bias)
+        return linear(hidden, self.down.weight, self.down.bias)
 
 
 class Block(nn.Module):
