@@ -60,7 +60,7 @@ def label_map(targets: Targets) -> Tensor:
 def train_probes(
     probes: Sequence[Probe], recipe: Recipe, encoder: Encoder, records: Sequence[Record], steps: int
 ) -> None:
-    source = feature_source(recipe, encoder)
+    source = feature_source(recipe, encoder, Path("runs"))
     optimizer = torch.optim.AdamW([p for probe in probes for p in probe.parameters()], lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batches = training_batches(

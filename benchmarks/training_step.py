@@ -67,7 +67,7 @@ def build(args: argparse.Namespace, folder: Path) -> Run:
     recipe = recipe.model_copy(update=steps)
     fabric = processes.start(Machines("cpu"), recipe)
     encoder = load_encoder(recipe.encoder)
-    source = feature_source(recipe, encoder)
+    source = feature_source(recipe, encoder, folder)
 
     found = data or read_data(recipe)
     return build_run(recipe, folder, fabric, encoder, source, found, resume=False, wandb=None)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
+from plainmask.decoder.propagation import Propagation
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.vit import Encoder
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
@@ -33,8 +34,18 @@ VOCABULARY = Vocabulary.load("coco_panoptic")
 Way = Callable[[], Any]
 
 
-def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Segmenter:
-    """Heads on one encoder."""
+def ours(
+    size: str,
+    heads: int,
+    blocks: int,
+    dtype: Dtype,
+    *,
+    device: str = "cpu",
+    side: int = SIDE,
+    propagation: Propagation = "none",
+    compile: bool = False,
+) -> Segmenter:
+    """Heads on one encoder, with random weights."""
     torch.manual_seed(0)
     encoder = Encoder(find_preset(f"dinov3-{size}").config)
     config = DecoderConfig(
@@ -45,7 +56,9 @@ def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Segmenter:
         num_blocks=blocks,
         ffn_hidden=encoder.config.width,
         upscale_stages=2,
+        propagation=propagation,
     )
+    kind = "fit" if propagation == "none" else "video"
     made = {
         str(number): Head(
             HeadConfig(
@@ -54,13 +67,13 @@ def ours(size: str, heads: int, blocks: int, dtype: Dtype) -> Segmenter:
                 vocabulary=VOCABULARY,
                 decoder=config,
                 encoder=EncoderRef.of(encoder),
-                input=InputProtocol(kind="fit", size=SIDE),
+                input=InputProtocol(kind=kind, size=side),
             ),
             PlainMaskDecoder(config).eval(),
         )
         for number in range(heads)
     }
-    return Segmenter(encoder, made, device="cpu", dtype=dtype)
+    return Segmenter(encoder, made, device=device, dtype=dtype, compile=compile)
 
 
 def theirs(segmenter: Segmenter) -> Way:

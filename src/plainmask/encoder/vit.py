@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import torch
@@ -249,11 +250,7 @@ class Encoder(nn.Module):
     ) -> tuple[Tensor, tuple[int, int]]:
         """Tokens before the first block (B, R + h*w, D), and the grid (h, w)."""
         check_pixels(pixels, self.config.patch_size)
-        # Not buffers: they must stay float32 when the weights are cast to half precision.
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
-            for values in (self.config.mean, self.config.std)
-        )
+        mean, std = (_planes(v, pixels.device) for v in (self.config.mean, self.config.std))
         normalised = (pixels.float() / 255 - mean) / std
         if content is not None:
             for image, (height, width) in zip(normalised, content, strict=True):
@@ -279,6 +276,16 @@ class Encoder(nn.Module):
                 positions, config.table_grid, grid, antialias=config.table_antialias
             )
         return self.kept_tables[key]
+
+
+@lru_cache(maxsize=8)
+def _planes(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A value for each channel, (3, 1, 1) float32, which is copied to a device once.
+
+    No buffers: they must stay float32 when the weights are cast to half precision.
+    """
+    with torch.inference_mode(False):  # or training could not use what inference has left
+        return torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
 
 
 def check_pixels(pixels: Tensor, patch_size: int) -> None:

@@ -32,10 +32,7 @@ from plainmask.training.schedule import (
     mask_probability,
     polynomial_rate,
 )
-from plainmask.training.setup import (
-    feature_source,
-    find_checkpoints,
-)
+from plainmask.training.setup import drop_features, feature_source, find_checkpoints
 from plainmask.training.together import SharedFeatures, check_shared
 
 PER_PROCESS = 2**24
@@ -102,7 +99,7 @@ def train_together(
     fabric = processes.start(machines, recipes[0])
     with fabric.rank_zero_first(local=True):  # who comes later finds what was downloaded
         encoder = load_encoder(recipes[0].encoder).to(fabric.device)
-    source = feature_source(recipes[0], encoder)
+    source = feature_source(recipes[0], encoder, run_dirs[0])
     shared = SharedFeatures(source) if len(recipes) > 1 else None
     runs = [
         build_run(
@@ -128,6 +125,8 @@ def train_together(
             go_through(runs, encoder, shared, interrupted)
         for run in runs:
             finish(run, encoder)
+    if fabric.is_global_zero:
+        drop_features(recipes[0], run_dirs[0])
     return list(run_dirs)
 
 

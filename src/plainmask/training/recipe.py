@@ -113,7 +113,8 @@ class OptimizerConfig(_Part):
 class CacheConfig(_Part):
     """Keep encoder features on disk, for small sets: a step then skips the encoder."""
 
-    folder: Path
+    folder: Path | None = None
+    """Several runs may share one; None: in the run's folder, and gone when the run is done."""
     max_gb: float = Field(default=20.0, gt=0)
     views: int = Field(default=8, gt=0)
     """Different augmentations of an image that are drawn, one an epoch, before they repeat."""

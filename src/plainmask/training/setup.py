@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from plainmask.training.objective import FeatureSource
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe, load_recipe, save_recipe
 from plainmask.vocabulary import Vocabulary
+
+FEATURES = "features"
+"""The folder, in that of the run, of features that are not to be kept."""
 
 
 def find_checkpoints(run_dirs: Sequence[Path], *, resume: bool) -> list[bool]:
@@ -78,11 +82,18 @@ def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
         say(f"{name} was trained on another encoder, {reference.name}; what it learnt may not help")
 
 
-def feature_source(recipe: Recipe, encoder: Encoder) -> FeatureSource:
+def feature_source(recipe: Recipe, encoder: Encoder, run_dir: Path) -> FeatureSource:
     """The encoder, behind a cache on disk where the recipe has one."""
     if recipe.cache is None:
         return encoder
-    return FeatureCache(recipe.cache.folder, encoder, int(recipe.cache.max_gb * 1e9))
+    folder = recipe.cache.folder or run_dir / FEATURES
+    return FeatureCache(folder, encoder, int(recipe.cache.max_gb * 1e9))
+
+
+def drop_features(recipe: Recipe, run_dir: Path) -> None:
+    """Delete the features that are of no use to other runs."""
+    if recipe.cache is not None and recipe.cache.folder is None:
+        shutil.rmtree(run_dir / FEATURES, ignore_errors=True)
 
 
 def head_config(
