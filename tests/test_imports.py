@@ -28,7 +28,7 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"calls"},
+    {"calls", "serve"},
     {"cli"},
     {"__main__"},
 )
@@ -74,7 +74,13 @@ CORE = {
 }
 """What an installation without extras has."""
 
-EXTRAS = {"av": "video", "lightning_fabric": "training", "torch.utils.tensorboard": "training"}
+EXTRAS = {
+    "av": "video",
+    "lightning_fabric": "training",
+    "torch.utils.tensorboard": "training",
+    "starlette": "serve",
+    "prometheus_client": "serve",
+}
 """What comes with an extra, and the room that alone may use it."""
 
 PUBLIC = [

@@ -24,6 +24,7 @@ from plainmask.data.reader import (
     read_dataset,
 )
 from plainmask.data.record import Record
+from plainmask.encoder.attention import has_bfloat16_units
 from plainmask.errors import InputError
 from plainmask.progress import counted
 from plainmask.results.task import TASKS, Task
@@ -229,11 +230,16 @@ class _Choices:
             "steps": steps,
             "optimizer": {"lr": 2e-4 if self.gpu else 5e-4, "warmup": warmup},
             "workers": min(8, os.cpu_count() or 1) if self.gpu else 0,
-            "precision": "bf16" if self.gpu else "fp32",
+            "precision": self.precision(),
         }
         if self.said.get("patience") is not None:
             settings["evaluate_every"] = max(1, steps // 20)
         return settings
+
+    def precision(self) -> str:
+        if not self.gpu and has_bfloat16_units():
+            self._say("bf16: this CPU multiplies in it, more than twice as fast")
+        return "bf16" if self.gpu or has_bfloat16_units() else "fp32"
 
     def supervision(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"loss": {"num_points": 12544 if self.gpu else 6272}}

@@ -1,0 +1,107 @@
+"""`plainmask serve`: one process, one encoder, every head."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+
+from plainmask.cli.options import Compile, Device, EncoderSource
+from plainmask.errors import InputError
+from plainmask.progress import counted
+
+EXAMPLE = "Example:  plainmask serve scenes person-parts --port 8000"
+
+
+def serve(
+    heads: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Shipped heads, head folders or hub repositories.",
+            show_default="all shipped heads",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0: from other machines, too.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    encoder: EncoderSource = None,
+    device: Device = "auto",
+    compiled: Compile = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PLAINMASK_TOKEN", help="Requests must bring it: Authorization: Bearer TOKEN."
+        ),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Web pages from there may ask; may be given again."),
+    ] = None,
+    body: Annotated[float, typer.Option(metavar="MB", help="Largest request.")] = 32.0,
+    pixels: Annotated[float, typer.Option(metavar="MILLIONS", help="Largest picture.")] = 50.0,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait.")] = 64,
+    seconds: Annotated[float, typer.Option(help="Longest wait for an answer.")] = 60.0,
+    cache: Annotated[
+        float, typer.Option(metavar="MB", help="Features of the last pictures; 0: none.")
+    ] = 256.0,
+) -> None:
+    """Serve heads over HTTP.
+
+    Pictures of all clients share passes of the encoder, whatever head they are for. Ctrl-C and
+    SIGTERM answer what waits, and end.
+    """
+    try:
+        import uvicorn
+
+        from plainmask.serve.app import build_app
+    except ImportError as error:
+        raise InputError(
+            f"serve needs the package {error.name}; pip install 'plainmask[serve]'"
+        ) from error
+    from PIL import Image
+
+    from plainmask.allocator import keep_freed_memory
+    from plainmask.cli.console import complain
+    from plainmask.heads.head import shipped_heads
+    from plainmask.inference.loading import load_heads
+    from plainmask.serve.limits import Limits
+    from plainmask.serve.service import Service
+
+    keep_freed_memory()
+    names = list(heads or shipped_heads())
+    segmenter = load_heads(names, device=device, compile=compiled, encoder=encoder)
+    segmenter(Image.new("RGB", (64, 64)))  # the first pass takes longer: not the first client's
+    service = Service.of(segmenter, Limits(body, pixels, queue, seconds, cache))
+    app = build_app(service, token=token, origins=origin or ())
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    listening = listen(host, port)
+    where = f"http://{host}:{listening.getsockname()[1]}"
+    first = next(iter(segmenter.heads))
+    secret = "" if token is None else f" -H 'Authorization: Bearer {token}'"
+    print(
+        f"{counted(len(segmenter.heads), 'head')} on {segmenter.encoder.name}, "
+        f"{segmenter.device}: {', '.join(segmenter.heads)}\n"
+        f"{where}  (Ctrl-C ends)\n"
+        f"curl{secret} --data-binary @photo.jpg '{where}/v1/segment?heads={first}&masks=none'",
+        flush=True,
+    )
+    if host not in ("127.0.0.1", "localhost", "::1") and token is None:
+        complain("warning", "other machines can ask this server; --token keeps strangers out")
+    server.run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        InputError: there is no such address, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"port {port} of {host} cannot be used: {error.strerror}; --port takes another"
+        ) from error

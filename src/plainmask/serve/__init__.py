@@ -1,0 +1,1 @@
+"""A server: one process, one encoder, every head. `plainmask serve` starts it."""
