@@ -78,6 +78,15 @@ def test_resumed_run_ends_with_the_same_weights(
     assert heads[0].read_bytes() == heads[1].read_bytes()
 
 
+def test_features_in_the_run_folder_go_with_the_run(workshop: Path):
+    changes: dict[str, Any] = {"cache": {"views": 2}, "data": {"root": workshop / "data"}}
+    with pytest.raises(KeyboardInterrupt), stop_after(4):
+        train(a_recipe(workshop, **changes), workshop / "run", device="cpu")
+    assert list((workshop / "run/features").iterdir())
+    train(a_recipe(workshop, **changes), workshop / "run", resume=True, device="cpu")
+    assert not (workshop / "run/features").exists()
+
+
 class stop_after:  # noqa: N801
     """Presses Ctrl-C in the middle of the n-th step."""
 

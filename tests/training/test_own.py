@@ -13,6 +13,7 @@ from plainmask.data.reader import read_dataset
 from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.results.task import Task
+from plainmask.training import own
 from plainmask.training.own import own_recipe, own_recipe_by_name
 from plainmask.training.records import hold_out, read_data, read_records, read_vocabulary
 from plainmask.training.schedule import epochs
@@ -125,7 +126,7 @@ def test_what_is_said_beforehand_counts(tmp_path: Path):
         (["steps=2000"], {"steps": 2000, "optimizer.warmup": 100}),
         (["steps=24", "optimizer.warmup=5"], {"optimizer.warmup": 5}),
         (["steps=24", "optimizer={lr: 1}"], {"optimizer.lr": 1, "optimizer.warmup": 6000}),
-        (["batch_size=1"], {"steps": 600, "batch_size": 1}),
+        (["batch_size=1"], {"steps": 400, "batch_size": 1}),
         (["input.size=448"], {"input.size": 448, "augment.crop_size": (448, 448)}),
         (["input={kind: stride, size: 500}"], {"augment.crop_size": (448, 448)}),
         (["augment.crop_size=224"], {"input.size": 224, "augment.crop_size": (224, 224)}),
@@ -168,7 +169,7 @@ def test_a_file_of_annotations_is_parsed_once(tmp_path: Path, monkeypatch: pytes
 def test_reasons_are_true(tmp_path: Path):
     root = labelled_images(tmp_path / "mine", "semantic", "train")
     reasons = own_recipe("semantic", root, gpu=False).reasons
-    assert "600 steps of 4 images: fewer would teach little" in reasons
+    assert "400 steps of 4 images: fewer would teach little" in reasons
     reasons = own_recipe("semantic", root, gpu=False, overrides=["steps=24"]).reasons
     assert "24 steps of 4 images: as you say" in reasons
     assert (epochs(600, 4, 31), epochs(24, 4, 31), epochs(1, 4, 5)) == ("77", "3.1", "0.8")
@@ -188,3 +189,18 @@ def test_objects_are_things_only(tmp_path: Path):
     json_path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="overlap, and a semantic head gives each pixel to one"):
         own_recipe("semantic", path, gpu=False)
+
+
+def test_a_cpu_keeps_features_of_a_small_set_and_uses_its_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = labelled_images(tmp_path / "mine", "instance", "train")
+    for units, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(own, "has_bfloat16_units", lambda units=units: units)
+        assert own_recipe("instance", root, gpu=False).recipe.precision == precision
+    recipe = own_recipe("instance", root, gpu=False).recipe
+    assert recipe.cache is not None
+    assert (recipe.cache.folder, recipe.decoder.num_blocks) == (None, 2)
+    short = own_recipe("instance", root, gpu=False, overrides=["steps=8"]).recipe
+    assert short.cache is None  # hardly any view would be seen again
+    assert own_recipe("instance", root, gpu=True).recipe.cache is None
