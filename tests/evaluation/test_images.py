@@ -20,6 +20,7 @@ from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_v
 from plainmask.evaluation.measures import Rules, target_map
 from plainmask.evaluation.page import write_page
 from plainmask.evaluation.result_files import evaluate_results
+from plainmask.evaluation.sharing import Share
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter
 from plainmask.result_files.images import ResultWriter
@@ -126,8 +127,8 @@ def test_shares_of_several_processes_give_the_figures_of_one():
         seen.append(numbers)
 
     for process in range(3):
-        share = (process, 3)
-        found = evaluate(segmenter, records, on_record=done, share=share, gather=gather)
+        share = Share(process, 3, gather)
+        found = evaluate(segmenter, records, on_record=done, share=share)
     assert found == whole
     assert seen == [(1, 1), (1, 2), (2, 2), (1, 2), (2, 2)]
 

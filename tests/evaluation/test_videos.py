@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import plainmask
 from plainmask.data.record import Annotation, Record
 from plainmask.errors import InputError
+from plainmask.evaluation.sharing import Share
 from plainmask.evaluation.video_measures import object_map, result_tracks, target_tracks
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.results import InstanceResult, Moment, PanopticResult, SemanticResult
@@ -103,6 +105,35 @@ def test_sparse_labels_are_compared_with_the_results_of_their_frames(
     assert found.protocol.endswith("; 5 frames without annotation left out")
     with pytest.raises(InputError, match="none of the 3 pictures has an annotation"):
         evaluate_videos(model, records[4:])
+
+
+@pytest.mark.parametrize("task", ["semantic", "panoptic", "instance"])
+def test_shares_of_several_processes_give_the_figures_of_one(task: Task):
+    """Also of more processes than videos."""
+    model = segmenter(task)
+    # Those of the other protocol are not perfect.
+    records = records_of(
+        {name: list(model.track(v, protocol="online")) for name, v in VIDEOS.items()}
+    )
+    whole = evaluate_videos(model, records)
+    for processes in (2, 3):
+        parts: list[Any] = []
+        seen: list[tuple[int, ...]] = []
+
+        def gather(part: Any, parts: list[Any] = parts) -> list[Any]:
+            parts.append(part)
+            return parts
+
+        for process in range(processes):
+            found = evaluate_videos(
+                model,
+                records,
+                on_record=lambda *done, seen=seen: seen.append(done),
+                share=Share(process, processes, gather),
+            )
+        assert found == whole
+        assert len(seen) == 7
+        assert seen[-1] == (3, 3)
 
 
 def test_a_frame_that_fails_is_said_with_its_video():

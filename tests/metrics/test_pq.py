@@ -186,3 +186,20 @@ def test_refuses():
         metric.update(
             one, PanopticMap.from_ids(np.ones((2, 2), int), [PanopticSegment(1, 0, area=1)])
         )
+
+
+@given(st.lists(st.tuples(ids, ids), min_size=3, max_size=8), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_parts_of_the_images_give_the_figures_of_all(
+    images: list[tuple[np.ndarray, np.ndarray]], cut: int
+):
+    """To the last digit, also where a part is empty."""
+    classes = {key: key % 3 for key in range(1, 7)}
+    whole, joined = (PanopticQuality(CLASSES.vocabulary) for _ in range(2))
+    for part in (images[:cut], images[cut:]):
+        metric = PanopticQuality(CLASSES.vocabulary)
+        for result, target in part:
+            for each in (whole, metric):
+                each.update(map_of(result, classes), map_of(target, classes))
+        joined.merge(metric)
+    assert joined.figures() == whole.figures()

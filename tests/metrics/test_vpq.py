@@ -163,7 +163,7 @@ def test_no_pixels_are_kept():
     large = frame([[1] * 300] * 200, {1: 0})
     for _ in range(20):
         metric.update(large, large, video="a")
-    assert sum(overlap.pixels.size for overlap in metric._recent) == 8 * 4
+    assert sum(overlap.pixels.size for overlap in metric._recent.at("a")) == 8 * 4
 
 
 def test_a_video_cannot_come_back():

@@ -1,5 +1,6 @@
 """Several processes and parts of batches give the step of one process with the whole batch."""
 
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 import gradients
+import measured
 from bricks import a_recipe, data_folder, weights
 from plainmask.errors import InputError
 from plainmask.training import loop, processes
@@ -71,20 +73,27 @@ def test_two_processes_give_the_gradients_of_one(workshop: Path):
     changes = {"loss": {"num_points": 256, "classes": 0.0}, "batch_size": 8}  # all pictures
     save_recipe(frozen(workshop, data={"root": workshop / "sea"}, **changes), unlike)
     recipes = [str(alike), str(unlike)]
-    command = [sys.executable, gradients.__file__, str(workshop), "2", *recipes]
-    both = environment(WORLD_SIZE=2, NODE_RANK=0)
-    started = [
-        subprocess.Popen(command, env=both | {"LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in started]
-    assert [process.returncode for process in started] == [0, 0], errors
+    in_two_processes([gradients.__file__, str(workshop), "2", *recipes])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "uniform_points", loop.uniform_points)
         patch.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)
         gradients.main(workshop, 1, recipes)
     for number in range(2):
         same_gradients(workshop, f"{number}_1", f"{number}_2")
+
+
+def in_two_processes(script: list[str]) -> None:
+    both = environment(WORLD_SIZE=2, NODE_RANK=0)
+    started = [
+        subprocess.Popen(
+            [sys.executable, *script],
+            env=both | {"LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=300)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors
 
 
 def same_gradients(folder: Path, first: str, second: str) -> None:
@@ -123,6 +132,24 @@ def test_the_command_trains_with_two_processes(workshop: Path):
     for line in ("step 1/2", "step 2/2  tiny  0", "measuring on 2 ", "val_mIoU"):
         assert done.stderr.count(line) == 1, done.stderr  # the first process alone reports
     assert {"head", "best", "checkpoint.pt", "log.csv"} <= {path.name for path in run.iterdir()}
+
+
+def test_two_processes_measure_videos_as_one_does(workshop: Path):
+    """Also where there is one video, and where one of them fails: then both say so."""
+    save_recipe(frozen(workshop), workshop / "recipe.yaml")
+    in_two_processes([measured.__file__, str(workshop), "2"])
+    both = [json.loads((workshop / f"figures_{rank}.json").read_text()) for rank in range(2)]
+    alone = measured.figures_of(workshop, 1)
+    assert alone["three"].keys() >= {"val_AP", "val_J", "val_IDF1"}
+    assert alone["three"] != alone["one"]
+    for case in ("three", "one"):
+        assert both[0][case] == both[1][case] == alone[case]
+    reason = alone["broken"]
+    assert reason == "video 2: 4.jpg is cut off"
+    assert [found["broken"] for found in both] == [
+        f"another process could not evaluate the head: {reason}",
+        reason,
+    ]
 
 
 def test_processes_and_parts_share_a_batch_out(workshop: Path):

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from plainmask.evaluation.page import write_page
     from plainmask.evaluation.report import Evaluation
     from plainmask.evaluation.result_files import evaluate_results
+    from plainmask.evaluation.sharing import Share
     from plainmask.evaluation.videos import evaluate_videos
 
 __all__ = [
     "Evaluation",
     "Rules",
+    "Share",
     "evaluate",
     "evaluate_results",
     "evaluate_videos",
@@ -26,6 +28,7 @@ __getattr__ = resolver(
     {
         "Evaluation": "evaluation.report",
         "Rules": "evaluation.measures",
+        "Share": "evaluation.sharing",
         "evaluate": "evaluation.images",
         "evaluate_results": "evaluation.result_files",
         "evaluate_videos": "evaluation.videos",

@@ -18,6 +18,7 @@ from plainmask.data.record import Record
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import Measure, Rules, found_in
 from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
+from plainmask.evaluation.sharing import ALONE, Share
 from plainmask.heads.head import HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.result_files.images import ResultWriter, in_official_order
@@ -29,10 +30,6 @@ BLOCK = 8
 
 OnRecord = Callable[[int, int], None]
 """Called with (records done, records in all)."""
-
-
-Gather = Callable[[Any], Iterable[Any]]
-"""What all processes found, in their order, for what this one did."""
 
 
 @dataclass
@@ -57,14 +54,6 @@ class _Part:
         self.rows += other.rows
         self.failed |= other.failed
 
-    def add_all(self, parts: Iterable[_Part], count: int, on_record: OnRecord | None) -> None:
-        for part in parts:
-            before = self.done
-            self.add(part)
-            for done in range(before, self.done):
-                if on_record:
-                    on_record(done + 1, count)
-
 
 def evaluate(
     segmenter: HeadSegmenter[Any],
@@ -73,8 +62,7 @@ def evaluate(
     rules: Rules | None = None,
     writer: ResultWriter | None = None,
     on_record: OnRecord | None = None,
-    share: tuple[int, int] = (0, 1),
-    gather: Gather | None = None,
+    share: Share = ALONE,
 ) -> Evaluation:
     """Segment every record and compare.
 
@@ -85,24 +73,21 @@ def evaluate(
             `failed` which and why.
         rules: of the figures; None: the official ones.
         writer: also writes result files.
-        on_record: called after each record.
-        share, gather: where several processes share the records out, which of how many this one
-            is, and what gives what all of them found, in their order, for what this one did.
+        on_record: called after each record, of this process.
+        share: of several processes, all of which call this; they get the same figures.
 
     Raises:
         InputError: no records, no record can be read, or nothing is labelled.
     """
     config = segmenter.head.config
-    labelled = in_official_order(only_labelled(records))
-    process, processes = share
-    first, last = (len(labelled) * place // processes for place in (process, process + 1))
-    mine = labelled[first:last]
-    parts = (_look_at(segmenter, [record], rules or Rules(), writer) for record in mine)
-    if gather is not None:
-        total = _Part(Measure(config.task, config.vocabulary, rules or Rules()))
-        total.add_all(parts, len(mine), on_record)
-        parts, on_record = gather(total), None
-    return _summary(parts, records, config, rules or Rules(), writer, on_record)
+    rules = rules or Rules()
+    mine = share.of(_to_look_at(records))
+
+    def look() -> _Part:
+        parts = (_look_at(segmenter, [record], rules, writer) for record in mine)
+        return _total(parts, config, rules, len(mine), on_record)
+
+    return _summary(share.joined(look), records, config, rules, writer)
 
 
 def evaluate_in_processes(
@@ -123,7 +108,7 @@ def evaluate_in_processes(
         config: of the head that it opens.
         processes: how many.
     """
-    labelled = in_official_order(only_labelled(records))
+    labelled = _to_look_at(records)
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
     numbers = context.Queue()
     for number in range(processes):
@@ -134,7 +119,16 @@ def evaluate_in_processes(
     blocks = [labelled[first : first + BLOCK] for first in range(0, len(labelled), BLOCK)]
     with ProcessPoolExecutor(processes, context, _set_up, setup) as pool:
         parts = pool.map(_look_at_block, blocks)  # in the order of the records
-        return _summary(parts, records, config, rules or Rules(), writer, on_record)
+        total = _total(parts, config, rules or Rules(), len(labelled), on_record)
+    return _summary([total], records, config, rules or Rules(), writer)
+
+
+def _to_look_at(records: Sequence[Record]) -> list[Record]:
+    """The labelled records, in the order in which they count."""
+    names = Counter(record.id for record in records)
+    if len(names) < len(records):
+        raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
+    return in_official_order(only_labelled(records))
 
 
 def _look_at(
@@ -191,22 +185,35 @@ def _look_at_block(records: Sequence[Record]) -> _Part:
     return _look(records)
 
 
+def _total(
+    parts: Iterable[_Part],
+    config: HeadConfig,
+    rules: Rules,
+    count: int,
+    on_record: OnRecord | None,
+) -> _Part:
+    """Add the parts of so many records up as they come."""
+    total = _Part(Measure(config.task, config.vocabulary, rules))
+    for part in parts:
+        before = total.done
+        total.add(part)
+        for done in range(before, total.done):
+            if on_record:
+                on_record(done + 1, count)
+    return total
+
+
 def _summary(
     parts: Iterable[_Part],
     records: Sequence[Record],
     config: HeadConfig,
     rules: Rules,
     writer: ResultWriter | None,
-    on_record: OnRecord | None,
 ) -> Evaluation:
-    """Add up the parts of the labelled ones among the records as they come."""
+    """What the parts of the labelled ones among the records say together."""
     unlabelled = sum(not record.labelled for record in records)
     count = len(records) - unlabelled
-    names = Counter(record.id for record in records)
-    if len(names) < len(records):
-        raise InputError(f"the image {names.most_common(1)[0][0]} is there more than once")
-    total = _Part(Measure(config.task, config.vocabulary, rules))
-    total.add_all(parts, count, on_record)
+    total = _total(parts, config, rules, count, None)
     if not total.per_image:
         name, reason = next(iter(total.failed.items()))
         raise InputError(f"none of the {count} images could be looked at; {name}: {reason}")

@@ -39,6 +39,10 @@ class VideoMeasure(Protocol):
         """Count a frame, or a whole video; all of one come before those of another."""
         ...
 
+    def merge(self, other: Any, /) -> None:
+        """Add the videos of another one, after those so far."""
+        ...
+
     def figures(self) -> dict[str, Any]:
         """The figures so far, with `per_class`."""
         ...
@@ -55,6 +59,11 @@ class SemanticVideos:
         """Count a frame: maps (H, W) of class ids, `IGNORE` for none."""
         self.overlap.update(found, wanted)
         self.consistency.update(found, wanted, video=video)
+
+    def merge(self, other: SemanticVideos) -> None:
+        """Add the videos of another one, after those so far."""
+        self.overlap.merge(other.overlap)
+        self.consistency.merge(other.consistency)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far; `per_class`: IoU."""
@@ -93,6 +102,14 @@ class InstanceVideos:
                     object_map(proposals, time, size), object_map(wanted, time, size), video=video
                 )
 
+    def merge(self, other: InstanceVideos) -> None:
+        """Add the videos of another one, after those so far."""
+        for name, metric in self.precision.items():
+            metric.merge(other.precision[name])
+        self.identity.merge(other.identity)
+        if self.regions is not None and other.regions is not None:
+            self.regions.merge(other.regions)
+
     def figures(self) -> dict[str, Any]:
         """The figures so far; `per_class`: AP. See `mean_of_lists`."""
         of_lists = {name: metric.figures() for name, metric in self.precision.items()}
@@ -116,6 +133,12 @@ class PanopticVideos:
         self.quality.add(overlap, video=video)
         self.tracking.add(overlap, video=video)
         self.identity.update(Sightings.of_overlap(overlap, self.things), video=video)
+
+    def merge(self, other: PanopticVideos) -> None:
+        """Add the videos of another one, after those so far."""
+        self.quality.merge(other.quality)
+        self.tracking.merge(other.tracking)
+        self.identity.merge(other.identity)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far; `per_class`: VPQ."""

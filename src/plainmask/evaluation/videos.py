@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from plainmask.data.record import LabelledVideo, Record, group_videos
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.evaluation.measures import Pairs, found_in, target_in
 from plainmask.evaluation.report import Evaluation, only_labelled, without_annotation
+from plainmask.evaluation.sharing import ALONE, Share
 from plainmask.evaluation.video_measures import (
     InstanceVideos,
     PanopticVideos,
@@ -23,13 +24,17 @@ from plainmask.inference.tracking import TrackingProtocol
 from plainmask.results.task import TASKS, Task
 from plainmask.vocabulary import Vocabulary
 
+OnFrame: TypeAlias = Callable[[int, int], None]
+"""Called with (frames done, frames in all)."""
+
 
 def evaluate_videos(
     segmenter: HeadSegmenter[Any],
     records: Sequence[Record],
     *,
     protocol: TrackingProtocol = "offline",
-    on_record: Callable[[int, int], None] | None = None,
+    on_record: OnFrame | None = None,
+    share: Share = ALONE,
 ) -> Evaluation:
     """Follow every video and compare.
 
@@ -40,15 +45,38 @@ def evaluate_videos(
         segmenter: a head on its encoder, as `plainmask.load` gives it.
         records: frames of videos; read one at a time.
         protocol: "offline" is the published one, see `Segmenter.track`.
-        on_record: called with (frames done, frames in all) after each.
+        on_record: called after each frame, of this process.
+        share: of several processes, all of which call this; each follows whole videos, and all
+            get the same figures.
 
     Raises:
         InputError: no records, or a record that cannot be read.
+        PlainmaskError: another process failed.
     """
     labelled = len(only_labelled(records))
     config = segmenter.head.config
-    measure, units = _measure(config.task, config.vocabulary)
     videos = [video for video in group_videos(records) if any(f.labelled for f in video.frames)]
+    mine = share.of(videos)
+    measure, _ = _measure(config.task, config.vocabulary)
+    for part in share.joined(lambda: _look_at(segmenter, mine, protocol, on_record)):
+        measure.merge(part)
+    text = (
+        f"input {config.input}, propagation {config.decoder.propagation}, {protocol} protocol; "
+        f"per class: {TASKS[config.task].per_class_in_videos}"
+        + without_annotation(len(records) - labelled, "frames")
+    )
+    return Evaluation.of(measure.figures(), len(videos), "videos", text)
+
+
+def _look_at(
+    segmenter: HeadSegmenter[Any],
+    videos: Sequence[LabelledVideo],
+    protocol: TrackingProtocol,
+    on_record: OnFrame | None,
+) -> VideoMeasure:
+    """Follow some videos and compare."""
+    config = segmenter.head.config
+    measure, units = _measure(config.task, config.vocabulary)
     frames, done = sum(map(len, videos)), 0
 
     def follow(video: LabelledVideo) -> Pairs:
@@ -69,12 +97,7 @@ def evaluate_videos(
     for video in videos:
         for found, wanted in units(follow(video)):
             measure.update(found, wanted, video=video.id)
-    text = (
-        f"input {config.input}, propagation {config.decoder.propagation}, {protocol} protocol; "
-        f"per class: {TASKS[config.task].per_class_in_videos}"
-        + without_annotation(len(records) - labelled, "frames")
-    )
-    return Evaluation.of(measure.figures(), len(videos), "videos", text)
+    return measure
 
 
 def _measure(

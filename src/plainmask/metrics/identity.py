@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from plainmask.errors import InputError
 from plainmask.metrics.panoptic_map import Overlap
-from plainmask.metrics.videos import VideoOrder
+from plainmask.metrics.videos import Videos
 from plainmask.results.masks import areas_of, intersections_of
 from plainmask.results.track import Track
 
@@ -79,9 +79,7 @@ class TrackIdentity:
     """
 
     def __init__(self) -> None:
-        self._order = VideoOrder()
-        self._frames: list[Sightings] = []
-        self._closed = _Counts()
+        self._videos: Videos[list[Sightings], _Counts] = Videos(list, _count)
 
     def update(self, sightings: Sightings, *, video: str) -> None:
         """Count one frame.
@@ -96,10 +94,11 @@ class TrackIdentity:
         for ids in (sightings.target_ids, sightings.result_ids):
             if len(np.unique(ids)) < len(ids):
                 raise InputError(f"a frame of the video {video!r} holds an id twice: {ids}")
-        if self._order.begins(video):
-            self._closed = self._closed + _count(self._frames)
-            self._frames = []
-        self._frames.append(sightings)
+        self._videos.at(video).append(sightings)
+
+    def merge(self, other: TrackIdentity) -> None:
+        """Add the videos of another one, after those so far."""
+        self._videos.merge(other._videos)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; numbers as they are.
@@ -135,7 +134,7 @@ class TrackIdentity:
         return counts.association / np.maximum(counts.matched, 1)
 
     def _counts(self) -> _Counts:
-        return self._closed + _count(self._frames)
+        return sum(self._videos.all().values(), start=_Counts())
 
 
 def _zeros() -> NDArray[np.float64]:

@@ -6,6 +6,8 @@ Letters: H W image size, T frames, G objects of the target, D of the result.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from plainmask.errors import InputError
 from plainmask.metrics.boundaries import boundary_f
-from plainmask.metrics.videos import VideoOrder
+from plainmask.metrics.videos import Videos
 
 VOID = 255
 """In index maps of targets: neither object nor background."""
@@ -26,6 +28,17 @@ _RECALLED = 0.5
 
 DavisProtocol: TypeAlias = Literal["semi-supervised", "unsupervised"]
 _Values: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class _Video:
+    """What is known of one video."""
+
+    name: str = ""
+    objects: int = 0
+    """G."""
+    frames: list[_Values] = field(default_factory=list[_Values])
+    """(2, D+1, G) each, see `_compare`."""
 
 
 class RegionBoundary:
@@ -40,10 +53,7 @@ class RegionBoundary:
 
     def __init__(self, *, protocol: DavisProtocol = "semi-supervised"):
         self.protocol: DavisProtocol = protocol
-        self._order = VideoOrder()
-        self._closed: dict[str, _Values] = {}
-        self._objects = 0
-        self._frames: list[_Values] = []
+        self._videos = Videos(_Video, partial(_assigned, protocol=protocol))
 
     def update(self, result: NDArray[Any], target: NDArray[Any], *, video: str) -> None:
         """Score one frame.
@@ -60,16 +70,21 @@ class RegionBoundary:
         """
         if result.shape != target.shape:
             raise InputError(f"a result of size {result.shape} for a target of {target.shape}")
-        before = self._order.current
-        if self._order.begins(video):
-            if before is not None:
-                self._closed[before] = self._assigned(before)
-            self._frames = []
-            self._objects = int(target[target != VOID].max(initial=0))
+        known = self._videos.at(video)
+        if not known.frames:
+            known.name, known.objects = video, int(target[target != VOID].max(initial=0))
         if self.protocol == "unsupervised":
             result = np.where(target == VOID, 0, result)
-        self._check(int(result.max(initial=0)), video)
-        self._frames.append(_compare(result, target, self._objects))
+        self._check(int(result.max(initial=0)), known)
+        known.frames.append(_compare(result, target, known.objects))
+
+    def merge(self, other: RegionBoundary) -> None:
+        """Add the videos of another one, after those so far.
+
+        Raises:
+            InputError: the last video of either is too short for the protocol.
+        """
+        self._videos.merge(other._videos)
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; None where there is no object.
@@ -82,12 +97,10 @@ class RegionBoundary:
         Raises:
             InputError: the last video is too short for the protocol.
         """
-        videos = dict(self._closed)
-        if self._order.current is not None:
-            videos[self._order.current] = self._assigned(self._order.current)
+        videos = self._videos.all()
         figures: dict[str, Any] = {}
         for place, name in enumerate("JF"):
-            objects = [values for video in videos.values() for values in video[:, place].T]
+            objects = [values[:, place] for video in videos.values() for values in video]
             figures[name] = _percent([float(values.mean()) for values in objects])
             recalls = [float((values > _RECALLED).mean()) for values in objects]
             figures[f"{name}_recall"] = _percent(recalls)
@@ -96,38 +109,39 @@ class RegionBoundary:
         per_object = {
             f"{video}/{number}": 100 * float(mean)
             for video, values in videos.items()
-            for number, mean in enumerate(values.mean((0, 1)), 1)
+            for number, mean in enumerate(values.mean((1, 2)), 1)
         }
         joint = (figures["J"] + figures["F"]) / 2 if both else None
         return {"J&F": joint, **figures, "per_object": per_object}
 
-    def _check(self, highest: int, video: str) -> None:
-        allowed = MAX_PROPOSALS if self.protocol == "unsupervised" else self._objects
+    def _check(self, highest: int, video: _Video) -> None:
+        allowed = MAX_PROPOSALS if self.protocol == "unsupervised" else video.objects
         if highest > allowed:
             raise InputError(
-                f"a result of the video {video!r} holds the object {highest}; in the "
+                f"a result of the video {video.name!r} holds the object {highest}; in the "
                 f"{self.protocol} protocol it may have at most {allowed} here"
             )
 
-    def _assigned(self, video: str) -> _Values:
-        """(T, 2, G): J and F of each object of a finished video in the frames that count."""
-        frames = self._frames
-        if self.protocol == "semi-supervised":
-            frames = frames[1:-1]
-        if not frames:
-            raise InputError(
-                f"the video {video!r} has {len(self._frames)} frames; the semi-supervised protocol "
-                "leaves out the first and the last, so it needs 3"
-            )
-        rows = max(self._objects, *(frame.shape[1] - 1 for frame in frames))
-        pairs = np.stack([_padded(frame, rows) for frame in frames])  # (T, 2, D, G)
-        if self.protocol == "semi-supervised":
-            own = np.arange(self._objects)
-            return pairs[:, :, own, own]
-        # As the tool does, with results as rows: where several assignments are best, the same one.
+
+def _assigned(video: _Video, protocol: DavisProtocol) -> _Values:
+    """(G, T, 2): J and F of each object of a finished video in the frames that count."""
+    frames = video.frames[1:-1] if protocol == "semi-supervised" else video.frames
+    if not frames:
+        raise InputError(
+            f"the video {video.name!r} has {len(video.frames)} frames; the semi-supervised "
+            "protocol leaves out the first and the last, so it needs 3"
+        )
+    rows = max(video.objects, *(frame.shape[1] - 1 for frame in frames))
+    pairs = np.stack([_padded(frame, rows) for frame in frames])  # (T, 2, D, G)
+    if protocol == "semi-supervised":
+        found = wanted = np.arange(video.objects)
+    else:
+        # As the tool does, results are rows: where several assignments are best, the same one.
         found, wanted = linear_sum_assignment(-pairs.mean(0).mean(0))
         order = np.argsort(wanted)
-        return pairs[:, :, found[order], wanted[order]]
+        found, wanted = found[order], wanted[order]
+    # In the order of memory, in which means add up; it is the same after a way between processes.
+    return np.ascontiguousarray(np.moveaxis(pairs[:, :, found, wanted], 2, 0))
 
 
 def _compare(result: NDArray[Any], target: NDArray[Any], objects: int) -> _Values:

@@ -29,7 +29,8 @@ class PanopticTally:
         self.rule = rule
         self.names = vocabulary.names
         self.things = np.array([entry.thing for entry in vocabulary.classes], np.bool_)
-        self.iou_sum = np.zeros(len(vocabulary), np.float64)
+        self._ious: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
+        """Of each picture the classes with matches, and their sums of IoUs."""
         self.matched = np.zeros(len(vocabulary), np.int64)
         """True positives."""
         self.false = np.zeros(len(vocabulary), np.int64)
@@ -58,7 +59,9 @@ class PanopticTally:
             overlap = self._with_published_crowds(overlap)
         target, result = overlap.target, overlap.result
         rows, columns, ious = _matches(overlap)
-        self.iou_sum += self._by_class(target.class_ids[rows], ious)
+        sums = self._by_class(target.class_ids[rows], ious)
+        present = np.flatnonzero(sums)
+        self._ious.append((present, sums[present]))
         self.matched += self._by_class(target.class_ids[rows])
         missed = ~target.crowd
         missed[rows] = False
@@ -68,11 +71,19 @@ class PanopticTally:
         self.false += self._by_class(result.class_ids[false])
 
     def merge(self, other: PanopticTally) -> None:
-        """Add the pictures of another one."""
-        self.iou_sum += other.iou_sum
+        """Add the pictures of another one, after those so far."""
+        self._ious += other._ious
         self.matched += other.matched
         self.false += other.false
         self.missed += other.missed
+
+    @property
+    def iou_sum(self) -> NDArray[np.float64]:
+        """(C,): the IoUs of all matches, added up picture by picture, whoever counted them."""
+        if not self._ious:
+            return np.zeros(len(self.names))
+        class_ids, sums = (np.concatenate(part) for part in zip(*self._ious, strict=True))
+        return self._by_class(class_ids, sums)
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -129,7 +140,7 @@ class PanopticTally:
 
 
 class PanopticQuality:
-    """Panoptic quality over all images given to `update`; nothing of them is kept.
+    """Panoptic quality over all images given to `update`; of each a number a class is kept.
 
     Args:
         vocabulary, rule: see `PanopticTally`.
@@ -147,7 +158,7 @@ class PanopticQuality:
         self.tally.add(Overlap.between(result, target))
 
     def merge(self, other: PanopticQuality) -> None:
-        """Add the images of another one."""
+        """Add the images of another one, after those so far."""
         self.tally.merge(other.tally)
 
     def figures(self) -> dict[str, Any]:

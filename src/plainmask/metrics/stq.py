@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.metrics.panoptic_map import Overlap, PanopticMap, Side
-from plainmask.metrics.videos import VideoOrder
+from plainmask.metrics.videos import Videos
 from plainmask.vocabulary import Vocabulary
 
 Tube: TypeAlias = tuple[int, int]
@@ -65,9 +65,7 @@ class SegmentationTrackingQuality:
         self._is_thing = np.array([*(c.thing for c in vocabulary.classes), False], np.bool_)
         # Rows: target; columns: result; the last of both: no class.
         self.confusion = np.zeros((len(self.names) + 1,) * 2, np.int64)
-        self._order = VideoOrder()
-        self._tubes = _Tubes()
-        self._closed = {published: _Association() for published in (False, True)}
+        self._videos = Videos(_Tubes, _associations)
 
     def update(self, result: PanopticMap, target: PanopticMap, *, video: str) -> None:
         """Count the pixels of one frame.
@@ -84,15 +82,18 @@ class SegmentationTrackingQuality:
 
     def add(self, overlap: Overlap, *, video: str) -> None:
         """As `update`, with what several metrics of one frame have in common."""
-        if self._order.begins(video):
-            self._closed = self._associations()
-            self._tubes = _Tubes()
+        tubes = self._videos.at(video)
         target_classes, result_classes = (
             self._classes(overlap.target),
             self._classes(overlap.result),
         )
         np.add.at(self.confusion, np.ix_(target_classes, result_classes), overlap.pixels)
-        self._add_tubes(overlap, target_classes, result_classes)
+        self._add_tubes(tubes, overlap, target_classes, result_classes)
+
+    def merge(self, other: SegmentationTrackingQuality) -> None:
+        """Add the videos of another one, after those so far."""
+        self._videos.merge(other._videos)
+        self.confusion += other.confusion
 
     def segmentation_quality(self, *, published: bool = False) -> float | None:
         """SQ in 0..1: the mean IoU over the classes that occur; None if there are none.
@@ -111,7 +112,8 @@ class SegmentationTrackingQuality:
         Args:
             published: whether the crowd is what each video lists first, not what is marked.
         """
-        association = self._associations()[published]
+        videos = self._videos.all().values()
+        association = sum((video[published] for video in videos), start=_Association())
         return association.total / association.tubes if association.tubes else None
 
     def figures(self) -> dict[str, Any]:
@@ -149,9 +151,13 @@ class SegmentationTrackingQuality:
         return np.append(len(self.names), side.class_ids)
 
     def _add_tubes(
-        self, overlap: Overlap, target_classes: NDArray[np.int64], result_classes: NDArray[np.int64]
+        self,
+        tubes: _Tubes,
+        overlap: Overlap,
+        target_classes: NDArray[np.int64],
+        result_classes: NDArray[np.int64],
     ) -> None:
-        tubes, target, result = self._tubes, overlap.target, overlap.result
+        target, result = overlap.target, overlap.result
         if tubes.first_id is None and target.ids.size:
             tubes.first_id = int(target.ids[0])
         rows = np.flatnonzero(self._is_thing[target_classes])
@@ -173,14 +179,11 @@ class SegmentationTrackingQuality:
             pair = of_row[int(rows[i])], of_column[int(columns[j])]
             tubes.shared[pair] += int(pixels[i, j])
 
-    def _associations(self) -> dict[bool, _Association]:
-        """Of all videos so far, by whether in the published reading."""
-        tubes = self._tubes
-        first = {tube for tube in tubes.areas if tube[1] == tubes.first_id}
-        return {
-            False: self._closed[False] + _associate(tubes, tubes.crowds),
-            True: self._closed[True] + _associate(tubes, first),
-        }
+
+def _associations(tubes: _Tubes) -> tuple[_Association, _Association]:
+    """Of one video, in the plain reading and in the published one."""
+    first = {tube for tube in tubes.areas if tube[1] == tubes.first_id}
+    return _associate(tubes, tubes.crowds), _associate(tubes, first)
 
 
 def _associate(tubes: _Tubes, crowds: Collection[Tube]) -> _Association:

@@ -47,6 +47,10 @@ class TrackAP:
         for class_id, mine, theirs in group_by_class(results, targets):
             self.curves.add(class_id, _outcome(mine, theirs))
 
+    def merge(self, other: TrackAP) -> None:
+        """Add the videos of another one, after those so far."""
+        self.curves.merge(other.curves)
+
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; see `PrecisionRecall.figures`."""
         return self.curves.figures()

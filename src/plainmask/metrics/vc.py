@@ -6,14 +6,14 @@ Letters: H W image size, k frames of a window.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
-from plainmask.metrics.videos import VideoOrder
+from plainmask.metrics.videos import Videos
 
 WINDOWS = (8, 16)
 """Frames of the windows of the published VSPW script."""
@@ -33,6 +33,19 @@ class _Runs:
         return _Runs(labels, np.where(labels == self.labels, self.lengths + 1, 1))
 
 
+@dataclass(eq=False)
+class _Video:
+    """What is known of one video."""
+
+    frames: int = 0
+    target: _Runs | None = None
+    result: _Runs | None = None
+    values: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
+    """By frames of a window: the shares of its windows, where it has any."""
+    waiting: dict[int, float] = field(default_factory=dict[int, float])
+    """Shares of the windows that end with the last frame: they count once another follows."""
+
+
 class VideoConsistency:
     """VC over all videos, whose frames are given to `update` in order (docs/model.md 8.6).
 
@@ -44,14 +57,16 @@ class VideoConsistency:
 
     def __init__(self, *, windows: Sequence[int] = WINDOWS):
         self.windows = tuple(windows)
-        self.values: dict[int, dict[str, list[float]]] = {length: {} for length in windows}
+        self._videos = Videos(_Video, _values)
+
+    @property
+    def values(self) -> dict[int, dict[str, list[float]]]:
         """By frames of a window, by video: the shares of its windows."""
-        self._order = VideoOrder()
-        self._frames = 0
-        self._target: _Runs | None = None
-        self._result: _Runs | None = None
-        self._waiting: dict[int, float] = {}
-        """Shares of the windows that end with the last frame: they count once another follows."""
+        videos = self._videos.all()
+        return {
+            length: {name: values[length] for name, values in videos.items() if length in values}
+            for length in self.windows
+        }
 
     def update(self, result: NDArray[Any], target: NDArray[Any], *, video: str) -> None:
         """Count the windows that end with this frame.
@@ -67,21 +82,23 @@ class VideoConsistency:
         """
         if result.shape != target.shape:
             raise InputError(f"a result of size {result.shape} for a target of {target.shape}")
-        if self._order.begins(video):
-            self._frames, self._waiting = 0, {}
-            self._target = self._result = None
-        if self._target is None or self._result is None:
+        known = self._videos.at(video)
+        if known.target is None or known.result is None:
             ones = np.ones(target.shape, np.int32)
-            self._target, self._result = _Runs(target, ones), _Runs(result, ones)
+            known.target, known.result = _Runs(target, ones), _Runs(result, ones)
         else:
-            if target.shape != self._target.labels.shape:
+            if target.shape != known.target.labels.shape:
                 raise InputError(
-                    f"a frame of size {target.shape} after one of {self._target.labels.shape} in "
+                    f"a frame of size {target.shape} after one of {known.target.labels.shape} in "
                     f"the video {video!r}; the frames of a video have one size"
                 )
-            self._target, self._result = self._target.next(target), self._result.next(result)
-        self._frames += 1
-        self._count(video, self._target.lengths, self._result.lengths)
+            known.target, known.result = known.target.next(target), known.result.next(result)
+        known.frames += 1
+        self._count(known, known.target.lengths, known.result.lengths)
+
+    def merge(self, other: VideoConsistency) -> None:
+        """Add the videos of another one, after those so far."""
+        self._videos.merge(other._videos)
 
     def figures(self) -> dict[str, float | None]:
         """The figures so far, in percent; None where no video is long enough to have one.
@@ -94,8 +111,8 @@ class VideoConsistency:
         """
         figures: dict[str, float | None] = {}
         pooled: list[float] = []
-        for length in self.windows:
-            videos = self.values[length].values()
+        for length, by_video in self.values.items():
+            videos = by_video.values()
             own = [value for values in videos for value in values]
             pooled += own
             figures[f"mVC{length}"] = _mean(own)
@@ -103,17 +120,21 @@ class VideoConsistency:
             figures[f"mVC{length}_by_video"] = _mean([sum(v) / len(v) for v in videos])
         return figures
 
-    def _count(self, video: str, target: NDArray[np.int32], result: NDArray[np.int32]) -> None:
-        for length, value in self._waiting.items():
-            self.values[length].setdefault(video, []).append(value)
-        self._waiting = {}
+    def _count(self, video: _Video, target: NDArray[np.int32], result: NDArray[np.int32]) -> None:
+        for length, value in video.waiting.items():
+            video.values.setdefault(length, []).append(value)
+        video.waiting = {}
         for length in self.windows:
-            if self._frames >= length:
+            if video.frames >= length:
                 constant = target >= length
                 total = np.count_nonzero(constant)
                 if total:
                     kept = np.count_nonzero(constant & (result >= length))
-                    self._waiting[length] = kept / total
+                    video.waiting[length] = kept / total
+
+
+def _values(video: _Video) -> dict[int, list[float]]:
+    return video.values
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from plainmask.metrics.panoptic_map import Overlap, PanopticMap, join
 from plainmask.metrics.pq import PanopticTally
-from plainmask.metrics.videos import VideoOrder
+from plainmask.metrics.videos import Videos
 from plainmask.vocabulary import Vocabulary
 
 WINDOWS = (1, 2, 4, 6, 8)
@@ -30,8 +31,9 @@ class VideoPanopticQuality:
     def __init__(self, vocabulary: Vocabulary, *, windows: Sequence[int] = WINDOWS):
         self.windows = {length: PanopticTally(vocabulary) for length in windows}
         """What was counted so far, by number of frames in a window."""
-        self._order = VideoOrder()
-        self._recent: deque[Overlap] = deque(maxlen=max(windows))
+        self._recent: Videos[deque[Overlap], None] = Videos(
+            partial(deque, maxlen=max(windows)), _forget
+        )
 
     def update(self, result: PanopticMap, target: PanopticMap, *, video: str) -> None:
         """Count the windows that end with this frame.
@@ -48,13 +50,18 @@ class VideoPanopticQuality:
 
     def add(self, overlap: Overlap, *, video: str) -> None:
         """As `update`, with what several metrics of one frame have in common."""
-        if self._order.begins(video):
-            self._recent.clear()
-        self._recent.append(overlap)
-        frames = list(self._recent)
+        recent = self._recent.at(video)
+        recent.append(overlap)
+        frames = list(recent)
         for length, tally in self.windows.items():
             if len(frames) >= length:
                 tally.add(join(frames[-length:]))
+
+    def merge(self, other: VideoPanopticQuality) -> None:
+        """Add the videos of another one, after those so far."""
+        self._recent.merge(other._recent)
+        for length, tally in self.windows.items():
+            tally.merge(other.windows[length])
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; None where no window was long enough to have one.
@@ -87,6 +94,10 @@ class VideoPanopticQuality:
             name: float(mean) if windows else None
             for name, mean, windows in zip(names, means, counted.tolist(), strict=True)
         }
+
+
+def _forget(recent: deque[Overlap]) -> None:
+    """Windows count at once, so nothing is kept of a video."""
 
 
 def _means(

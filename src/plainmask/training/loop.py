@@ -252,19 +252,12 @@ def evaluate_now(run: Run, encoder: Encoder, done: int) -> dict[str, float]:
     A head that is better than all before it is kept in `best`.
 
     Raises:
-        InputError, PlainmaskError: the evaluation failed, in this process or in another.
+        PlainmaskError: the evaluation failed, in this process or in another.
     """
     if not run.val_records:
         return {}
     report = run.log.measuring(done, len(run.val_records))
-    figures: dict[str, float] = {}
-    failure: PlainmaskError | None = None
-    try:
-        figures = measure(run.head, encoder, run.val_records, run.fabric, report)
-    except PlainmaskError as error:  # all hear of it: others would wait
-        failure = error
-    if processes.anywhere(run.fabric, failure is not None):
-        raise failure or PlainmaskError("another process could not evaluate the head")
+    figures = measure(run.head, encoder, run.val_records, run.fabric, report)
     if run.fabric.is_global_zero:
         folder = run.folder / "overlays" / f"step_{done:06d}"
         draw_overlays(run.head, encoder, run.val_records, folder)

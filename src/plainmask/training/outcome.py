@@ -33,29 +33,23 @@ def measure(
 ) -> dict[str, float]:
     """The figures on the validation records; all processes ask, and all get them.
 
-    Pictures are shared out to the processes. Videos are not, as their figures cannot be put
-    together: the first process measures them, and others have none.
+    The pictures, or whole videos, are shared out to the processes.
 
     Args:
         head, encoder: as they are now.
         records: of the validation split.
         fabric: the processes.
-        on_record: called with what is done, and what there is in all.
+        on_record: called with what this process has done, and what it has in all.
+
+    Raises:
+        PlainmaskError: the evaluation failed, in this process or in another.
     """
     segmenter = _segmenter(head, encoder)
+    share = processes.share(fabric)
     if records[0].sequence is None:
-        share = (fabric.global_rank, fabric.world_size)
-        found = evaluate(
-            segmenter,
-            records,
-            on_record=on_record,
-            share=share,
-            gather=lambda part: processes.gathered(fabric, part),
-        )
-    elif fabric.is_global_zero:
-        found = evaluate_videos(segmenter, records, on_record=on_record)
+        found = evaluate(segmenter, records, on_record=on_record, share=share)
     else:
-        return {}
+        found = evaluate_videos(segmenter, records, on_record=on_record, share=share)
     for name, reason in found.failed.items():
         processes.say(f"{name} is left out of the figures: {reason}")
     known = {name: found.figures.get(name) for name in WATCHED}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -20,13 +21,15 @@ from torch import Tensor, nn
 
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.errors import InputError
+from plainmask.evaluation.sharing import ALONE, Share
 from plainmask.inference.shared_pass import pick_device
 from plainmask.training.recipe import Recipe
 
 Value = TypeVar("Value")
 
 PATIENCE = timedelta(hours=3)
-"""How long a process waits for the others: the first one alone measures videos, and saves."""
+"""How long a process waits for the others: of validation videos one may have far longer ones, and
+the first process alone draws and saves."""
 PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -120,6 +123,13 @@ def gathered(fabric: Fabric, mine: Value) -> list[Value]:
     found: list[Any] = [None] * fabric.world_size
     dist.all_gather_object(found, mine)
     return found
+
+
+def share(fabric: Fabric) -> Share:
+    """The part of this process in an evaluation."""
+    if fabric.world_size == 1:
+        return ALONE
+    return Share(fabric.global_rank, fabric.world_size, partial(gathered, fabric))
 
 
 def count() -> int:
