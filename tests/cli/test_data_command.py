@@ -27,6 +27,25 @@ class TestCheck:
         with Image.open(tmp_path / "sheets/sheet.png") as sheet:
             assert sheet.format == "PNG"
 
+    def test_the_sheet_replaces_sheets_only(self, run: Run, data: Path, tmp_path: Path):
+        """Not even a picture of the data set, and it is said before everything is read."""
+        for _ in range(2):
+            assert run("data", "check", data, "--out", tmp_path / "sheet.png").code == 0
+        (tmp_path / "notes.txt").write_text("mine")
+        for path in (tmp_path / "notes.txt", data / "train/a.jpg"):
+            before = path.read_bytes()
+            code, out, err = run("data", "check", data, "--out", path)
+            assert (code, out) == (2, "")
+            assert f"{path} is there already and is no result of plainmask" in err
+            assert path.read_bytes() == before
+
+    def test_a_sheet_that_cannot_be_written(self, run: Run, data: Path, tmp_path: Path):
+        (tmp_path / "file").write_text("mine")
+        code, out, err = run("data", "check", data, "--out", tmp_path / "file/sheet.png")
+        assert (code, out) == (2, "")
+        assert f"the output folder {tmp_path / 'file'} cannot be written" in err
+        assert err.count("\n") == 1
+
     def test_json_is_one_object(self, run: Run, data: Path):
         code, out, _ = run("data", "check", data, "--format", "coco_panoptic", "--json")
         found = json.loads(out)

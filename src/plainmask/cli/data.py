@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -64,11 +63,16 @@ def check(
 
     Ends with exit code 1 if something is.
     """
-    from plainmask.atomic import write_atomically
+    from plainmask.atomic import check_replaceable, write_result
     from plainmask.data.check import check_dataset
     from plainmask.data.reader import check_format
     from plainmask.data.sheets import contact_sheet
+    from plainmask.results.formats import png_bytes
+    from plainmask.results.places import check_writable
 
+    if out is not None:
+        check_writable(out.parent)
+        check_replaceable(out)
     chosen = None if format is None else check_format(format)
     report = check_dataset(
         path,
@@ -79,9 +83,7 @@ def check(
         on_record=stepper("image"),
     )
     if out is not None and report.samples:
-        content = io.BytesIO()
-        contact_sheet(report.samples).save(content, "png")
-        write_atomically(out, content.getvalue())
+        write_result(out, png_bytes(contact_sheet(report.samples)))
     if as_json:
         print(json.dumps(report.to_json()))
     else:
