@@ -112,8 +112,9 @@ def test_what_cannot_be_evaluated(segmenter: HeadSegmenter):
         evaluate(segmenter, [one, one])
 
 
-def test_shares_of_several_processes_give_the_figures_of_one():
-    segmenter = sure_segmenter("panoptic")
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_shares_of_several_processes_give_the_figures_of_one(task: Task):
+    segmenter = sure_segmenter(task)
     records = [record(seed, np.eye(40, 60, dtype=np.int32)) for seed in range(5)]
     whole = evaluate(segmenter, records)
     parts: list[Any] = []

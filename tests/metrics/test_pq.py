@@ -153,7 +153,7 @@ def test_a_map_of_ids():
         PanopticSegment(9, 1, area=5),
     ]
     made = PanopticMap.from_ids(np.array([[7, 7, 0], [MAX_ID, 3, 9]]), segments)
-    assert made.index_map.tolist() == [[0, 0, -1], [1, 2, 3]]
+    assert made.runs.to_map().tolist() == [[0, 0, -1], [1, 2, 3]]
     assert made.ids.tolist() == [7, MAX_ID, 3, 9]
     assert made.areas.tolist() == [2, 1, 1, 5]
     assert made.crowd.tolist() == [False, True, False, False]

@@ -73,7 +73,8 @@ def by_frame(make: Callable[[np.ndarray], Any]) -> Callable[[Any, Video], None]:
 
 
 def feed_overlap(metric: MeanIoU, video: Video) -> None:
-    metric.update(video.results, video.targets)
+    for result, target in zip(video.results, video.targets, strict=True):
+        metric.update(result, target)
 
 
 def feed_tracks(metric: TrackAP, video: Video) -> None:

@@ -46,7 +46,7 @@ def test_reads(files: Benchmark):
     frames = targets.videos["v0"]
     target = read_target_map(frames[0])
     assert target.ids.tolist() == [11, 12, 13, 14, 70000]
-    assert target.areas.sum() == (target.index_map >= 0).sum() < 24 * 36
+    assert target.areas.sum() == (target.runs.to_map() >= 0).sum() < 24 * 36
     result = read_result_map(read(files)["v0"][0], SIZE)
     assert result.ids.tolist() == [5, 6, 7, 8, 9]
 
@@ -67,7 +67,7 @@ def test_an_id_that_the_annotation_does_not_list_is_void(files: Benchmark):
     del truth["annotations"][0]["annotations"][0]["segments_info"][0]
     write_json(path, truth)
     target = read_target_map(read_panoptic_targets(files.data, "val").videos["v0"][0])
-    assert (target.index_map == -1).any()
+    assert (target.runs.values == -1).any()
     assert 11 not in target.ids
 
 

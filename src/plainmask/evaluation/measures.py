@@ -142,13 +142,13 @@ def target_in(task: Task, segments: Annotation) -> Any:
     return _OF_TASK[task].target(segments)
 
 
-def target_map(segments: Annotation) -> NDArray[np.int64]:
+def target_map(segments: Annotation) -> NDArray[np.int32]:
     """(H, W) class ids of a semantic annotation, `IGNORE` (-1) where there is none.
 
     Raises:
         InputError: its segments overlap.
     """
-    return np.append(segments.class_ids, IGNORE)[segments.index_map]
+    return np.append(segments.class_ids, IGNORE).astype(np.int32)[segments.index_map]
 
 
 def target_instances(segments: Annotation) -> list[Instance]:

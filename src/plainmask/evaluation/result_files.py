@@ -195,7 +195,7 @@ def _vipseg(paths: Sequence[Path], data: Path, split: str | None, report: OnProg
     ]
     for done, (video, target_frame, result_frame) in enumerate(frames, 1):
         target = read_target_map(target_frame)
-        found = read_result_map(result_frame, target.index_map.shape)
+        found = read_result_map(result_frame, target.size)
         measure.update(found, target, video=video)
         report(done, len(frames))
     protocol = (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
+from plainmask.metrics.runs import Runs
 
 
 class MeanIoU:
@@ -50,18 +51,18 @@ class MeanIoU:
         if result.shape != target.shape:
             raise InputError(f"a result of size {result.shape} for a target of {target.shape}")
         count = len(self.names)
-        valid = target != self.ignore
-        truth = target[valid].astype(np.int64)
+        found, truth, lengths = Runs.of(result).on(Runs.of(target))
+        valid = truth != self.ignore
+        truth, lengths = truth[valid].astype(np.int64), lengths[valid]
         odd = truth[(truth < 0) | (truth >= count)]
         if odd.size:
             raise InputError(
                 f"the target holds {odd[0]}, which is neither a class (0..{count - 1}) nor the "
                 f"value to ignore ({self.ignore})"
             )
-        found = result[valid].astype(np.int64)
+        found = found[valid].astype(np.int64)
         found[(found < 0) | (found >= count)] = count
-        pairs = np.bincount(truth * (count + 1) + found, minlength=self.confusion.size)
-        self.confusion += pairs.reshape(self.confusion.shape)
+        np.add.at(self.confusion, (truth, found), lengths)
 
     def merge(self, other: MeanIoU) -> None:
         """Add the images of another one."""

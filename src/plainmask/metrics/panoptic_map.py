@@ -1,18 +1,19 @@
 """Panoptic maps as metrics take them, and how the segments of two of them lie on each other.
 
-Letters: H W image size, N segments of a map, G of the target, D of the result.
+Letters: H W image size, R runs and N segments of a map, G segments of the target, D of the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
+from plainmask.metrics.runs import Runs
 
 MAX_ID = (1 << 24) - 1
 """The largest segment id: ids are colours in the files, R + 256 G + 65536 B."""
@@ -38,8 +39,8 @@ class PanopticSegment:
 class PanopticMap:
     """A picture cut into disjoint segments, of a result or of a target."""
 
-    index_map: NDArray[np.int32]
-    """(H, W): the segment of each pixel, 0..N-1; -1 for void, or nothing."""
+    runs: Runs
+    """(H, W) int32: the segment of each pixel, 0..N-1; -1 for void, or nothing."""
     ids: NDArray[np.int64]
     """(N,): no two alike; the same segment has the same id in all frames of a video."""
     class_ids: NDArray[np.int64]
@@ -65,11 +66,11 @@ class PanopticMap:
             class_ids: (N,) integers.
             crowd: (N,); None: no segment is a crowd.
         """
-        count = len(ids)
-        areas = np.bincount(index_map.ravel() + 1, minlength=count + 1)[1:]
-        assert len(areas) == count == len(class_ids) == len(np.unique(ids)), "one row per segment"
-        flags = np.zeros(count, np.bool_) if crowd is None else crowd
-        return cls(index_map, ids.astype(np.int64), class_ids.astype(np.int64), flags, areas)
+        assert len(ids) == len(class_ids) == len(np.unique(ids)), "one row per segment"
+        flags = np.zeros(len(ids), np.bool_) if crowd is None else crowd
+        runs = Runs.of(index_map)
+        areas = _areas(runs, len(ids))
+        return cls(runs, ids.astype(np.int64), class_ids.astype(np.int64), flags, areas)
 
     @classmethod
     def from_ids(
@@ -92,33 +93,58 @@ class PanopticMap:
             InputError: ids out of range, listed twice, or in the map and not in the table.
         """
         ids = np.array([segment.id for segment in segments], np.int64)
-        _check_ids(id_map, ids)
-        # Zeros cost nothing until they are touched, however large the ids.
-        number_of_id = np.zeros(int(max(id_map.max(initial=0), ids.max(initial=0))) + 1, np.int32)
-        number_of_id[ids] = np.arange(1, len(ids) + 1)
-        index_map = number_of_id[id_map] - 1
-        unlisted = id_map[(index_map == _VOID) & (id_map != 0)]
+        of_ids = Runs.of(id_map)
+        _check_ids(of_ids.values, ids)
+        runs = replace(of_ids, values=_numbers(of_ids.values, ids))
+        unlisted = of_ids.values[(runs.values == _VOID) & (of_ids.values != 0)]
         if unlisted.size and not others_are_void:
+            pixels = of_ids.lengths[of_ids.values == unlisted[0]].sum()
             raise InputError(
-                f"the map holds the id {unlisted[0]} ({(unlisted == unlisted[0]).sum()} pixels), "
+                f"the map holds the id {unlisted[0]} ({pixels} pixels), "
                 "which its table of segments does not list"
             )
         classes = np.array([segment.class_id for segment in segments], np.int64)
         crowd = np.array([segment.crowd for segment in segments], np.bool_)
-        counted = cls.of(index_map, ids, classes, crowd)
         areas = [
             counted if segment.area is None else segment.area
-            for segment, counted in zip(segments, counted.areas.tolist(), strict=True)
+            for segment, counted in zip(segments, _areas(runs, len(ids)).tolist(), strict=True)
         ]
-        return cls(index_map, ids, classes, crowd, np.array(areas, np.int64))
+        return cls(runs, ids, classes, crowd, np.array(areas, np.int64))
 
     def __len__(self) -> int:
         """N, the number of segments."""
         return len(self.ids)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.runs.size
+        return height, width
 
-def _check_ids(id_map: NDArray[Any], ids: NDArray[np.int64]) -> None:
-    low, high = int(id_map.min(initial=0)), int(id_map.max(initial=0))
+
+def _areas(runs: Runs, count: int) -> NDArray[np.int64]:
+    """(N,) pixels of each segment."""
+    areas = _count(runs.values + 1, runs.lengths, count + 1)[1:]
+    assert len(areas) == count, "a segment without a row"
+    return areas
+
+
+def _count(places: NDArray[Any], lengths: NDArray[np.intp], count: int) -> NDArray[np.int64]:
+    """(count,) pixels of the runs at each place; sums of floats are exact up to 2**53."""
+    return np.bincount(places, lengths, minlength=count).astype(np.int64)
+
+
+def _numbers(held: NDArray[Any], ids: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(R,): which of the ids, 0..N-1, each run holds; -1 for none of them."""
+    order = np.append(np.argsort(ids), _VOID).astype(np.int32)
+    ascending = ids[order[:-1]]
+    places = np.searchsorted(ascending, held)
+    known = np.append(ascending, _VOID)[places] == held
+    return np.where(known, order[places], np.int32(_VOID))
+
+
+def _check_ids(held: NDArray[Any], ids: NDArray[np.int64]) -> None:
+    low, high = int(held.min(initial=0)), int(held.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise InputError(f"segment ids must be in 0..{MAX_ID}, the map holds {low}..{high}")
     if ids.size and (ids.min() < 1 or ids.max() > MAX_ID):
@@ -161,15 +187,12 @@ class Overlap:
         Raises:
             InputError: they have different sizes.
         """
-        if result.index_map.shape != target.index_map.shape:
-            raise InputError(
-                f"a result of size {result.index_map.shape} for a target of "
-                f"{target.index_map.shape}"
-            )
+        if result.size != target.size:
+            raise InputError(f"a result of size {result.size} for a target of {target.size}")
         rows, columns = len(target) + 1, len(result) + 1
-        cells = (target.index_map + 1) * columns + (result.index_map + 1)
-        pixels = np.bincount(cells.ravel(), minlength=rows * columns).reshape(rows, columns)
-        return cls(_side(target), _side(result), pixels)
+        wanted, found, lengths = target.runs.on(result.runs)
+        pixels = _count((wanted + 1) * columns + (found + 1), lengths, rows * columns)
+        return cls(_side(target), _side(result), pixels.reshape(rows, columns))
 
 
 def _side(value: PanopticMap) -> Side:
