@@ -11,8 +11,17 @@ from pycocotools.cocoeval import COCOeval
 
 from metric_cases import Classes, percent, reference, rle_of
 from plainmask.errors import InputError
-from plainmask.metrics.ap import THRESHOLDS, Outcome, PrecisionRecall, SizeRanges, match
+from plainmask.metrics.ap import PrecisionRecall
 from plainmask.metrics.instance_ap import Instance, InstanceAP
+from plainmask.metrics.matching import (
+    THRESHOLDS,
+    Detections,
+    Outcome,
+    SizeRanges,
+    Sought,
+    match,
+    unpacked,
+)
 from plainmask.results.rle import Rle
 
 SIZES = SizeRanges(small=100, medium=1000)
@@ -68,48 +77,75 @@ def instance(entry: dict[str, Any], classes: Classes, size: tuple[int, int]) -> 
     )
 
 
-def matched(
-    ious: list[list[float]], scores: list[float], crowd: list[bool] | None = None, **areas: Any
+def outcome_of(
+    ious: list[list[float]],
+    scores: list[float],
+    crowd: list[bool] | None = None,
+    *,
+    class_id: int = 0,
+    **areas: Any,
 ) -> Outcome:
+    """Of objects of one class."""
     count = len(ious[0]) if ious else len(crowd or [])
     table = np.array(ious, np.float64).reshape(len(scores), count)
     return match(
         table,
-        np.array(scores),
-        np.array(areas.get("results", [50.0] * len(scores))),
-        np.array(areas.get("targets", [50.0] * count), np.float64),
-        np.array(crowd or [False] * count, np.bool_),
+        Detections(
+            np.full(len(scores), class_id),
+            np.array(scores),
+            np.array(areas.get("results", [50.0] * len(scores))),
+        ),
+        Sought(
+            np.full(count, class_id),
+            np.array(areas.get("targets", [50.0] * count), np.float64),
+            np.array(crowd or [False] * count, np.bool_),
+        ),
         SIZES,
     )
 
 
+def matched(outcome: Outcome) -> np.ndarray:
+    """(A, T, D)."""
+    return unpacked(outcome.matched)
+
+
+def ignored(outcome: Outcome) -> np.ndarray:
+    """(A, T, D)."""
+    return unpacked(outcome.ignored)
+
+
+def wanted(outcome: Outcome) -> list[int]:
+    """How many targets are to be found, by size."""
+    return unpacked(outcome.wanted)[:, 0].sum(1).tolist()
+
+
 def test_each_target_is_taken_once_by_the_surest():
-    outcome = matched([[0.6], [0.9]], [0.5, 0.8])
+    outcome = outcome_of([[0.6], [0.9]], [0.5, 0.8])
     assert outcome.scores.tolist() == [0.8, 0.5]
-    assert outcome.matched[0, :, 0].tolist() == [t <= 0.9 for t in THRESHOLDS]
-    assert outcome.matched[0, :, 1].tolist() == [False] * 10
+    assert matched(outcome)[0, :, 0].tolist() == [t <= 0.9 for t in THRESHOLDS]
+    assert matched(outcome)[0, :, 1].tolist() == [False] * 10
     # Where the surer one does not reach the threshold, the other takes nothing either: 0.6 < 0.95.
-    assert outcome.targets.tolist() == [1, 1, 0, 0]
+    assert wanted(outcome) == [1, 1, 0, 0]
 
 
 def test_of_equal_ious_the_later_target_is_taken():
-    outcome = matched([[0.7, 0.7], [0.0, 0.7]], [0.9, 0.8])
-    assert outcome.matched[0, 0].tolist() == [True, False]
+    outcome = outcome_of([[0.7, 0.7], [0.0, 0.7]], [0.9, 0.8])
+    assert matched(outcome)[0, 0].tolist() == [True, False]
 
 
 def test_crowds_come_last_and_forgive_many():
-    outcome = matched([[0.6, 0.9], [0.0, 0.9], [0.0, 0.9]], [0.9, 0.8, 0.7], [False, True])
-    assert outcome.matched[0, 0].tolist() == [True, True, True]
-    assert outcome.ignored[0, 0].tolist() == [False, True, True]
-    assert outcome.targets[0] == 1
+    outcome = outcome_of([[0.6, 0.9], [0.0, 0.9], [0.0, 0.9]], [0.9, 0.8, 0.7], [False, True])
+    assert matched(outcome)[0, 0].tolist() == [True, True, True]
+    assert ignored(outcome)[0, 0].tolist() == [False, True, True]
+    assert wanted(outcome)[0] == 1
 
 
 def test_sizes():
-    outcome = matched(
+    outcome = outcome_of(
         [[1.0, 0.0], [0.0, 0.0]], [0.9, 0.8], results=[100, 5000], targets=[100, 2000]
     )
-    assert outcome.targets.tolist() == [2, 1, 1, 1]  # a limit belongs to both sizes
-    assert outcome.ignored[:, 0].tolist() == [
+    assert wanted(outcome) == [2, 1, 1, 1]  # a limit belongs to both sizes
+    assert ignored(outcome)[:, 0].tolist() == [
         [False, False],
         [False, True],
         [False, True],
@@ -118,15 +154,15 @@ def test_sizes():
 
 
 def test_an_iou_of_one_passes_in_spite_of_rounding():
-    assert matched([[1 - 1e-11]], [1.0]).matched.all(1)[0].tolist() == [True]
+    assert matched(outcome_of([[1 - 1e-11]], [1.0])).all(1)[0].tolist() == [True]
 
 
 def test_nothing_found_and_nothing_to_find():
     metric = PrecisionRecall(["a", "b", "c"])
     assert metric.figures()["AP"] is metric.figures()["AR1"] is None
-    metric.add(0, matched([[]], [0.5]))
+    metric.add(outcome_of([[]], [0.5]))
     assert metric.figures()["AP"] is None
-    metric.add(1, matched([], [], [False]))
+    metric.add(outcome_of([], [], [False], class_id=1))
     figures = metric.figures()
     assert figures["AP"] == figures["AR100"] == figures["APs"] == 0
     assert figures["APl"] is None
@@ -135,7 +171,7 @@ def test_nothing_found_and_nothing_to_find():
 
 def test_refuses_a_class_out_of_range():
     with pytest.raises(InputError, match=r"no class 3; the classes are 0\.\.2"):
-        PrecisionRecall(["a", "b", "c"]).add(3, matched([[0.7]], [0.9]))
+        PrecisionRecall(["a", "b", "c"]).add(outcome_of([[0.7]], [0.9], class_id=3))
 
 
 def test_masks_of_other_sizes_are_refused():

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from plainmask.data.record import Annotation
 from plainmask.errors import InputError
-from plainmask.metrics.ap import MAX_DETECTIONS
 from plainmask.metrics.instance_ap import Instance, InstanceAP
+from plainmask.metrics.matching import MAX_DETECTIONS
 from plainmask.metrics.miou import MeanIoU
 from plainmask.metrics.panoptic_map import PanopticMap, PanopticSegment
 from plainmask.metrics.pq import PanopticQuality

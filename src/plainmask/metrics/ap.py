@@ -1,133 +1,23 @@
-"""Average precision and recall by COCO's procedure, given how objects overlap.
+"""Average precision and recall by COCO's procedure, given what was matched.
 
-What the objects are, and how much they overlap, is the callers' (`instance_ap`, `track_ap`).
-
-Letters: A size ranges, T thresholds, R recall points, D detections, G targets of one class in one
-image or video.
+Letters: A size ranges, T thresholds, R recall points, D detections and G targets of one class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
+from plainmask.metrics.matching import MAX_DETECTIONS, THRESHOLDS, Outcome, unpacked
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
-"""(T,) least IoUs of a match; the ninth is 0.8999999999999999, as in the official tool."""
 RECALLS = np.linspace(0, 1, 101)
 """(R,) where the precision is read."""
-MAX_DETECTIONS = (1, 10, 100)
-"""How many detections of a class count in an image or video; figures AR1, AR10, AR100, and AP at
-the last."""
-
-
-class _HasClass(Protocol):
-    @property
-    def class_id(self) -> int: ...
-
-
-_Object = TypeVar("_Object", bound=_HasClass)
-
-_LARGEST_IOU = 1 - 1e-10
-"""Thresholds are no higher, so that an IoU of 1 passes whatever the rounding."""
-
-
-@dataclass(frozen=True)
-class SizeRanges:
-    """Areas in pixels that make an object small, medium or large; a limit belongs to both."""
-
-    small: float
-    """The largest area of a small object."""
-    medium: float
-    """The largest area of a medium object."""
-
-    @property
-    def limits(self) -> NDArray[np.float64]:
-        """(A, 2): least and largest area of all sizes, small, medium and large."""
-        end = 1e10
-        rows = [(0, end), (0, self.small), (self.small, self.medium), (self.medium, end)]
-        return np.array(rows, np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of the detections of one class in one image or video, by falling score."""
-
-    scores: NDArray[np.float64]
-    """(D,)."""
-    matched: NDArray[np.bool_]
-    """(A, T, D): took a target."""
-    ignored: NDArray[np.bool_]
-    """(A, T, D): neither right nor wrong."""
-    targets: NDArray[np.int64]
-    """(A,): targets that are to be found."""
-
-
-def match(
-    ious: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    areas: NDArray[np.float64],
-    target_areas: NDArray[np.float64],
-    crowd: NDArray[np.bool_],
-    sizes: SizeRanges,
-    max_detections: int = MAX_DETECTIONS[-1],
-) -> Outcome:
-    """Let each detection, the surest first, take the best target that is left (docs/model.md 8.2).
-
-    Of targets with equal IoU the later one is taken; crowds and targets out of the size range only
-    if no other fits, and a crowd by any number of detections. A detection that took such a target
-    is ignored, and one that took none and is itself out of the range, too.
-
-    Args:
-        ious: (D, G) in 0..1.
-        scores: (D,) in any order; of equal ones the first counts as surer.
-        areas: (D,) pixels.
-        target_areas: (G,) pixels.
-        crowd: (G,).
-        sizes: the ranges for which all is done.
-        max_detections: so many of the surest count.
-    """
-    order = np.argsort(-scores, kind="stable")[:max_detections]
-    low, high = sizes.limits.T[..., None]  # (A, 1) each
-    outside = (areas[order] < low) | (areas[order] > high)  # (A, D)
-    unwanted = crowd | (target_areas < low) | (target_areas > high)  # (A, G)
-    shape = len(low), len(THRESHOLDS), len(order)
-    matched, ignored = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    if len(crowd):
-        _take(ious[order], unwanted, crowd, matched, ignored)
-    ignored |= ~matched & outside[:, None]
-    return Outcome(scores[order], matched, ignored, (~unwanted).sum(1))
-
-
-def _take(
-    ious: NDArray[np.float64],
-    unwanted: NDArray[np.bool_],
-    crowd: NDArray[np.bool_],
-    matched: NDArray[np.bool_],
-    ignored: NDArray[np.bool_],
-) -> None:
-    """Fill `matched` and `ignored` (A, T, D), detection by detection, all ranges at once."""
-    least = np.minimum(THRESHOLDS, _LARGEST_IOU)[:, None]  # (T, 1)
-    free = np.ones((len(unwanted), len(THRESHOLDS), len(crowd)), np.bool_)  # (A, T, G)
-    wanted = ~unwanted[:, None]  # (A, 1, G)
-    last = len(crowd) - 1
-    for index in np.flatnonzero((ious >= THRESHOLDS[0]).any(1)).tolist():
-        fits = free & (ious[index] >= least)  # (A, T, G)
-        good = fits & wanted
-        any_good = good.any(2)  # (A, T)
-        fits = np.where(any_good[..., None], good, fits)
-        # Reversed, because of equal IoUs the last one is taken.
-        best = last - np.argmax(np.where(fits, ious[index], -1.0)[..., ::-1], axis=2)  # (A, T)
-        taken = fits.any(2)
-        ranges, steps = np.nonzero(taken)
-        free[ranges, steps, best[ranges, steps]] = crowd[best[ranges, steps]]
-        matched[..., index] = taken
-        ignored[..., index] = taken & ~any_good
+_NOTHING = Outcome(*(np.zeros(0, kind) for kind in "qqdqqqq"))
 
 
 class PrecisionRecall:
@@ -141,24 +31,25 @@ class PrecisionRecall:
     def __init__(self, names: Sequence[str], *, max_detections: Sequence[int] = MAX_DETECTIONS):
         self.names = tuple(names)
         self.max_detections = tuple(max_detections)
-        self._outcomes: list[list[Outcome]] = [[] for _ in names]
+        self._outcomes: list[Outcome] = []
 
-    def add(self, class_id: int, outcome: Outcome) -> None:
-        """Count one class in one image or video.
+    def add(self, outcome: Outcome) -> None:
+        """Count one image or video.
 
         Raises:
-            InputError: there is no such class.
+            InputError: a class id that is not there.
         """
-        if not 0 <= class_id < len(self.names):
-            raise InputError(
-                f"there is no class {class_id}; the classes are 0..{len(self.names) - 1}"
-            )
-        self._outcomes[class_id].append(outcome)
+        for class_ids in (outcome.class_ids, outcome.target_classes):
+            odd = class_ids[(class_ids < 0) | (class_ids >= len(self.names))]
+            if odd.size:
+                raise InputError(
+                    f"there is no class {odd[0]}; the classes are 0..{len(self.names) - 1}"
+                )
+        self._outcomes.append(outcome)
 
     def merge(self, other: PrecisionRecall) -> None:
         """Add the images or videos of another one, after those so far."""
-        for mine, theirs in zip(self._outcomes, other._outcomes, strict=True):
-            mine.extend(theirs)
+        self._outcomes += other._outcomes
 
     def figures(self) -> dict[str, Any]:
         """The figures so far, in percent; None where there is no target.
@@ -170,7 +61,7 @@ class PrecisionRecall:
             `per_class`: name -> AP.
         """
         limits = self.max_detections
-        curves = [_curves(outcomes, limits) for outcomes in self._outcomes]
+        curves = [_curves(outcome, limits) for outcome in self._by_class()]
         known = [curve for curve in curves if curve is not None]
         if not known:
             known = [_undefined(len(limits))]
@@ -190,6 +81,20 @@ class PrecisionRecall:
         }
         return figures
 
+    def _by_class(self) -> Iterator[Outcome]:
+        """All images or videos as one, class by class."""
+        fields: Any = zip(_NOTHING, *self._outcomes, strict=True)
+        joint = [np.concatenate(field) for field in fields]
+        found, wanted = (_places(joint[i], len(self.names)) for i in (0, 5))  # ids of classes
+        for mine, theirs in zip(found, wanted, strict=True):
+            yield Outcome(*(part[mine] for part in joint[:5]), *(p[theirs] for p in joint[5:]))
+
+
+def _places(class_ids: NDArray[np.int64], count: int) -> list[NDArray[np.intp]]:
+    """Where each class stands, in the order of its objects."""
+    order = np.argsort(class_ids, kind="stable")
+    return np.split(order, np.searchsorted(class_ids[order], np.arange(1, count)))
+
 
 @dataclass(frozen=True, eq=False)
 class _Curves:
@@ -206,24 +111,22 @@ def _undefined(num_limits: int) -> _Curves:
     return _Curves(np.full((*shape, len(RECALLS)), np.nan), np.full((num_limits, *shape), np.nan))
 
 
-def _curves(outcomes: Sequence[Outcome], limits: Sequence[int]) -> _Curves | None:
+def _curves(outcome: Outcome, limits: Sequence[int]) -> _Curves | None:
     """The curves of one class; None if nothing of it is to be found."""
-    targets = sum((outcome.targets for outcome in outcomes), start=np.zeros(4, np.int64))
+    targets = unpacked(outcome.wanted)[:, 0].sum(1)  # (A,)
     if not targets.any():
         return None
+    order = np.argsort(-outcome.scores, kind="stable")
+    matched, ignored = unpacked(outcome.matched[order]), unpacked(outcome.ignored[order])
+    right, wrong = matched & ~ignored, ~matched & ~ignored  # (A, T, D)
     curves = _undefined(len(limits))
+    sizes = np.flatnonzero(targets)
     for place, count in enumerate(limits):
-        scores = np.concatenate([outcome.scores[:count] for outcome in outcomes])
-        order = np.argsort(-scores, kind="stable")
-        matched = np.concatenate([o.matched[..., :count] for o in outcomes], axis=2)[..., order]
-        ignored = np.concatenate([o.ignored[..., :count] for o in outcomes], axis=2)[..., order]
-        right = np.cumsum(matched & ~ignored, axis=2)  # (A, T, D)
-        wrong = np.cumsum(~matched & ~ignored, axis=2)
-        for size in np.flatnonzero(targets).tolist():
-            found = right[size, :, -1] if len(scores) else np.zeros(len(THRESHOLDS))
-            curves.recall[place, size] = found / targets[size]
-            if count == max(limits):
-                curves.precision[size] = _precision(right[size], wrong[size], int(targets[size]))
+        found = right[..., outcome.ranks[order] < count].sum(2)  # (A, T)
+        curves.recall[place, sizes] = found[sizes] / targets[sizes, None]
+    for size in sizes.tolist():
+        sums = np.cumsum(right[size], axis=1), np.cumsum(wrong[size], axis=1)
+        curves.precision[size] = _precision(*sums, int(targets[size]))
     return curves
 
 
@@ -245,12 +148,3 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     """Of what is defined, in percent."""
     known = values[~np.isnan(values)]
     return 100 * float(known.mean()) if known.size else None
-
-
-def group_by_class(
-    results: Sequence[_Object], targets: Sequence[_Object]
-) -> Iterator[tuple[int, list[_Object], list[_Object]]]:
-    """Each class that occurs, ascending, with its results and its targets in their order."""
-    for class_id in sorted({item.class_id for item in (*results, *targets)}):
-        mine = [result for result in results if result.class_id == class_id]
-        yield class_id, mine, [target for target in targets if target.class_id == class_id]

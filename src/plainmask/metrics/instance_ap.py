@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plainmask.metrics.ap import (
+from plainmask.metrics.ap import PrecisionRecall
+from plainmask.metrics.matching import (
     MAX_DETECTIONS,
+    Detections,
     Outcome,
-    PrecisionRecall,
     SizeRanges,
-    group_by_class,
+    Sought,
     match,
+    same_class,
 )
 from plainmask.results.masks import areas_of, intersections_of
 from plainmask.results.rle import Rle
@@ -62,9 +65,7 @@ class InstanceAP:
         Raises:
             InputError: masks of different sizes, or a class id out of range.
         """
-        for class_id, mine, theirs in group_by_class(results, targets):
-            limit = self.curves.max_detections[-1]
-            self.curves.add(class_id, _outcome(mine, theirs, limit))
+        self.curves.add(_outcome(results, targets, self.curves.max_detections[-1]))
 
     def merge(self, other: InstanceAP) -> None:
         """Add the images of another one, after those so far."""
@@ -78,23 +79,33 @@ class InstanceAP:
 def _outcome(
     results: Sequence[Instance], targets: Sequence[Instance], max_detections: int
 ) -> Outcome:
-    """Match the objects of one class."""
+    """Match the objects of one image."""
     masks, target_masks = [r.rle for r in results], [t.rle for t in targets]
     areas, target_areas = areas_of(masks), areas_of(target_masks)
     crowd = np.array([target.crowd for target in targets], np.bool_)
-    shared = intersections_of(masks, target_masks)
-    # On a crowd it only counts how much of the detection lies there.
-    union = areas[:, None] + np.where(crowd, 0, target_areas - shared)
+
+    def ious(rows: list[int], columns: list[int]) -> NDArray[np.float64]:
+        shared = intersections_of([masks[i] for i in rows], [target_masks[i] for i in columns])
+        # On a crowd it only counts how much of the detection lies there.
+        beyond = np.where(crowd[columns], 0, target_areas[columns] - shared)
+        return shared / np.maximum(areas[rows][:, None] + beyond, 1)
+
     stated = [
         counted if target.area is None else target.area
         for target, counted in zip(targets, target_areas.tolist(), strict=True)
     ]
     return match(
-        shared / np.maximum(union, 1),
-        np.array([result.score for result in results], np.float64),
-        areas.astype(np.float64),
-        np.array(stated, np.float64),
-        crowd,
+        same_class(results, targets, ious),
+        Detections(
+            np.array([result.class_id for result in results], np.int64),
+            np.array([result.score for result in results], np.float64),
+            areas.astype(np.float64),
+        ),
+        Sought(
+            np.array([target.class_id for target in targets], np.int64),
+            np.array(stated, np.float64),
+            crowd,
+        ),
         SIZES,
         max_detections,
     )

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError
-from plainmask.metrics.ap import Outcome, PrecisionRecall, SizeRanges, group_by_class, match
+from plainmask.metrics.ap import PrecisionRecall
+from plainmask.metrics.matching import Detections, Outcome, SizeRanges, Sought, match, same_class
 from plainmask.results.masks import areas_of, intersections_of
 from plainmask.results.track import Track
 
@@ -44,8 +45,7 @@ class TrackAP:
                 f"tracks of {shortest} and {longest} frames in one video; every track needs an "
                 "entry for each frame, None where the object is not seen"
             )
-        for class_id, mine, theirs in group_by_class(results, targets):
-            self.curves.add(class_id, _outcome(mine, theirs))
+        self.curves.add(_outcome(results, targets))
 
     def merge(self, other: TrackAP) -> None:
         """Add the videos of another one, after those so far."""
@@ -87,14 +87,25 @@ def track_ious(results: Sequence[Track], targets: Sequence[Track]) -> NDArray[np
 
 
 def _outcome(results: Sequence[Track], targets: Sequence[Track]) -> Outcome:
-    """Match the tracks of one class."""
+    """Match the tracks of one video."""
     areas, target_areas = _areas(results), _areas(targets)
+
+    def ious(rows: list[int], columns: list[int]) -> NDArray[np.float64]:
+        mine, theirs = [results[i] for i in rows], [targets[i] for i in columns]
+        return _ious(mine, theirs, areas[rows], target_areas[columns])
+
     return match(
-        _ious(results, targets, areas, target_areas),
-        np.array([track.score for track in results], np.float64),
-        _mean_areas(areas),
-        _mean_areas(target_areas),
-        np.array([track.crowd for track in targets], np.bool_),
+        same_class(results, targets, ious),
+        Detections(
+            np.array([track.class_id for track in results], np.int64),
+            np.array([track.score for track in results], np.float64),
+            _mean_areas(areas),
+        ),
+        Sought(
+            np.array([track.class_id for track in targets], np.int64),
+            _mean_areas(target_areas),
+            np.array([track.crowd for track in targets], np.bool_),
+        ),
         SIZES,
     )
 
