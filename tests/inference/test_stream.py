@@ -12,7 +12,7 @@ from goldens import relative_error
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError
 from plainmask.heads.head import Head, HeadConfig
-from plainmask.inference.tracking import TrackingProtocol, batches, online, prefetched
+from plainmask.inference.tracking import TrackingProtocol, batches, online
 from plainmask.pictures.geometry import InputProtocol
 from plainmask.results.task import Task
 from plainmask.video.frames import Frame
@@ -329,14 +329,3 @@ def test_what_came_before_an_error_is_not_lost(protocol: str):
     with pytest.raises(InputError, match="the camera is gone"):
         next(results)
     assert [result.frame_index for result in found] == [0, 1, 2, 3, 4]
-
-
-def test_errors_of_the_source_come_through():
-    def broken():
-        yield 1
-        raise InputError("the camera is gone")
-
-    found = prefetched(broken(), 2)
-    assert next(found) == 1
-    with pytest.raises(InputError, match="the camera is gone"):
-        next(found)

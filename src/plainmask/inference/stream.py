@@ -18,6 +18,7 @@ from plainmask.decoder.propagation import State
 from plainmask.encoder.vit import check_pixels
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
+from plainmask.inference.memory import Fits
 from plainmask.inference.shared_pass import SharedPass, by_protocol
 from plainmask.pictures.geometry import Geometry, padded_size
 from plainmask.pictures.images import ImageSource, read_image
@@ -232,12 +233,15 @@ def step_many(streams: Sequence[Stream], images: Sequence[ImageSource]) -> list[
     for place, (stream, image) in enumerate(zip(streams, pixels, strict=True)):
         heads = tuple((name, id(head)) for name, head in stream.heads.items())
         groups.setdefault((image.shape, heads), []).append(place)
-    results: list[dict[str, Any]] = [{} for _ in streams]
+    fits = Fits()
+    results: dict[int, dict[str, Any]] = {}
+
+    def step(part: Sequence[int]) -> list[dict[str, Any]]:
+        return _step_alike([streams[k] for k in part], [pixels[k] for k in part])
+
     for places in groups.values():
-        found = _step_alike([streams[k] for k in places], [pixels[k] for k in places])
-        for place, result in zip(places, found, strict=True):
-            results[place] = result
-    return results
+        results |= zip(places, fits.run(step, places, "frame"), strict=True)
+    return [results[place] for place in range(len(streams))]
 
 
 def _step_alike(streams: Sequence[Stream], images: Sequence[NDArray[Any]]) -> list[dict[str, Any]]:

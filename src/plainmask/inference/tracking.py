@@ -5,12 +5,8 @@ Letters: K frames of a batch, N windows of a frame, Q queries.
 
 from __future__ import annotations
 
-import queue
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -22,6 +18,8 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
+from plainmask.inference.memory import Fits
+from plainmask.inference.overlap import behind, prefetched
 from plainmask.inference.stream import Seen, Stream, follow_frames, states_after, tell
 from plainmask.options import one_of
 from plainmask.pictures.geometry import Geometry
@@ -90,34 +88,22 @@ def online(
     Raises:
         InputError: the source broke off; after the results of all frames before.
     """
-    network = told = dict(stream.state or {})
-    pending: deque[tuple[Frame, Future[_Told]]] = deque()
+    told = dict(stream.state or {})
 
-    def results_of(seen: dict[str, Seen]) -> _Told:  # in order: each knows what the last was called
-        nonlocal told
+    def results_of(pair: tuple[Frame, dict[str, Seen]]) -> tuple[Frame, _Told]:
+        nonlocal told  # in order: each knows what the last was called
+        frame, seen = pair
         results = tell(stream.heads, seen, told)
         told = states_after(seen, results)
-        return results, told
-
-    def give() -> tuple[Frame, dict[str, Any]]:
-        frame, future = pending.popleft()
-        results, stream.state = future.result()
-        return frame, results
+        return frame, (results, told)
 
     broken = Broken()
-    with ThreadPoolExecutor(1) as worker:
-        # A live source has a thread of its own; another would only make it late.
-        source = prefetched(frames, 2 * ahead) if ahead > 1 else frames
-        for batch in batches(broken.before(source), ahead, _size):
-            images = [frame.image for frame in batch]
-            found = follow_frames(stream.shared, stream.heads, network, images)
-            for frame, seen in zip(batch, found, strict=True):
-                network = {name: one.state for name, one in seen.items()}
-                pending.append((frame, worker.submit(results_of, seen)))
-            while len(pending) > ahead or (pending and ahead == 1):
-                yield give()
-        while pending:
-            yield give()
+    # A live source has a thread of its own; another would only make it late.
+    source = prefetched(frames, 2 * ahead) if ahead > 1 else frames
+    seen = _seen(stream, broken.before(source), ahead)
+    for frame, (results, left) in behind(results_of, seen, ahead if ahead > 1 else 0):
+        stream.state = left
+        yield frame, results
     broken.complain()
 
 
@@ -140,22 +126,39 @@ def offline(
         InputError: the source broke off; after the results of all frames before.
     """
     broken = Broken()
-    states = dict(stream.state or {})
     with tempfile.TemporaryDirectory(prefix="plainmask-") as folder:
         spools = {name: _Spool(Path(folder) / str(k)) for k, name in enumerate(stream.heads)}
         source = broken.before(prefetched(frames, 2 * ahead))
-        for batch in batches(source, ahead, _size):
-            images = [frame.image for frame in batch]
-            for seen in follow_frames(stream.shared, stream.heads, states, images):
-                states = {name: one.state for name, one in seen.items()}
-                for name, frame in seen.items():
-                    spools[name].write(frame)
+        for _, seen in _seen(stream, source, ahead):
+            for name, frame in seen.items():
+                spools[name].write(frame)
         judged = [_judged(head, spools[name]) for name, head in stream.heads.items()]
         for found in zip(*judged, strict=True):
             results = dict(zip(stream.heads, found, strict=True))
             stream.state = {name: result.state for name, result in results.items()}
             yield results
     broken.complain()
+
+
+def _seen(
+    stream: Stream, frames: Iterable[Frame], ahead: int
+) -> Iterator[tuple[Frame, dict[str, Seen]]]:
+    """Each frame with what the heads saw in it, going on from the stream's state.
+
+    The encoder takes up to `ahead` frames at once, fewer where memory does not hold as many.
+    """
+    states = dict(stream.state or {})
+    fits = Fits()
+
+    def see(batch: Sequence[Frame]) -> list[dict[str, Seen]]:
+        nonlocal states
+        images = [frame.image for frame in batch]
+        found = follow_frames(stream.shared, stream.heads, states, images)
+        states = {name: one.state for name, one in found[-1].items()}
+        return found
+
+    for batch in batches(frames, ahead, _size):
+        yield from zip(batch, fits.run(see, batch, "frame"), strict=True)
 
 
 class Broken:
@@ -251,41 +254,3 @@ def batches(frames: Iterable[T], limit: int, size_of: Callable[[T], object]) -> 
 
 def _size(frame: Frame) -> tuple[int, ...]:
     return frame.image.shape
-
-
-def prefetched(items: Iterable[T], limit: int) -> Iterator[T]:
-    """The same items, read by a thread that may be up to `limit` of them ahead."""
-    waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(limit)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, Any]) -> None:
-        while not stopped.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def read() -> None:
-        try:
-            for item in items:
-                put((True, item))
-                if stopped.is_set():
-                    return
-            put((False, None))
-        except BaseException as error:  # raised again where the items are used
-            put((False, error))
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = waiting.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        stopped.set()
