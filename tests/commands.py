@@ -1,5 +1,7 @@
 """What the tests of the commands share: a folder with a tiny model and pictures in it."""
 
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -38,3 +40,13 @@ class Workspace(NamedTuple):
     def model(self) -> tuple[str, ...]:
         """Options that choose the tiny head and encoder."""
         return "--head", str(self.head), "--encoder", str(self.encoder), "--device", "cpu"
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until a process that was started has come that far; at most 30 s."""
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("nothing happened in 30 s")

@@ -10,7 +10,9 @@ from plainmask.data.reader import check_format
 from plainmask.errors import InputError
 from plainmask.evaluation.head import evaluate_head
 from plainmask.evaluation.measures import check_rules
+from plainmask.inference.images import Answer, segment_each
 from plainmask.inference.loading import load
+from plainmask.inference.overlap import WAITING, behind
 from plainmask.pictures.finding import find_images
 from plainmask.results import Result
 from plainmask.results.places import check_writable, output_places
@@ -59,12 +61,18 @@ def segment(
     if tiles is not None:
         segmenter = segmenter.seeing("tiles", tiles)
     places = output_places(paths, Path(out or "."))
-    found: dict[Path, Result] = {}
-    for path, (folder, stem), result in zip(paths, places, segmenter(iter(paths)), strict=True):
-        found[path] = result.keep(score, classes)
+    answers = segment_each(segmenter.shared, {segmenter.name: segmenter.head}, paths)
+
+    def finish(item: tuple[Answer, Path, tuple[Path, str]]) -> tuple[Path, Result]:
+        answer, path, (folder, stem) = item
+        if answer.error is not None:
+            raise answer.error
+        kept = answer.results[segmenter.name].keep(score, classes)
         if out is not None:  # at once: what is done stays if a later picture cannot be used
-            found[path].save(folder, stem=stem, image=path, forms=save)
-    return found
+            kept.save(folder, stem=stem, image=answer.pixels, forms=save)
+        return path, kept
+
+    return dict(behind(finish, zip(answers, paths, places, strict=True), WAITING))
 
 
 def train(

@@ -1,15 +1,19 @@
 """`plainmask segment` as a person would use it, with good and bad input."""
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from commands import Run, Workspace
-from plainmask.cli import segment as command
+from commands import Run, Workspace, wait_until
+from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError
 from plainmask.pictures.finding import find_images
 from plainmask.pictures.images import image_size, read_label
@@ -71,6 +75,47 @@ def test_a_bad_file_is_reported_and_the_others_go_on(work: Workspace, run: Run):
     assert {row["image"] for row in rows if "error" in row} == {str(text), "missing.png"}
 
 
+def test_each_is_told_in_its_turn_whatever_becomes_of_the_others(work: Workspace, run: Run):
+    for number in range(21):
+        path = work.picture(f"in/{number:02}.png", *((50, 70) if number % 3 else (64, 48)))
+        if number in (2, 9, 10, 20):
+            path.write_text("not a picture")
+    code, out, err = run("segment", "in", *work.model, "--json")
+    assert code == 1
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["image"] for row in rows] == [f"in/{number:02}.png" for number in range(21)]
+    assert [place for place, row in enumerate(rows) if "error" in row] == [2, 9, 10, 20]
+    assert len(names(work.folder / "out")) == 3 * 17
+    assert err.splitlines()[-1] == "error: 4 of 21 inputs failed"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_picture_that_memory_does_not_hold_fails_alone(
+    work: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    """Of the others, batches are halved, which is said once."""
+    forward = Encoder.forward
+
+    def narrow(self: Encoder, pixels: torch.Tensor, **options: Any) -> Any:
+        if len(pixels) > 2 or pixels.shape[-1] > 100:
+            torch.empty(2**50, dtype=torch.uint8)
+        return forward(self, pixels, **options)
+
+    monkeypatch.setattr(Encoder, "forward", narrow)
+    photos = [work.picture(f"{number}.png") for number in range(12)]
+    wide = work.picture("wide.png", 50, 150)
+    code, out, err = run("segment", *photos, wide, *work.model, "--save", "labels")
+    assert code == 1
+    assert err.splitlines() == [
+        "warning: memory does not hold 8 pictures at once; going on with 2 at a time",
+        f"error: {wide}: memory does not hold what one picture takes; make it smaller, see it in "
+        "tiles, or end other programs",
+        "error: 1 of 13 inputs failed",
+    ]
+    assert "12 pictures, " in out
+    assert len(names(work.folder / "out")) == 12
+
+
 def test_same_names_in_two_folders_are_both_kept(work: Workspace, run: Run):
     work.picture("left/x.png")
     work.picture("right/x.png", 32, 32)
@@ -120,20 +165,28 @@ def test_debug_shows_the_stack_trace(run: Run, place: int):
     assert err.endswith("error: missing.png: there is no such file; check the path\n")
 
 
-def test_ctrl_c_keeps_what_is_done(work: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch):
-    photos = [work.picture(f"{name}.png") for name in "abc"]
-    original = command.segment_file
-
-    def interrupted(segmenter: Any, path: Path, *places: Any) -> Any:
-        if path == photos[1]:
-            raise KeyboardInterrupt
-        return original(segmenter, path, *places)
-
-    monkeypatch.setattr(command, "segment_file", interrupted)
-    code, _, err = run("segment", *photos, *work.model)
-    assert code == 130
-    assert "1 of 3 pictures are done" in err
-    assert len(names(work.folder / "out")) == 3
+def test_ctrl_c_keeps_what_is_done(work: Workspace):
+    """The real thing: another process, a signal, and whole files of each picture that is done."""
+    for number in range(400):
+        work.picture(f"in/{number:03}.png")
+    command = [sys.executable, "-m", "plainmask", "segment", "in", *work.model]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=work.folder
+    )
+    out = work.folder / "out"
+    wait_until(lambda: out.is_dir() and len(list(out.iterdir())) > 30, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    written = names(out)
+    done = len(written) // 3
+    assert 10 <= done < 400
+    assert err.splitlines()[-1] == f"stopped: {done} of 400 pictures are done, in out"
+    assert written == sorted(
+        f"{number:03}.{end}"
+        for number in range(done)
+        for end in ("labels.png", "overlay.png", "segments.json")
+    )
 
 
 def test_a_disk_that_fills_up_fails_that_picture_only(

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import Run, Workspace
+from commands import Run, Workspace, wait_until
 from plainmask.cli.videos import video_places
 from plainmask.errors import InputError
 from plainmask.results.task import Task
@@ -204,15 +203,6 @@ def test_ctrl_c_and_its_like_keep_what_is_done(work: Workspace, sent: signal.Sig
     assert len(list(open_video(work.folder / "out/street.overlay.mp4"))) == frames
     assert len(list(labels.iterdir())) == frames
     assert not list((work.folder / "out").glob(".*"))
-
-
-def wait_until(condition: Any, process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("nothing happened in 30 s")
 
 
 def test_ctrl_c_before_the_first_frame_leaves_nothing(

@@ -124,5 +124,5 @@ def test_work_that_was_begun_is_done_when_the_results_are_left():
 
     results = behind(work, source(), 4)
     next(results)
-    results.close()  # pyright: ignore[reportAttributeAccessIssue]
+    results.close()
     assert done == taken

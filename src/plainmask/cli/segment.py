@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from plainmask.cli.console import complain, print_table
+from plainmask.cli.console import complain
 from plainmask.cli.options import (
     Classes,
     Compile,
@@ -24,6 +23,7 @@ from plainmask.cli.options import (
     head_names,
     words,
 )
+from plainmask.cli.segment_report import SavedPicture, Totals, report_failure, report_outcome
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.progress import Progress, counted, pace, stepper
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plainmask.heads.head import Head
+    from plainmask.inference.images import Answer
     from plainmask.inference.segmenter import Segmenter
     from plainmask.results import Result
     from plainmask.results.saving import Form
@@ -150,59 +151,77 @@ def classes_by_head(
 def segment_all(
     segmenter: Segmenter, paths: Sequence[Path], out: Path, selection: Selection, *, as_json: bool
 ) -> int:
-    """Segment pictures and report each; how many failed."""
+    """Segment pictures and report each; how many failed.
+
+    A thread reads ahead, another writes what the network is done with.
+    """
+    from plainmask.inference.images import segment_each
+    from plainmask.inference.overlap import WAITING, behind
     from plainmask.results.places import output_places
 
-    failed = 0
     progress = Progress(len(paths), "picture")
     totals = {name: Totals() for name in segmenter.heads}
-    alone = len(paths) == 1
+    places = dict(zip(paths, output_places(paths, out), strict=True))
+    failed: list[bool] = []  # of all that are done, also of those that Ctrl-C leaves untold
+
+    def save(answer: Answer) -> SavedPicture:
+        outcome = save_answer(answer, places, selection)
+        failed.append(bool(outcome.problem))
+        return outcome
+
+    answers = segment_each(segmenter.shared, segmenter.heads, paths, stepper("tile"))
     try:
-        for path, (folder, stem) in zip(paths, output_places(paths, out), strict=True):
-            try:
-                found = segment_file(segmenter, path, folder, stem, selection)
-            except PlainmaskError as error:
-                failed += 1
+        with closing(behind(save, answers, WAITING)) as saved:
+            for outcome in saved:
                 progress.clear()
-                report_failure(str(path), str(error), as_json=as_json)
-            else:
-                progress.clear()
-                for name, (result, files) in found.items():
-                    totals[name].add(result)
-                    report(path, name, result, files, as_json=as_json, alone=alone)
-            progress.step()
+                report_outcome(outcome, totals, as_json=as_json, alone=len(paths) == 1)
+                progress.step()
     except KeyboardInterrupt:
         progress.clear()
-        complain(
-            "stopped", f"{progress.done} of {counted(len(paths), 'picture')} are done, in {out}"
-        )
+        done = len(failed)
+        complain("stopped", f"{done} of {counted(len(paths), 'picture')} are done, in {out}")
         raise typer.Exit(130) from None
-    done = len(paths) - failed
-    if not alone and not as_json and done:
+    done = failed.count(False)
+    if len(paths) > 1 and not as_json and done:
         title = f"{counted(done, 'picture')}, {pace(progress.seconds_each)}, results in {out}"
         for name, counts in totals.items():
             counts.print(title if len(totals) == 1 else f"{name}: {title}")
-    return failed
+    return failed.count(True)
 
 
-def segment_file(
-    segmenter: Segmenter, path: Path, folder: Path, stem: str, selection: Selection
-) -> dict[str, tuple[Result, list[Path]]]:
-    """Segment one file and write its results: by head the result and its files.
+def save_answer(
+    answer: Answer, places: Mapping[Path, tuple[Path, str]], selection: Selection
+) -> SavedPicture:
+    """Write the results of a picture into its place, a folder and a stem."""
+    path = cast(Path, answer.image)
+    if answer.error is not None:
+        return SavedPicture(path, {}, named(path, answer.error))
+    try:
+        return SavedPicture(path, save_results(answer, *places[path], selection), "")
+    except (PlainmaskError, MemoryError) as error:
+        return SavedPicture(path, {}, named(path, error))
+
+
+def named(path: Path, error: Exception) -> str:
+    """What is wrong with a picture, beginning with its name."""
+    reason = str(error) or "memory does not hold it"
+    return reason if reason.startswith(str(path)) else f"{path}: {reason}"
+
+
+def save_results(
+    answer: Answer, folder: Path, stem: str, selection: Selection
+) -> Mapping[str, tuple[Result, list[Path]]]:
+    """Write the results of a picture: by head the result and its files.
 
     With several heads, their names are part of the files' names, and the last has the sheet, too.
 
     Raises:
-        PlainmaskError: the picture cannot be used, or the results cannot be written; names both.
+        InputError: the results cannot be written; names the file.
     """
-    from plainmask.pictures.images import read_image
-
-    image = read_image(path)
-    try:
-        found = segmenter(image, on_tile=stepper("tile"))
-    except (PlainmaskError, MemoryError, RuntimeError) as error:  # torch's out of memory is one
-        raise PlainmaskError(f"{path}: {error}") from error
-    kept = {name: one.keep(selection.score, selection.classes[name]) for name, one in found.items()}
+    kept = {
+        name: one.keep(selection.score, selection.classes[name])
+        for name, one in answer.results.items()
+    }
     alone = len(kept) == 1
     written = {
         name: (
@@ -210,7 +229,7 @@ def segment_file(
             result.save(
                 folder,
                 stem=stem if alone else f"{stem}.{name}",
-                image=image,
+                image=answer.pixels,
                 forms=selection.forms,
             ),
         )
@@ -218,7 +237,7 @@ def segment_file(
     }
     if not alone:
         last = written[next(reversed(written))]
-        last[1].append(write_sheet(folder / f"{stem}.sheet.png", image, kept))
+        last[1].append(write_sheet(folder / f"{stem}.sheet.png", answer.pixels, kept))
     return written
 
 
@@ -229,77 +248,3 @@ def write_sheet(path: Path, image: NDArray[np.uint8], results: Mapping[str, Resu
     from plainmask.results.sheet import sheet
 
     return write_result(path, png_bytes(sheet(image, results)))
-
-
-def report(
-    path: Path, head: str, result: Result, files: Sequence[Path], *, as_json: bool, alone: bool
-) -> None:
-    """Print the segments of one picture, largest first, and where its files are.
-
-    One of several pictures has a line.
-    """
-    height, width = result.image_size
-    rows = sorted(result.rows(), key=lambda row: -row["area"])
-    if as_json:
-        shown: dict[str, Any] = {
-            "image": str(path),
-            "head": head,
-            "image_size": [height, width],
-            "segments": [{k: row[k] for k in row if k != "segmentation"} for row in rows],
-            "files": [str(file) for file in files],
-        }
-        print(json.dumps(shown), flush=True)
-        return
-    title = f"{path} ({width} x {height}), {head}"
-    if not alone:
-        print(f"{title}: {result.summary()}", flush=True)
-        return
-    scored = all(row["score"] is not None for row in rows)
-    table = [
-        (row["label"], f"{100 * row['area'] / (height * width):.1f}")
-        + ((f"{100 * row['score']:.0f}",) if scored else ())
-        for row in rows
-    ]
-    columns = ("class", "pixels %", "score %") if scored else ("class", "pixels %")
-    print_table(columns, table, title=f"{title}, results: {', '.join(map(str, files))}")
-
-
-class Totals:
-    """What was found in several pictures."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-        self._seen_in: Counter[str] = Counter()
-        self._segments: Counter[str] = Counter()
-        self._area: Counter[str] = Counter()
-        self._pixels = 0
-
-    def add(self, result: Result) -> None:
-        """Count one picture."""
-        labels = Counter(segment.label for segment in result.segments)
-        self.pictures += 1
-        self._segments += labels
-        self._pixels += result.image_size[0] * result.image_size[1]
-        for segment in result.segments:
-            self._area[segment.label] += segment.area
-        self._seen_in.update(labels.keys())
-
-    def print(self, title: str) -> None:
-        """A row for each class, those in most pictures first."""
-        rows = [
-            (
-                label,
-                str(count),
-                str(self._segments[label]),
-                f"{100 * self._area[label] / self._pixels:.1f}",
-            )
-            for label, count in self._seen_in.most_common()
-        ]
-        print_table(("class", "in pictures", "segments", "pixels %"), rows, title=title)
-
-
-def report_failure(name: str, message: str, *, as_json: bool) -> None:
-    """Say which input failed and why; for programs on stdout as well."""
-    complain("error", message)
-    if as_json:
-        print(json.dumps({"image": name, "error": message}), flush=True)

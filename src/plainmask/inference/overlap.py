@@ -5,12 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+WAITING = 4
+"""Pictures that may wait to be written while others are in the network."""
 
 
 def prefetched(items: Iterable[T], limit: int) -> Iterator[T]:
@@ -51,7 +54,7 @@ def prefetched(items: Iterable[T], limit: int) -> Iterator[T]:
         stopped.set()
 
 
-def behind(work: Callable[[T], R], items: Iterable[T], limit: int) -> Iterator[R]:
+def behind(work: Callable[[T], R], items: Iterable[T], limit: int) -> Generator[R]:
     """What `work` makes of each item, in order, in a thread of its own while the next are made.
 
     Args:

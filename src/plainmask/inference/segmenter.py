@@ -149,7 +149,7 @@ class Segmenter:
         Args:
             image: a path, PIL image, (H, W, 3) uint8 array or (3, H, W) uint8 tensor; or a list,
                 tuple or iterator of these, of any sizes. Those of one size go through the network
-                together, a few at a time.
+                together, a few at a time; a thread reads the next ones meanwhile.
             on_tile: called with (tiles done, tiles in all), where a head sees images in tiles.
 
         Returns:
