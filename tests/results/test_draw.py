@@ -30,6 +30,22 @@ def test_colours_and_contours():
         assert found[50, column].min() > 110, "contours are bright"
 
 
+def test_every_value_is_mixed_with_the_colour():
+    """Of the region, and on its outline with a bright one of it, rounded once."""
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = np.stack([values, values[::-1], values.T], -1)
+    region_map = np.ones((16, 16), np.int32)
+    lines = np.zeros((16, 16), np.int32)
+    lines[4:9, 3:12] = 1
+    for color in ((0, 128, 255), (255, 17, 3), (90, 90, 90)):
+        painted = image + np.float32(0.45) * (np.float32(color) - image)
+        found = overlay(image, region_map, [Region(1, color, "")], lines)
+        bright = np.float32(0.5) * np.float32(color) + np.float32(0.5 * 255)
+        edge = painted + np.float32(0.9) * (bright - painted)
+        expected = np.where(lines[..., None] > 0, edge, painted).round().astype(np.uint8)
+        assert np.array_equal(np.asarray(found), expected)
+
+
 def test_labels_stand_in_their_regions():
     regions = [Region(1, RED, "car"), Region(5, (0, 0, 200), "sky")]
     plain = np.asarray(overlay(GREY, two_regions(), REGIONS))

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ from plainmask.errors import InputError
 from plainmask.pictures.images import ImageSource, read_image
 from plainmask.results import formats, showing
 from plainmask.results.regions import outlines_of, without_speckles
-from plainmask.results.rle import Rle
+from plainmask.results.rle import Rle, rles_of
 from plainmask.results.saving import Form, save
 from plainmask.results.segments import Segment
 from plainmask.results.task import TASKS, Task
@@ -105,7 +106,7 @@ class Result(ABC):
 
     def rle_of(self, segment: Segment) -> Rle:
         """The mask of one of `segments`, compressed."""
-        return Rle.encode(self.mask_of(segment))
+        return self._rles.get(segment.id) or Rle.encode(self.mask_of(segment))
 
     @abstractmethod
     def flat_map(self) -> NDArray[np.int32]:
@@ -263,6 +264,11 @@ class Result(ABC):
     def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:
         """The pixels of outlines of the map that is shown, each with the id of its segment."""
         return outlines_of(shown, width)
+
+    @cached_property
+    def _rles(self) -> dict[int, Rle]:
+        """The masks of the map by id, found together: one by one takes five times as long."""
+        return rles_of(self.flat_map())
 
     def _regions(self) -> list[Region]:
         """How each segment is painted."""

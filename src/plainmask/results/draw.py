@@ -77,19 +77,50 @@ def overlay(
         outlines = outlines_of(
             region_map, outline_width((region_map.shape[0], region_map.shape[1]))
         )
-    palette = np.zeros((int(max(region_map.max(initial=0), outlines.max(initial=0))) + 1, 3))
-    palette = palette.astype(np.float32)
+    highest = int(max(region_map.max(initial=0), outlines.max(initial=0)))
+    palette = np.zeros((highest + 1, 3), np.uint8)
     for region in regions:
-        if region.id < len(palette):
+        if region.id <= highest:
             palette[region.id] = region.color
-    painted = region_map > 0
-    pixels[painted] += np.float32(_OPACITY) * (palette[region_map[painted]] - pixels[painted])
-    edges = outlines > 0
-    bright = np.float32(0.5) * palette[outlines[edges]] + np.float32(0.5 * 255)
-    pixels[edges] += np.float32(_OUTLINE_OPACITY) * (bright - pixels[edges])
-    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    painted = _blended(pixels, region_map, palette)
+    _line(painted, pixels, region_map, outlines, palette)
+    picture = Image.fromarray(painted)
     _write_labels(picture, region_map, regions)
     return picture
+
+
+def _blended(
+    pixels: NDArray[np.uint8], region_map: NDArray[np.int32], palette: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) with the colours of regions mixed in."""
+    # A channel has 256 values and is mixed with one of 256, or with none: one table has it all.
+    values = np.arange(256, dtype=np.float32)
+    mixed = values + np.float32(_OPACITY) * (values[:, None] - values)
+    table = np.concatenate([mixed, values[None]]).round().astype(np.uint8)
+    rows = palette.astype(np.int32)
+    rows[0] = 256
+    # "clip" leaves out the check of places, which are right.
+    places = np.take(256 * rows, region_map, axis=0, mode="clip")
+    places += pixels
+    return np.take(table, places, mode="clip")
+
+
+def _line(
+    painted: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
+    region_map: NDArray[np.int32],
+    outlines: NDArray[np.int32],
+    palette: NDArray[np.uint8],
+) -> None:
+    """Draw the outlines: a mix of their bright colours with what lies below, not yet rounded."""
+    edges = np.flatnonzero(outlines)
+    below = pixels.reshape(-1, 3)[edges].astype(np.float32)
+    inside = region_map.ravel()[edges]
+    colors = palette[inside].astype(np.float32)
+    below += np.float32(_OPACITY) * (colors - below) * (inside > 0)[:, None]
+    bright = np.float32(0.5) * palette[outlines.ravel()[edges]] + np.float32(0.5 * 255)
+    below += np.float32(_OUTLINE_OPACITY) * (bright - below)
+    painted.reshape(-1, 3)[edges] = below.round().astype(np.uint8)
 
 
 def add_legend(picture: Image.Image, entries: Sequence[tuple[Color, str]]) -> Image.Image:
@@ -145,8 +176,8 @@ def shade(color: Color, index: int) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _pixels(image: Image.Image | NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """The image as (H, W, 3) float32 0..255, once it fits."""
+def _pixels(image: Image.Image | NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The image as (H, W, 3) uint8, once it fits."""
     if isinstance(image, Image.Image):
         image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # as it was segmented
     pixels = np.asarray(image)
@@ -155,7 +186,7 @@ def _pixels(image: Image.Image | NDArray[np.uint8], size: tuple[int, ...]) -> ND
             f"to draw on, give the picture that was segmented: a PIL image or a uint8 array of "
             f"shape {(*size, 3)}, not {pixels.dtype} of shape {pixels.shape}"
         )
-    return pixels.astype(np.float32)
+    return pixels
 
 
 def _write_labels(
@@ -182,7 +213,9 @@ def _write_labels(
         canvas.rounded_rectangle(box, max(2, size[1] // 5), shade_of_tag)
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         canvas.text(middle, region.text, (255, 255, 255, 255), font, anchor="mm")
-    picture.paste(tags, mask=tags.getchannel("A"))
+    for left, top, right, bottom in taken:
+        tag = tags.crop((left, top, right + 1, bottom + 1))
+        picture.paste(tag, (left, top), tag)
 
 
 def _fitting(

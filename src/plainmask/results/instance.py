@@ -157,7 +157,9 @@ class InstanceResult(Result):
         """
         flat = np.zeros(self.image_size, np.int32)
         for index in self._painting_order():
-            flat[self.rles[index].decode()] = index + 1
+            rle = self.rles[index]
+            if place := window_of(rle.box, self.image_size):
+                flat[place][rle.decode()[place]] = index + 1
         return flat
 
     def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:

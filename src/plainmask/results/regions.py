@@ -5,11 +5,14 @@ Letters: H W image size.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from plainmask.results.rle import Box
 
@@ -17,6 +20,8 @@ _Window = tuple[slice, slice]
 
 _SPECKLE = 6e-5
 """Share of a picture below which a separate part of a region is not drawn."""
+_MOST_WINDOWS = 400
+"""Clusters of speckles from which on the whole picture is one window: sooner than one by one."""
 
 
 def window_of(box: Box, size: tuple[int, int]) -> _Window | None:
@@ -35,8 +40,15 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
     Parts of a few pixels have none, see `without_speckles`.
     """
-    main = _main_parts(mask, least_part(mask.shape))
-    inner = np.asarray(ndimage.binary_erosion(main, iterations=width, border_value=1), bool)
+    main = mask & ~_speckles(mask)
+    inner = main
+    for _ in range(width):
+        eroded = inner.copy()
+        eroded[1:] &= inner[:-1]
+        eroded[:-1] &= inner[1:]
+        eroded[:, 1:] &= inner[:, :-1]
+        eroded[:, :-1] &= inner[:, 1:]
+        inner = eroded
     return main & ~inner
 
 
@@ -62,18 +74,15 @@ def without_speckles(region_map: NDArray[np.int32]) -> NDArray[np.int32]:
 
     The largest part of a region stays, however small, so that every region can be seen.
     """
-    least = least_part(region_map.shape)
-    speckles = np.zeros(region_map.shape, bool)
-    # Counted from 1, nothing is a region, too: its holes are filled.
-    for key, place in enumerate(ndimage.find_objects(region_map + 1)):
-        if place is not None:
-            mask = region_map[place] == key
-            speckles[place] |= mask & ~_main_parts(mask, least)
+    speckles = _speckles(region_map)
     if not speckles.any():
         return region_map
-    found: Any = ndimage.distance_transform_edt(speckles, return_indices=True)
-    rows, columns = found[1]
-    return region_map[rows, columns]
+    shown = region_map.copy()
+    for window, own in _clusters(speckles):
+        found: Any = ndimage.distance_transform_edt(speckles[window], return_indices=True)
+        rows, columns = found[1][:, own]
+        shown[window][own] = region_map[window][rows, columns]
+    return shown
 
 
 def least_part(size: tuple[int, ...]) -> int:
@@ -81,16 +90,77 @@ def least_part(size: tuple[int, ...]) -> int:
     return max(2, round(_SPECKLE * size[0] * size[1]))
 
 
-def _main_parts(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """A mask without its parts of fewer pixels; the largest part stays."""
-    found: Any = ndimage.label(mask, structure=np.ones((3, 3)))
-    parts: NDArray[np.int32] = found[0]
-    if found[1] < 2:
-        return mask
-    areas = np.bincount(parts.ravel())
-    areas[0] = 0
-    large = areas >= least
-    if large[1:].all():
-        return mask
-    large[int(areas.argmax())] = True
-    return large[parts]
+def _speckles(region_map: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where parts of a region of fewer than `least_part` pixels are; its largest part is none."""
+    parts = _parts(region_map)
+    areas = np.bincount(parts.number, parts.lengths)
+    ids = np.empty(len(areas), region_map.dtype)
+    ids[parts.number] = region_map.ravel()[parts.starts]
+    small = areas < least_part(region_map.shape)
+    by_id = np.lexsort((-areas, ids))  # of each id the largest part comes first
+    small[by_id[np.flatnonzero(np.diff(ids[by_id], prepend=-1))]] = False
+    return np.repeat(small[parts.number], parts.lengths).reshape(region_map.shape)
+
+
+def _clusters(speckles: NDArray[np.bool_]) -> Iterator[tuple[_Window, NDArray[np.bool_]]]:
+    """Speckles that touch: a window with a pixel around them, and which of its pixels are theirs.
+
+    What lies nearest to one of them is within this window.
+    """
+    height, width = speckles.shape
+    parts = _parts(speckles)
+    theirs = speckles.ravel()[parts.starts]
+    starts, lengths, number = (value[theirs] for value in parts)
+    if len(np.unique(number)) > _MOST_WINDOWS:
+        yield (slice(0, height), slice(0, width)), speckles
+        return
+    rows, first = np.divmod(starts, width)
+    for key in np.unique(number):
+        runs = np.flatnonzero(number == key)
+        ends = first[runs] + lengths[runs]
+        top, left = max(0, rows[runs].min() - 1), max(0, first[runs].min() - 1)
+        bottom, right = rows[runs].max() + 2, ends.max() + 1
+        own = np.zeros((min(bottom, height) - top, min(right, width) - left), bool)
+        for row, begin, end in zip(rows[runs], first[runs], ends, strict=True):
+            own[row - top, begin - left : end - left] = True
+        yield (slice(top, bottom), slice(left, right)), own
+
+
+class _Runs(NamedTuple):
+    """Pixels of one value side by side, row by row."""
+
+    starts: NDArray[np.int64]
+    """Their first pixels, counted along the rows."""
+    lengths: NDArray[np.int64]
+    number: NDArray[np.int32]
+    """Of the part that they belong to, in the order of first pixels."""
+
+
+def _parts(region_map: NDArray[Any]) -> _Runs:
+    """The parts of a map: pixels of one value that touch, at corners too.
+
+    Rows are cut into runs, of which there are few, and runs that touch are joined.
+    """
+    height, width = region_map.shape
+    flat = region_map.ravel()
+    begins = np.ones(height * width, bool)
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    begins[::width] = True
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=flat.size)
+    # In the next row those that a run touches are side by side: from the one that has the pixel
+    # below and before its first to the one that has the pixel below and behind its last.
+    upper = np.flatnonzero(starts < flat.size - width)
+    columns = starts[upper] % width
+    below = starts[upper] + width
+    left = below - (columns > 0)
+    right = below + lengths[upper] - (columns + lengths[upper] == width)
+    first = np.searchsorted(starts, left, "right") - 1
+    counts = np.searchsorted(starts, right, "right") - first
+    upper = np.repeat(upper, counts)
+    lower = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(len(upper))
+    alike = flat[starts[upper]] == flat[starts[lower]]
+    pairs = (np.ones(int(alike.sum()), bool), (upper[alike], lower[alike]))
+    graph = coo_array(pairs, shape=(len(starts), len(starts)))
+    number: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return _Runs(starts, lengths, number)

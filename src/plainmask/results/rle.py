@@ -108,3 +108,24 @@ def run_ends(
     padded[:, 1:-1] = mask.T
     columns, rows = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), height + 1)
     return (columns + left) * size[0] + rows + top
+
+
+def rles_of(flat_map: NDArray[np.int32]) -> dict[int, Rle]:
+    """The masks of all segments of a map (H, W) of their ids, by id; 0 is none. One pass for all.
+
+    Equal to `Rle.encode(flat_map == key)` for each.
+    """
+    size = (flat_map.shape[0], flat_map.shape[1])
+    columns = flat_map.ravel("F")
+    begins = np.ones(columns.size, bool)
+    np.not_equal(columns[1:], columns[:-1], out=begins[1:])
+    starts = np.flatnonzero(begins)
+    ids, ends = columns[starts], np.append(starts[1:], columns.size)
+    order = np.argsort(ids, kind="stable")
+    found, firsts = np.unique(ids[order], return_index=True)
+    groups = np.split(order, firsts[1:])
+    return {
+        key: Rle.of_ends([np.stack([starts[runs], ends[runs]], 1).ravel()], size)
+        for key, runs in zip(found.tolist(), groups, strict=True)
+        if key
+    }

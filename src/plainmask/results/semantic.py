@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,9 +64,15 @@ class SemanticResult(Result):
 
         The score is 1 if there are no scores.
         """
-        return segments_of(
+        return list(self._segments)
+
+    @cached_property
+    def _segments(self) -> tuple[Segment, ...]:
+        """The same, found once: whoever draws, saves and sums up a frame asks five times."""
+        found = segments_of(
             self.flat_map(), lambda key: (key - 1, self._score(key)), self.vocabulary
         )
+        return tuple(found)
 
     def keep(
         self, score: float | None = None, classes: Sequence[int | str] | None = None
