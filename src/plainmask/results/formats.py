@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import operator
+import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,9 @@ def png_bytes(picture: Image.Image) -> bytes:
     """The content of a PNG file, which says that it is ours."""
     buffer, mark = io.BytesIO(), PngInfo()
     mark.add_text("Software", PNG_MARK)
-    picture.save(buffer, format="PNG", pnginfo=mark)
+    # A quarter of the time of PIL's own choice; label maps become as small, photographs 2 to 7 %
+    # larger.
+    picture.save(buffer, format="PNG", pnginfo=mark, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 
