@@ -30,6 +30,8 @@ _MAP_SIDE = 256
 _TEXT = (9, 32)
 """Least and largest size of names, in pixels."""
 _LEGEND_LINES = 4
+_BAND = 32
+"""Rows that are painted at a time."""
 _SHARE = 0.6
 """Most of an object's height that its name may cover."""
 
@@ -99,10 +101,15 @@ def _blended(
     table = np.concatenate([mixed, values[None]]).round().astype(np.uint8)
     rows = palette.astype(np.int32)
     rows[0] = 256
-    # "clip" leaves out the check of places, which are right.
-    places = np.take(256 * rows, region_map, axis=0, mode="clip")
-    places += pixels
-    return np.take(table, places, mode="clip")
+    rows *= 256
+    blended = np.empty_like(pixels)
+    for top in range(0, len(pixels), _BAND):  # what is between stays in the processor's cache
+        band = slice(top, top + _BAND)
+        # "clip" leaves out the check of places, which are right.
+        places = np.take(rows, region_map[band], axis=0, mode="clip")
+        places += pixels[band]
+        np.take(table, places, mode="clip", out=blended[band])
+    return blended
 
 
 def _line(

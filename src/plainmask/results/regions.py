@@ -40,6 +40,7 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
     Parts of a few pixels have none, see `without_speckles`.
     """
+    mask = np.ascontiguousarray(mask)  # decoded masks go down the columns
     main = mask & ~_speckles(mask)
     inner = main
     for _ in range(width):

@@ -68,7 +68,7 @@ class Rle:
 
     def decode(self) -> NDArray[np.bool_]:
         """The mask (H, W) of booleans."""
-        return coco.decode(self._pycoco()).astype(bool)
+        return coco.decode(self._pycoco()).view(bool)  # zeros and ones
 
     @property
     def area(self) -> int:
