@@ -33,7 +33,7 @@ from plainmask.serve.numbers import Numbers
 
 
 @dataclass(eq=False)
-class Answer:
+class Found:
     """What became of a picture."""
 
     results: dict[str, Result]
@@ -47,7 +47,7 @@ class _Job:
     image: NDArray[np.uint8]
     names: tuple[str, ...]
     left: int
-    future: Future[Answer] = field(default_factory=Future)
+    future: Future[Found] = field(default_factory=Future)
     asked: float = field(default_factory=time.perf_counter)
     found: dict[str, Result] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Passes:
         self._thread = threading.Thread(target=self._work, name="plainmask-passes", daemon=True)
         self._thread.start()
 
-    def submit(self, image: NDArray[np.uint8], heads: Mapping[str, Head]) -> Future[Answer]:
+    def submit(self, image: NDArray[np.uint8], heads: Mapping[str, Head]) -> Future[Found]:
         """Put a picture (H, W, 3) into the queue; heads are used as they are now.
 
         Raises:
@@ -263,7 +263,7 @@ class Passes:
         job.found |= part.found
         if not job.left and not job.future.done() and job.future.set_running_or_notify_cancel():
             results = {name: job.found[name] for name in job.names}
-            job.future.set_result(Answer(results, job.seconds))
+            job.future.set_result(Found(results, job.seconds))
 
 
 def _fail(job: _Job, error: Exception) -> None:

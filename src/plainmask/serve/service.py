@@ -18,7 +18,7 @@ from plainmask.pictures.images import read_image
 from plainmask.pictures.opening import opened
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.numbers import Numbers
-from plainmask.serve.passes import Answer, Passes
+from plainmask.serve.passes import Found, Passes
 
 
 @dataclass(eq=False)
@@ -40,7 +40,7 @@ class Service:
         return cls(segmenter, limits, numbers, Passes(segmenter.shared, limits, numbers))
 
     def close(self) -> None:
-        """Answer what waits, and take nothing more."""
+        """Found what waits, and take nothing more."""
         self.passes.close()
 
     def heads(self, names: Sequence[str]) -> Mapping[str, Head]:
@@ -76,7 +76,7 @@ class Service:
 
     async def segment(
         self, content: bytes, heads: Mapping[str, Head]
-    ) -> tuple[NDArray[np.uint8], Answer]:
+    ) -> tuple[NDArray[np.uint8], Found]:
         """Decode a picture, and wait for its results.
 
         Raises:
