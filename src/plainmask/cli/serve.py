@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +40,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="Web pages from there may ask; may be given again."),
     ] = None,
+    heads_root: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Heads may be put from folders in there."),
+    ] = None,
     body: Annotated[float, typer.Option(metavar="MB", help="Largest request.")] = 32.0,
     pixels: Annotated[float, typer.Option(metavar="MILLIONS", help="Largest picture.")] = 50.0,
     queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait.")] = 64,
@@ -70,11 +75,12 @@ def serve(
     from plainmask.serve.service import Service
 
     keep_freed_memory()
-    names = list(heads or shipped_heads())
+    shipped = sorted(shipped_heads(), key=lambda name: name != "scenes")  # the default is first
+    names = heads or shipped
     segmenter = load_heads(names, device=device, compile=compiled, encoder=encoder)
     segmenter(Image.new("RGB", (64, 64)))  # the first pass takes longer: not the first client's
     service = Service.of(segmenter, Limits(body, pixels, queue, seconds, cache))
-    app = build_app(service, token=token, origins=origin or ())
+    app = build_app(service, token=token, origins=origin or (), heads_root=heads_root)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
     listening = listen(host, port)
     where = f"http://{host}:{listening.getsockname()[1]}"

@@ -114,10 +114,18 @@ class Segmenter:
         Raises:
             HeadError: the head was trained on another encoder.
         """
+        self._heads[name] = self.prepare(head)
+
+    def prepare(self, head: Head | str | Path) -> Head:
+        """A head as `add` takes it in: checked, on the device, compiled if the others are.
+
+        Raises:
+            HeadError: the head was trained on another encoder.
+        """
         new = head if isinstance(head, Head) else Head.load(find_head(head))
         new.check(self.encoder)
         decoder = placed(new.decoder, self.device)
-        self._heads[name] = replace(new, decoder=compiled(decoder) if self._compile else decoder)
+        return replace(new, decoder=compiled(decoder) if self._compile else decoder)
 
     def remove(self, name: str) -> None:
         """Take a head out.

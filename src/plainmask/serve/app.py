@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -25,24 +21,31 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plainmask import __version__
-from plainmask.errors import InputError, PlainmaskError
+from plainmask.errors import PlainmaskError
 from plainmask.results.formats import png_bytes
 from plainmask.results.sheet import sheet
-from plainmask.serve.answers import MASKS, Masks, answer
+from plainmask.serve.answers import answer
+from plainmask.serve.asked import content_type, parsed, read_request
 from plainmask.serve.limits import RefusedError
 from plainmask.serve.service import Service
+from plainmask.serve.uploads import head_of_folder, head_of_zip
 
 log = logging.getLogger("plainmask.serve")
 
 
 def build_app(
-    service: Service, *, token: str | None = None, origins: Sequence[str] = ()
+    service: Service,
+    *,
+    token: str | None = None,
+    origins: Sequence[str] = (),
+    heads_root: Path | None = None,
 ) -> Starlette:
     """The server as an ASGI application, which closes the service at its end.
 
     Args:
         service: what it serves.
         token: what requests must bring as a bearer; None: nothing.
+        heads_root: where heads may be taken from; uploads are taken where there is a token.
         origins: of web pages that may ask it, such as "https://example.org", or "*".
     """
 
@@ -57,7 +60,9 @@ def build_app(
         Route("/metrics", metrics),
         Route("/v1/segment", segment, methods=["POST"]),
         Route("/v1/heads", heads),
-        Route("/v1/heads/{name}", head),
+        Route("/v1/heads/{name}", head, methods=["GET"]),
+        Route("/v1/heads/{name}", put_head, methods=["PUT"]),
+        Route("/v1/heads/{name}", delete_head, methods=["DELETE"]),
     ]
     middleware = [Middleware(Around, service=service, token=token)]
     if origins:
@@ -75,7 +80,7 @@ def build_app(
             Exception: broken,
         },
     )
-    app.state.service = service
+    app.state.service, app.state.heads_root, app.state.uploads = service, heads_root, bool(token)
     return app
 
 
@@ -120,17 +125,6 @@ class Around:
         await self.app(scope, bounded, counted)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A picture and what is to be done with it."""
-
-    content: bytes
-    heads: tuple[str, ...]
-    masks: Masks
-    score: float | None
-    classes: list[str] | None
-
-
 async def segment(request: Request) -> Response:
     """POST /v1/segment: what heads find in a picture."""
     service: Service = request.app.state.service
@@ -153,76 +147,6 @@ async def segment(request: Request) -> Response:
     return response
 
 
-async def read_request(request: Request) -> Asked:
-    """The picture as the raw body, as a file of a form, or in base64 in JSON.
-
-    Raises:
-        RefusedError: something is missing or of another form than it must be.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    given: dict[str, Any] = dict(request.query_params)
-    if kind == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=10) as form:
-            file = form.get("image")
-            if not isinstance(file, UploadFile):
-                raise RefusedError(422, "the form has no file called image: -F image=@FILE")
-            content = await file.read()
-            given |= {key: value for key, value in form.items() if isinstance(value, str)}
-    elif kind == "application/json":
-        content = await from_json(request, given)
-    else:
-        content = await request.body()
-    if not content:
-        raise RefusedError(422, "there is no picture: send its file as the body, --data-binary @F")
-    masks = given.get("masks", "rle")
-    if masks not in MASKS:
-        raise RefusedError(422, f"masks must be one of {', '.join(MASKS)}, not {masks!r}")
-    return Asked(
-        content, tuple(words(given, "heads")), masks, least(given), words(given, "classes") or None
-    )
-
-
-async def from_json(request: Request, given: dict[str, Any]) -> bytes:
-    """The picture of a JSON body; what else stands there is added to `given`."""
-    try:
-        body: Any = json.loads(await request.body())
-    except ValueError as error:
-        raise RefusedError(400, f"the body is not valid JSON: {error}") from error
-    if not isinstance(body, dict) or not isinstance(body.get("image"), str):
-        raise RefusedError(422, 'the body must be {"image": "<base64>", ...}')
-    fields = cast("dict[str, Any]", body)
-    text = str(fields.pop("image"))
-    given |= fields
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise RefusedError(422, f"image is not base64: {error}") from error
-
-
-def words(given: dict[str, Any], key: str) -> list[str]:
-    """A list, or names with commas between."""
-    value = given.get(key) or []
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, list) and all(isinstance(v, str) for v in cast("list[Any]", value)):
-        return cast("list[str]", value)
-    raise RefusedError(422, f"{key} must be names, such as a,b, not {value!r}")
-
-
-def least(given: dict[str, Any]) -> float | None:
-    """The least score to keep; None: what the head says."""
-    value = given.get("score")
-    if value is None:
-        return None
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        score = -1.0
-    if not 0 <= score <= 1:
-        raise RefusedError(422, f"score must be a number from 0 to 1, not {value!r}")
-    return score
-
-
 async def heads(request: Request) -> Response:
     """GET /v1/heads: what is served."""
     service: Service = request.app.state.service
@@ -234,6 +158,33 @@ async def head(request: Request) -> Response:
     service: Service = request.app.state.service
     (name,) = service.heads([request.path_params["name"]])
     return JSONResponse(about(service, name))
+
+
+async def put_head(request: Request) -> Response:
+    """PUT /v1/heads/NAME: serve a head, from a folder or as an uploaded zip of one."""
+    service: Service = request.app.state.service
+    name = request.path_params["name"]
+    body = await request.body()
+    if content_type(request) == "application/json":
+        given: Any = parsed(body)
+        folder = cast("dict[str, Any]", given).get("folder") if isinstance(given, dict) else None
+        if not isinstance(folder, str):
+            raise RefusedError(422, 'the body must be {"folder": "NAME"}, or a zip of a head')
+        root: Path | None = request.app.state.heads_root
+        load = partial(head_of_folder, root, folder)
+    elif not request.app.state.uploads:
+        raise RefusedError(403, "this server takes uploads only where it has a token: --token")
+    else:
+        load = partial(head_of_zip, body)
+    known = await service.put(name, load)
+    return JSONResponse(about(service, name), 200 if known else 201)
+
+
+async def delete_head(request: Request) -> Response:
+    """DELETE /v1/heads/NAME: serve it no more."""
+    service: Service = request.app.state.service
+    service.remove(request.path_params["name"])
+    return Response(status_code=204)
 
 
 def about(service: Service, name: str) -> dict[str, Any]:
@@ -276,7 +227,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """What plainmask says on purpose."""
     if isinstance(error, RefusedError):
         return problem(error.status, str(error), retry_after=error.retry_after)
-    return problem(422 if isinstance(error, InputError) else 500, str(error))
+    return problem(500 if type(error) is PlainmaskError else 422, str(error))
 
 
 async def wrong_request(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from plainmask.pictures.opening import opened
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.numbers import Numbers
 from plainmask.serve.passes import Found, Passes
+
+TRIAL = (64, 64)
+"""Height and width of the blank picture that a new head is tried on."""
 
 
 @dataclass(eq=False)
@@ -73,6 +76,31 @@ class Service:
                 "million are taken here",
             )
         return read_image(content)
+
+    async def put(self, name: str, load: Callable[[], Head]) -> bool:
+        """Serve a head under a name, instead of the one that has it; whether there was one.
+
+        It is loaded, checked and tried beside the requests. Those under way end with the old one.
+
+        Raises:
+            PlainmaskError: it cannot be served; nothing has changed.
+        """
+        head = await asyncio.to_thread(lambda: self.segmenter.prepare(load()))
+        height, width = TRIAL
+        blank = np.zeros((height, width, 3), np.uint8)
+        await asyncio.wrap_future(self.passes.submit(blank, {name: head}))
+        known = name in self.segmenter.heads
+        self.segmenter.add(name, head)
+        return known
+
+    def remove(self, name: str) -> None:
+        """Serve a head no more.
+
+        Raises:
+            RefusedError: there is none of that name (404).
+        """
+        self.heads([name])
+        self.segmenter.remove(name)
 
     async def segment(
         self, content: bytes, heads: Mapping[str, Head]
