@@ -48,6 +48,7 @@ def serve(
     pixels: Annotated[float, typer.Option(metavar="MILLIONS", help="Largest picture.")] = 50.0,
     queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait.")] = 64,
     seconds: Annotated[float, typer.Option(help="Longest wait for an answer.")] = 60.0,
+    streams: Annotated[int, typer.Option(min=0, help="Videos that are followed at a time.")] = 16,
     cache: Annotated[
         float, typer.Option(metavar="MB", help="Features of the last pictures; 0: none.")
     ] = 256.0,
@@ -79,9 +80,13 @@ def serve(
     names = heads or shipped
     segmenter = load_heads(names, device=device, compile=compiled, encoder=encoder)
     segmenter(Image.new("RGB", (64, 64)))  # the first pass takes longer: not the first client's
-    service = Service.of(segmenter, Limits(body, pixels, queue, seconds, cache))
+    limits = Limits(body, pixels, queue, seconds, streams=streams, cache_megabytes=cache)
+    service = Service.of(segmenter, limits)
     app = build_app(service, token=token, origins=origin or (), heads_root=heads_root)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    listening_to = uvicorn.Config(
+        app, log_level="warning", server_header=False, ws_max_size=int(1e6 * body)
+    )
+    server = uvicorn.Server(listening_to)
     listening = listen(host, port)
     where = f"http://{host}:{listening.getsockname()[1]}"
     first = next(iter(segmenter.heads))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from plainmask import __version__
 from plainmask.errors import PlainmaskError
@@ -28,6 +30,7 @@ from plainmask.serve.answers import answer
 from plainmask.serve.asked import content_type, parsed, read_request
 from plainmask.serve.limits import RefusedError
 from plainmask.serve.service import Service
+from plainmask.serve.streams import Open, follow
 from plainmask.serve.uploads import head_of_folder, head_of_zip
 
 log = logging.getLogger("plainmask.serve")
@@ -60,11 +63,12 @@ def build_app(
         Route("/metrics", metrics),
         Route("/v1/segment", segment, methods=["POST"]),
         Route("/v1/heads", heads),
+        WebSocketRoute("/v1/stream", follow),
         Route("/v1/heads/{name}", head, methods=["GET"]),
         Route("/v1/heads/{name}", put_head, methods=["PUT"]),
         Route("/v1/heads/{name}", delete_head, methods=["DELETE"]),
     ]
-    middleware = [Middleware(Around, service=service, token=token)]
+    middleware = [Middleware(Around, service=service, token=token, origins=tuple(origins))]
     if origins:
         allowed = Middleware(
             CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"]
@@ -81,21 +85,26 @@ def build_app(
         },
     )
     app.state.service, app.state.heads_root, app.state.uploads = service, heads_root, bool(token)
+    app.state.open_streams = Open()
     return app
 
 
 class Around:
     """Around every request: its id, who may ask, how much may come, and what is counted."""
 
-    def __init__(self, app: ASGIApp, service: Service, token: str | None):
-        self.app, self.service, self.token = app, service, token
+    def __init__(self, app: ASGIApp, service: Service, token: str | None, origins: Sequence[str]):
+        self.app, self.service, self.token, self.origins = app, service, token, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         headers = dict(cast("list[tuple[bytes, bytes]]", scope["headers"]))
+        if scope["type"] == "websocket":
+            welcome = self._knows(headers) and self._is_at_home(headers)
+            await (self.app if welcome else WebSocketClose(1008))(scope, receive, send)
+            return
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if given.isprintable() and 0 < len(given) <= 100 else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
@@ -116,13 +125,24 @@ class Around:
                 self.service.numbers.requests.labels(route, str(message["status"])).inc()
             await send(message)
 
-        wanted = f"Bearer {self.token}".encode()
-        is_open = self.token is None or scope["path"] in ("/", "/healthz")
-        if not is_open and headers.get(b"authorization") != wanted:
+        if scope["path"] not in ("/", "/healthz") and not self._knows(headers):
             denied = problem(401, "this server wants a token: Authorization: Bearer TOKEN")
             await denied(scope, receive, counted)
             return
         await self.app(scope, bounded, counted)
+
+    def _knows(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether who asks has the token."""
+        wanted = f"Bearer {self.token}".encode()
+        given = headers.get(b"authorization", b"")
+        return self.token is None or secrets.compare_digest(given, wanted)
+
+    def _is_at_home(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a web page that opens a socket is ours, or of a place that may: browsers leave
+        it to the server."""
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        own = origin.partition("//")[2] == headers.get(b"host", b"").decode("latin-1")
+        return not origin or own or origin in self.origins or "*" in self.origins
 
 
 async def segment(request: Request) -> Response:

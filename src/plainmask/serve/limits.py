@@ -19,6 +19,10 @@ class Limits:
     """Pictures in the queue."""
     seconds: float = 60.0
     """From a request's arrival to its answer."""
+    streams: int = 16
+    """Videos that are followed at a time."""
+    idle: float = 300.0
+    """Seconds until a stream that sends no frame is ended."""
     cache_megabytes: float = 256.0
     """Features of the last pictures."""
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ from plainmask.results import Result
 from plainmask.serve.features import KeptFeatures, Taps, key_of
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.numbers import Numbers
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -79,6 +82,14 @@ class _Part:
         return height * width * len(self.geometry.windows)
 
 
+@dataclass(eq=False)
+class _Deed:
+    """Something else that needs the encoder: a frame of a video, whose state is its own."""
+
+    act: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
 class Passes:
     """A queue and the thread that works on it.
 
@@ -91,7 +102,7 @@ class Passes:
     def __init__(self, shared: SharedPass, limits: Limits, numbers: Numbers):
         self.shared, self.limits, self.numbers = shared, limits, numbers
         self.kept = KeptFeatures(int(limits.cache_megabytes * 1e6))
-        self._waiting: deque[_Part] = deque()
+        self._waiting: deque[_Part | _Deed] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._pace = 0.0  # seconds a part, lately
@@ -112,20 +123,33 @@ class Passes:
             way = protocol.for_image(size, patch)
             geometry = None if way.kind == "tiles" else Geometry.plan(size, way, patch)
             parts.append(_Part(job, group, geometry))
+        self._put(parts)
+        return job.future
+
+    def do(self, act: Callable[[], T]) -> Future[T]:
+        """Call this in its turn, where nothing else uses the encoder.
+
+        Raises:
+            RefusedError: as `submit`.
+        """
+        deed = _Deed(act)
+        self._put([deed])
+        return deed.future
+
+    def _put(self, new: Sequence[_Part | _Deed]) -> None:
         with self._changed:
             if self._closed:
                 raise RefusedError(503, "the server is shutting down")
-            if len(self._waiting) + len(parts) > self.limits.waiting:
+            if len(self._waiting) + len(new) > self.limits.waiting:
                 raise RefusedError(
                     429,
                     f"{len(self._waiting)} pictures are waiting, of at most {self.limits.waiting}; "
                     "try again later",
                     retry_after=max(1.0, self._pace * len(self._waiting)),
                 )
-            self._waiting.extend(parts)
+            self._waiting.extend(new)
             self.numbers.waiting.set(len(self._waiting))
             self._changed.notify()
-        return job.future
 
     def close(self) -> None:
         """Work off what waits, and end."""
@@ -137,6 +161,9 @@ class Passes:
     def _work(self) -> None:
         while parts := self._next():
             began = time.perf_counter()
+            if isinstance(parts, _Deed):
+                _do(parts)
+                continue
             for part in parts:
                 part.job.seconds.setdefault("queue", began - part.job.asked)
                 self.numbers.took("queue", began - part.job.asked)
@@ -157,8 +184,8 @@ class Passes:
         except Exception as error:
             _fail(part.job, error)
 
-    def _next(self) -> list[_Part]:
-        """The parts of the next pass; none at the end."""
+    def _next(self) -> list[_Part] | _Deed:
+        """The parts of the next pass, or what else is to be done; none at the end."""
         with self._changed:
             while True:
                 while not self._waiting and not self._closed:
@@ -167,16 +194,20 @@ class Passes:
                     return []
                 chosen = self._take()
                 self.numbers.waiting.set(len(self._waiting))
+                if isinstance(chosen, _Deed):
+                    return chosen
                 # Who went away does not need an answer.
                 live = [part for part in chosen if not part.job.future.cancelled()]
                 if live:
                     return live
 
-    def _take(self) -> list[_Part]:
+    def _take(self) -> list[_Part] | _Deed:
         first = self._waiting.popleft()
+        if isinstance(first, _Deed):
+            return first
         chosen, room = [first], PIXELS_AT_A_TIME - first.pixels
         for part in list(self._waiting):
-            if part.size == first.size and part.pixels <= room:
+            if isinstance(part, _Part) and part.size == first.size and part.pixels <= room:
                 self._waiting.remove(part)
                 chosen.append(part)
                 room -= part.pixels
@@ -264,6 +295,15 @@ class Passes:
         if not job.left and not job.future.done() and job.future.set_running_or_notify_cancel():
             results = {name: job.found[name] for name in job.names}
             job.future.set_result(Found(results, job.seconds))
+
+
+def _do(deed: _Deed) -> None:
+    if not deed.future.set_running_or_notify_cancel():
+        return
+    try:
+        deed.future.set_result(deed.act())
+    except Exception as error:
+        deed.future.set_exception(error)
 
 
 def _fail(job: _Job, error: Exception) -> None:
