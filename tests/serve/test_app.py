@@ -126,7 +126,10 @@ def test_what_is_served_is_told(client: TestClient):
         (413, "300 x 200 pixels", {"content": photo(200, 300)[:100_000]}),
         (400, "not valid JSON", {"content": b"{", "headers": JSON}),
         (422, 'must be {"image"', {"json": ["a"]}),
+        (400, "not valid JSON", {"content": b"[" * 100_000, "headers": JSON}),
         (422, "image is not base64", {"json": {"image": "***"}}),
+        (422, "image is not base64", {"json": {"image": "ä"}}),
+        (422, "score must be a number", {"json": {"image": "aGk=", "score": 10**400}}),
         (422, "heads must be names", {"json": {"image": "aGk=", "heads": [1]}}),
         (422, "no file called image", {"files": {"picture": photo()}}),
         (

@@ -27,7 +27,8 @@ from plainmask.errors import PlainmaskError
 from plainmask.results.formats import png_bytes
 from plainmask.results.sheet import sheet
 from plainmask.serve.answers import answer
-from plainmask.serve.asked import content_type, parsed, read_request
+from plainmask.serve.asked import content_type, read_request
+from plainmask.serve.fields import parse_json
 from plainmask.serve.limits import RefusedError
 from plainmask.serve.service import Service
 from plainmask.serve.streams import Open, follow
@@ -186,7 +187,7 @@ async def put_head(request: Request) -> Response:
     name = request.path_params["name"]
     body = await request.body()
     if content_type(request) == "application/json":
-        given: Any = parsed(body)
+        given: Any = parse_json(body)
         folder = cast("dict[str, Any]", given).get("folder") if isinstance(given, dict) else None
         if not isinstance(folder, str):
             raise RefusedError(422, 'the body must be {"folder": "NAME"}, or a zip of a head')

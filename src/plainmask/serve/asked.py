@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from plainmask.serve.answers import MASKS, Masks
+from plainmask.serve.fields import from_base64, least, parse_json, shown, words
 from plainmask.serve.limits import RefusedError
 
 
@@ -49,7 +47,7 @@ async def read_request(request: Request) -> Asked:
         raise RefusedError(422, "there is no picture: send its file as the body, --data-binary @F")
     masks = given.get("masks", "rle")
     if masks not in MASKS:
-        raise RefusedError(422, f"masks must be one of {', '.join(MASKS)}, not {masks!r}")
+        raise RefusedError(422, f"masks must be one of {', '.join(MASKS)}, not {shown(masks)}")
     return Asked(
         content, tuple(words(given, "heads")), masks, least(given), words(given, "classes") or None
     )
@@ -57,54 +55,15 @@ async def read_request(request: Request) -> Asked:
 
 async def from_json(request: Request, given: dict[str, Any]) -> bytes:
     """The picture of a JSON body; what else stands there is added to `given`."""
-    body: Any = parsed(await request.body())
+    body = parse_json(await request.body())
     if not isinstance(body, dict) or not isinstance(body.get("image"), str):
         raise RefusedError(422, 'the body must be {"image": "<base64>", ...}')
     fields = cast("dict[str, Any]", body)
     text = str(fields.pop("image"))
     given |= fields
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise RefusedError(422, f"image is not base64: {error}") from error
+    return from_base64(text, "image")
 
 
 def content_type(request: Request) -> str:
     """What the body is said to be, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def parsed(body: bytes) -> Any:
-    """A body of JSON.
-
-    Raises:
-        RefusedError: it is none.
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not valid JSON: {error}") from error
-
-
-def words(given: dict[str, Any], key: str) -> list[str]:
-    """A list, or names with commas between."""
-    value = given.get(key) or []
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, list) and all(isinstance(v, str) for v in cast("list[Any]", value)):
-        return cast("list[str]", value)
-    raise RefusedError(422, f"{key} must be names, such as a,b, not {value!r}")
-
-
-def least(given: dict[str, Any]) -> float | None:
-    """The least score to keep; None: what the head says."""
-    value = given.get("score")
-    if value is None:
-        return None
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        score = -1.0
-    if not 0 <= score <= 1:
-        raise RefusedError(422, f"score must be a number from 0 to 1, not {value!r}")
-    return score
