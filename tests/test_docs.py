@@ -13,13 +13,16 @@ from types import CodeType
 from typing import get_args
 
 import pytest
+from PIL import Image
 
 from cameras import camera, serving
 from images import labelled_images
 from plainmask.data.convert import TargetFormat
 from plainmask.data.reader import DataFormat
 from plainmask.heads.head import Head
-from tiny import save_tiny_encoder, tiny_encoder, tiny_video_head
+from plainmask.inference.segmenter import Segmenter
+from servers import served
+from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures, write_video
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -64,6 +67,16 @@ def evaluation(folder: Path) -> Iterator[Replaced]:
 
 
 @contextmanager
+def server(folder: Path) -> Iterator[Replaced]:
+    """A photograph, and a server of a tiny head of the shipped one's name."""
+    Image.fromarray(pictures(1)[0]).save(folder / "photo.jpg")
+    encoder = tiny_encoder()
+    heads = {"scenes": tiny_head("semantic", encoder)}
+    with served(Segmenter(encoder, heads, device="cpu")) as address:
+        yield {'Client("127.0.0.1:8000")': f'Client("{address}")'}
+
+
+@contextmanager
 def nothing(folder: Path) -> Iterator[Replaced]:
     """The page makes all that it needs."""
     yield {}
@@ -72,6 +85,7 @@ def nothing(folder: Path) -> Iterator[Replaced]:
 PAGES: dict[str, Prepare] = {
     "data.md": nothing,
     "evaluate.md": evaluation,
+    "serve.md": server,
     "video.md": video,
     "train-on-videos.md": training,
 }
@@ -110,6 +124,8 @@ def test_the_python_of_a_page_runs(
     if name == "evaluate.md":
         assert "at most 500 detections" in out
         assert (tmp_path / "report/index.html").is_file()
+    if name == "serve.md":
+        assert "pixels" in out
     if name == "video.md":
         assert "out/street.overlay.mp4" in out
         assert out.count("breaks off after ") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from plainmask.results import Result
@@ -37,3 +38,8 @@ def answer(result: Result, masks: Masks) -> dict[str, Any]:
     if masks == "png":
         found["labels"] = base64.b64encode(png_bytes(result.label_picture())).decode("ascii")
     return found
+
+
+def timing(seconds: Mapping[str, float]) -> str:
+    """What took how long, as the header Server-Timing tells it."""
+    return ", ".join(f"{what};dur={1e3 * spent:.1f}" for what, spent in seconds.items())

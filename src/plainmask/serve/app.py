@@ -26,10 +26,11 @@ from plainmask import __version__
 from plainmask.errors import PlainmaskError
 from plainmask.results.formats import png_bytes
 from plainmask.results.sheet import sheet
-from plainmask.serve.answers import answer
+from plainmask.serve.answers import answer, timing
 from plainmask.serve.asked import content_type, read_request
 from plainmask.serve.fields import parse_json
 from plainmask.serve.limits import RefusedError
+from plainmask.serve.oip import routes as oip_routes
 from plainmask.serve.service import Service
 from plainmask.serve.streams import Open, follow
 from plainmask.serve.uploads import head_of_folder, head_of_zip
@@ -68,6 +69,7 @@ def build_app(
         Route("/v1/heads/{name}", head, methods=["GET"]),
         Route("/v1/heads/{name}", put_head, methods=["PUT"]),
         Route("/v1/heads/{name}", delete_head, methods=["DELETE"]),
+        *oip_routes(),
     ]
     middleware = [Middleware(Around, service=service, token=token, origins=tuple(origins))]
     if origins:
@@ -162,9 +164,7 @@ async def segment(request: Request) -> Response:
         return JSONResponse({"results": results})
 
     response = await asyncio.to_thread(told)
-    response.headers["server-timing"] = ", ".join(
-        f"{what};dur={1e3 * seconds:.1f}" for what, seconds in found.seconds.items()
-    )
+    response.headers["server-timing"] = timing(found.seconds)
     return response
 
 

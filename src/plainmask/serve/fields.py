@@ -10,6 +10,9 @@ from typing import Any, cast
 
 from plainmask.serve.limits import RefusedError
 
+NAME_LENGTH = 200
+"""Of a name or an id that a client gives: it is looked up, and comes back in errors."""
+
 
 def parse_json(content: bytes) -> Any:
     """The value of a JSON text.
@@ -39,13 +42,15 @@ def words(given: Mapping[str, Any], key: str) -> list[str]:
     """A list, or names with commas between.
 
     Raises:
-        RefusedError: it is neither (422).
+        RefusedError: it is neither, or a name is longer than `NAME_LENGTH` (422).
     """
     value = given.get(key) or []
     if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, list) and all(isinstance(v, str) for v in cast("list[Any]", value)):
-        return cast("list[str]", value)
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list):
+        names = cast("list[Any]", value)
+        if all(isinstance(name, str) and len(name) <= NAME_LENGTH for name in names):
+            return names
     raise RefusedError(422, f"{key} must be names, such as a,b, not {shown(value)}")
 
 
@@ -65,6 +70,30 @@ def least(given: Mapping[str, Any]) -> float | None:
     if not 0 <= score <= 1:
         raise RefusedError(422, f"score must be a number from 0 to 1, not {shown(value)}")
     return score
+
+
+def objects(given: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """A list of JSON objects; empty where there is none.
+
+    Raises:
+        RefusedError: it is something else (400).
+    """
+    value = given.get(key) or []
+    if isinstance(value, list) and all(isinstance(v, dict) for v in cast("list[Any]", value)):
+        return cast("list[dict[str, Any]]", value)
+    raise RefusedError(400, f"{key} must be a list of objects, not {shown(value)}")
+
+
+def parameters(given: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """The parameters of a request or a tensor, as the Open Inference Protocol has them.
+
+    Raises:
+        RefusedError: they are no JSON object (400).
+    """
+    value = given.get("parameters") or {}
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    raise RefusedError(400, f"the parameters of {of} must be an object, not {shown(value)}")
 
 
 def shown(value: object) -> str:

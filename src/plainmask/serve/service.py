@@ -60,22 +60,25 @@ class Service:
                 raise RefusedError(404, f"there is no head {name!r}; {hint}")
         return {name: served[name] for name in (names or served)}
 
-    def decode(self, content: bytes) -> NDArray[np.uint8]:
-        """A picture's file as pixels.
+    def decode(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture's file, or its pixels (H, W, 3), as pixels of our own.
 
         Raises:
             InputError: it is none.
             RefusedError: it has too many pixels (413).
         """
-        with opened(io.BytesIO(content), "the picture") as picture:
-            width, height = picture.size
+        if isinstance(picture, np.ndarray):
+            height, width = picture.shape[:2]
+        else:
+            with opened(io.BytesIO(picture), "the picture") as file:
+                width, height = file.size
         if width * height > 1e6 * self.limits.megapixels:
             raise RefusedError(
                 413,
                 f"the picture has {width} x {height} pixels; at most {self.limits.megapixels:g} "
                 "million are taken here",
             )
-        return read_image(content)
+        return read_image(picture)
 
     async def put(self, name: str, load: Callable[[], Head]) -> bool:
         """Serve a head under a name, instead of the one that has it; whether there was one.
@@ -103,16 +106,16 @@ class Service:
         self.segmenter.remove(name)
 
     async def segment(
-        self, content: bytes, heads: Mapping[str, Head]
+        self, picture: bytes | NDArray[np.uint8], heads: Mapping[str, Head]
     ) -> tuple[NDArray[np.uint8], Found]:
-        """Decode a picture, and wait for its results.
+        """Decode a picture, unless it is pixels (H, W, 3), and wait for its results.
 
         Raises:
             InputError: it is no picture.
             RefusedError: it is too large, the queue is full, or it took too long.
         """
         began = time.perf_counter()
-        image = await asyncio.to_thread(self.decode, content)
+        image = await asyncio.to_thread(self.decode, picture)
         decoded = time.perf_counter() - began
         self.numbers.took("decode", decoded)
         waiting = asyncio.wrap_future(self.passes.submit(image, heads))

@@ -1,0 +1,121 @@
+"""What a request for inference by the Open Inference Protocol asks for; no HTTP here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from plainmask.serve.fields import NAME_LENGTH, least, objects, parameters, parse_json, shown, words
+from plainmask.serve.limits import RefusedError
+from plainmask.serve.tensors import SentPicture, read_picture
+
+LENGTH = "inference-header-content-length"
+"""The header that tells how much of a body is JSON; raw tensors follow. 0: it is a picture."""
+OUTPUTS = ("segments", "map")
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """What a request for inference asks for."""
+
+    image: SentPicture
+    id: str
+    """Empty: none was given."""
+    outputs: dict[str, bool]
+    """By name, whether it comes as raw bytes."""
+    score: float | None
+    classes: list[str] | None
+
+
+def read_infer_request(content: bytes, headers: Mapping[str, str]) -> InferRequest:
+    """What the body of a request asks for.
+
+    Args:
+        content: the body: JSON, with raw tensors behind it or not, or a picture's file.
+        headers: of the request, their names in lower case.
+
+    Raises:
+        RefusedError: something is missing or of another form than it must be.
+    """
+    if headers.get("content-encoding", "identity") != "identity":
+        raise RefusedError(415, "compressed requests are not taken here; send it as it is")
+    length = _json_length(content, headers)
+    if not length:
+        if not content:
+            raise RefusedError(400, "there is no picture: send its file as the body, or a request")
+        return InferRequest(content, "", dict.fromkeys(OUTPUTS, False), None, None)
+    asked: Any = parse_json(content[:length])
+    if not isinstance(asked, dict):
+        raise RefusedError(400, f'the request must be {{"inputs": [...]}}, not {shown(asked)}')
+    asked = cast("dict[str, Any]", asked)
+    given = parameters(asked, "the request")
+    if "sequence_id" in given:
+        raise RefusedError(501, "sequences are not served yet; send pictures without sequence_id")
+    return InferRequest(
+        _input(asked, content[length:]),
+        _id_of(asked),
+        _outputs_of(asked, _flag(given, "binary_data_output", False)),
+        least(given),
+        words(given, "classes") or None,
+    )
+
+
+def _json_length(content: bytes, headers: Mapping[str, str]) -> int:
+    """How much of a body is JSON; 0: the body is a picture."""
+    value = headers.get(LENGTH)
+    if value is None:
+        kind, begins = headers.get("content-type", "").lower(), content[:99].lstrip()[:1]
+        return len(content) if "json" in kind or begins == b"{" else 0
+    if re.fullmatch(r"[0-9]{1,15}", value) is None or int(value) > len(content):
+        raise RefusedError(
+            400,
+            f"{LENGTH} must be a number of bytes, at most the {len(content)} of the body, "
+            f"not {shown(value)}",
+        )
+    return int(value)
+
+
+def _input(asked: Mapping[str, Any], rest: bytes) -> SentPicture:
+    """The picture of a request."""
+    inputs = objects(asked, "inputs")
+    names = [tensor.get("name") for tensor in inputs]
+    if names != ["image"]:
+        raise RefusedError(400, f"inputs must be one tensor called image, not {shown(names)}")
+    return read_picture(inputs[0], rest)
+
+
+def _id_of(asked: Mapping[str, Any]) -> str:
+    """The request's own id; empty where there is none."""
+    value = asked.get("id", "")
+    if isinstance(value, str) and len(value) <= NAME_LENGTH and value.isprintable():
+        return value
+    raise RefusedError(
+        400, f"id must be a text of at most {NAME_LENGTH} printable letters, not {shown(value)}"
+    )
+
+
+def _outputs_of(asked: Mapping[str, Any], binary: bool) -> dict[str, bool]:
+    """The outputs that a request names, else all; of each, whether it comes as raw bytes."""
+    outputs: dict[str, bool] = {}
+    for tensor in objects(asked, "outputs"):
+        name, given = tensor.get("name"), parameters(tensor, "an output")
+        if name not in OUTPUTS or name in outputs:
+            raise RefusedError(
+                400, f"outputs are {' and '.join(OUTPUTS)}, each at most once, not {shown(name)}"
+            )
+        if other := sorted(given.keys() - {"binary_data"}):
+            raise RefusedError(
+                400, f"the only parameter of an output is binary_data, not {shown(other[0])}"
+            )
+        outputs[name] = _flag(given, "binary_data", binary)
+    return outputs or dict.fromkeys(OUTPUTS, binary)
+
+
+def _flag(given: Mapping[str, Any], key: str, default: bool) -> bool:
+    """A parameter that is true or false."""
+    value = given.get(key, default)
+    if not isinstance(value, bool):
+        raise RefusedError(400, f"{key} must be true or false, not {shown(value)}")
+    return value

@@ -1,0 +1,30 @@
+"""A server on a free port of this machine, for clients that need a real one."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from plainmask.cli.serve import listen
+from plainmask.inference.segmenter import Segmenter
+from plainmask.serve.app import build_app
+from plainmask.serve.service import Service
+
+
+@contextmanager
+def served(segmenter: Segmenter) -> Iterator[str]:
+    """Its heads over HTTP, at the address that this gives, such as 127.0.0.1:41234."""
+    server = uvicorn.Server(uvicorn.Config(build_app(Service.of(segmenter)), log_level="warning"))
+    with listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
