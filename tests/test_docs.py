@@ -68,12 +68,16 @@ def evaluation(folder: Path) -> Iterator[Replaced]:
 
 @contextmanager
 def server(folder: Path) -> Iterator[Replaced]:
-    """A photograph, and a server of a tiny head of the shipped one's name."""
-    Image.fromarray(pictures(1)[0]).save(folder / "photo.jpg")
+    """A photograph, two frames, and a server of tiny heads of the shipped ones' names."""
+    for name, picture in zip(("photo", "0001", "0002"), pictures(3), strict=True):
+        Image.fromarray(picture).save(folder / f"{name}.jpg")
     encoder = tiny_encoder()
-    heads = {"scenes": tiny_head("semantic", encoder)}
+    heads = {
+        "scenes": tiny_head("semantic", encoder),
+        "moving-objects": tiny_video_head("instance", encoder),
+    }
     with served(Segmenter(encoder, heads, device="cpu")) as address:
-        yield {'Client("127.0.0.1:8000")': f'Client("{address}")'}
+        yield {"127.0.0.1:8000": address}
 
 
 @contextmanager

@@ -179,6 +179,7 @@ def test_a_token_is_asked_for():
     with TestClient(build_app(Service.of(segmenter()), token="sesame")) as client:
         assert client.get("/v1/heads").status_code == 401
         assert client.get("/healthz").status_code == 200
+        assert client.get("/v2/health/ready").status_code == 200
         bearer = {"authorization": "Bearer sesame"}
         assert client.get("/v1/heads", headers=bearer).status_code == 200
 

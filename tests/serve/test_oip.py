@@ -407,12 +407,12 @@ def test_the_client_of_triton_works_unchanged():
             for outputs in (None, in_json, only_map):
                 found = client.infer("cells", [own], outputs=outputs, request_id="mine")
                 assert found.get_response()["id"] == "mine"
-                assert np.array_equal(found.as_numpy("map"), expected.flat_map())
-                if outputs is not only_map:
-                    segments = json.loads(found.as_numpy("segments")[0])["segments"]
-                    assert len(segments) == len(expected.segments)
-                else:
-                    assert found.as_numpy("segments") is None
+                drawn, rows = found.as_numpy("map"), found.as_numpy("segments")
+                assert drawn is not None
+                assert np.array_equal(drawn, expected.flat_map())
+                assert (rows is None) == (outputs is only_map)
+                if rows is not None:
+                    assert len(json.loads(rows[0])["segments"]) == len(expected.segments)
 
         with pytest.raises(InferenceServerException, match="no head 'cell'; did you mean cells"):
             client.infer("cell", [file])

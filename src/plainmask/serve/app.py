@@ -36,6 +36,8 @@ from plainmask.serve.streams import Open, follow
 from plainmask.serve.uploads import head_of_folder, head_of_zip
 
 log = logging.getLogger("plainmask.serve")
+OPEN = frozenset({"/", "/healthz", "/v2/health/live", "/v2/health/ready"})
+"""Paths for which no token is asked: probes have none."""
 
 
 def build_app(
@@ -128,7 +130,7 @@ class Around:
                 self.service.numbers.requests.labels(route, str(message["status"])).inc()
             await send(message)
 
-        if scope["path"] not in ("/", "/healthz") and not self._knows(headers):
+        if scope["path"] not in OPEN and not self._knows(headers):
             denied = problem(401, "this server wants a token: Authorization: Bearer TOKEN")
             await denied(scope, receive, counted)
             return

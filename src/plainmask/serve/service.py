@@ -43,7 +43,7 @@ class Service:
         return cls(segmenter, limits, numbers, Passes(segmenter.shared, limits, numbers))
 
     def close(self) -> None:
-        """Found what waits, and take nothing more."""
+        """Answer what waits, and take nothing more."""
         self.passes.close()
 
     def heads(self, names: Sequence[str]) -> Mapping[str, Head]:
