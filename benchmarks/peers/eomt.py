@@ -83,15 +83,17 @@ def theirs(segmenter: Segmenter) -> Way:
     return lambda: [run() for _ in heads]
 
 
-def take_turns(ways: dict[str, Way], turns: int) -> dict[str, list[float]]:
-    """Seconds of each way, after one turn that is not counted."""
+def take_turns(
+    ways: dict[str, Way], turns: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each way by this clock, after one turn that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns + 1):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began = clock()
             way()
             if turn:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(clock() - began)
     return seconds
 
 
@@ -104,15 +106,21 @@ def compare(size: str, heads: int, turns: int) -> None:
         ways[f"EoMT {dtype}"] = theirs(published)
         ways[f"ours {dtype}, 6 blocks"] = partial(published.logits, pixels)
         ways[f"ours {dtype}, 2 blocks"] = partial(small.logits, pixels)
-    seconds = take_turns(ways, turns)
+    print_rows(f"{size:>6}{heads:>6}", take_turns(ways, turns), "EoMT")
+
+
+def print_rows(label: str, seconds: dict[str, list[float]], peer: str) -> None:
+    """A row for each way: median, quartiles, and for ours how many times as long the peer takes.
+
+    Ways are called "PEER DTYPE" or "ours DTYPE, what it is".
+    """
     medians = {name: statistics.median(found) for name, found in seconds.items()}
     for name, found in seconds.items():
         low, _, high = statistics.quantiles(found, n=4)
-        peer = medians["EoMT bfloat16" if "bfloat16" in name else "EoMT float32"]
-        ratio = f"{peer / medians[name]:.2f}" if name.startswith("ours") else ""
+        theirs = medians[f"{peer} {name.split()[1].removesuffix(',')}"]
+        ratio = f"{theirs / medians[name]:.2f}" if name.startswith("ours") else ""
         print(
-            f"{size:>6}{heads:>6}  {name:<24}{medians[name]:>8.3f}  {low:.3f}-{high:.3f}{ratio:>8}",
-            flush=True,
+            f"{label}  {name:<24}{medians[name]:>8.3f}  {low:.3f}-{high:.3f}{ratio:>8}", flush=True
         )
 
 
