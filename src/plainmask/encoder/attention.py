@@ -12,6 +12,7 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.library import custom_op
 
 from plainmask.encoder.products import FEWEST, linear, mkl_holds_back
 
@@ -44,7 +45,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     return F.scaled_dot_product_attention(q, k, v, mask)
 
 
-@torch.library.custom_op("plainmask::attend_on_cpu", mutates_args=())
+@custom_op("plainmask::attend_on_cpu", mutates_args=())
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The same on a CPU, as (B, N, nh, d); torch.compile does not look inside."""
     if q.dtype == torch.float32:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.library import custom_op
 
 
 def _is_such_a_cpu() -> bool:
@@ -33,7 +34,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
-@torch.library.custom_op("plainmask::linear_by_onednn", mutates_args=())
+@custom_op("plainmask::linear_by_onednn", mutates_args=())
 def linear_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same; torch.compile does not look inside."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
