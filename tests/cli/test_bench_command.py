@@ -1,10 +1,13 @@
 """`plainmask bench` as a person would use it, with good and bad input."""
 
 import json
+from typing import Any
 
 import pytest
+import torch
 
 from commands import Run, Workspace
+from plainmask.encoder.vit import Encoder
 
 
 def test_prints_a_table_that_fits_80_columns(
@@ -60,3 +63,18 @@ def test_a_missing_picture_is_one_line(work: Workspace, run: Run):
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert "absent.png" in err
+
+
+def test_a_size_that_memory_does_not_hold(
+    work: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    def huge(self: Encoder, pixels: torch.Tensor, **options: Any) -> Any:
+        return torch.empty(2**50, dtype=torch.uint8)
+
+    monkeypatch.setattr(Encoder, "forward", huge)
+    photo = work.picture("photo.png")
+    code, _, err = run("bench", photo, *work.model)
+    assert code == 1
+    assert err == (
+        f"error: memory does not hold what {photo} takes; give a smaller --size, or fewer heads\n"
+    )

@@ -24,10 +24,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from plainmask.errors import InputError
+from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.inference.eomt import build_eomt
 from plainmask.inference.flops import decoder_flops, encoder_flops
+from plainmask.inference.memory import is_out_of_memory
 from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.shared_pass import SharedPass, by_protocol
 from plainmask.pictures.geometry import Geometry, InputProtocol
@@ -146,7 +147,7 @@ def bench(
         for turn in range(WARM_UP + runs):
             if turn == WARM_UP:
                 clock.seconds.clear()
-            with clock.time("whole"):
+            with clock.time("whole"), _memory_for(picture):
                 _run(clock, shared, ways, picture, Path(folder))
     whole = Step("whole", (), tuple(clock.seconds.pop(("whole",))))
     gflop = _gflop(shared, ways)
@@ -172,6 +173,19 @@ def bench(
         memory_megabytes=memory,
         comparison=_compare(shared, heads, ways[0].geometry, runs) if compare else None,
     )
+
+
+@contextmanager
+def _memory_for(picture: str | Path) -> Generator[None]:
+    """Say in one line what memory does not hold."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise PlainmaskError(
+            f"memory does not hold what {picture} takes; give a smaller --size, or fewer heads"
+        ) from error
 
 
 @dataclass(frozen=True)
