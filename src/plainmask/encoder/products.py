@@ -27,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias: (..., K), (M, K) and (M,) -> (..., M).
 
     In float32 on a CPU where MKL holds back, and without a gradient, oneDNN multiplies: 2.2 times
-    as fast, as exact.
+    as fast, with errors of the same size (4e-6 instead of 2.5e-6 at most, for values of about 1).
     """
     if mkl_holds_back(x) and mkl_holds_back(weight) and x.shape[:-1].numel() >= FEWEST:
         return linear_by_onednn(x, weight, bias)
