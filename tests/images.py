@@ -1,10 +1,12 @@
 """Small labelled images in the layouts of data sets, made up: colours and rectangles."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.results.formats import id_colors
@@ -13,6 +15,13 @@ from plainmask.vocabulary import Vocabulary
 
 COUNT = 4
 VOCABULARY = Vocabulary.numbered(3)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """The file of a picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def labelled_images(

@@ -11,6 +11,14 @@ from plainmask.cli.serve import listen
 from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
 from plainmask.serve.service import Service
+from tiny import tiny_encoder, tiny_head
+
+
+def street_and_cells() -> Segmenter:
+    """A panoptic and a semantic head on one tiny encoder."""
+    encoder = tiny_encoder()
+    heads = {"street": tiny_head("panoptic", encoder), "cells": tiny_head("semantic", encoder)}
+    return Segmenter(encoder, heads, device="cpu")
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from plainmask.inference.segmenter import Segmenter
+from images import png
 from plainmask.results.rle import Rle
 from plainmask.serve.app import build_app
 from plainmask.serve.limits import Limits
 from plainmask.serve.service import Service
-from tiny import tiny_encoder, tiny_head
+from servers import street_and_cells
 
 SIZE = (60, 80)
 PNG = {"content-type": "image/png"}
@@ -24,21 +24,13 @@ JSON = {"content-type": "application/json"}
 
 def photo(height: int = SIZE[0], width: int = SIZE[1]) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def segmenter() -> Segmenter:
-    encoder = tiny_encoder()
-    heads = {"street": tiny_head("panoptic", encoder), "cells": tiny_head("semantic", encoder)}
-    return Segmenter(encoder, heads, device="cpu")
+    return png(pixels)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     limits = Limits(body_megabytes=0.2, megapixels=0.05)
-    with TestClient(build_app(Service.of(segmenter(), limits))) as made:
+    with TestClient(build_app(Service.of(street_and_cells(), limits))) as made:
         yield made
 
 
@@ -61,7 +53,7 @@ def test_a_picture_comes_in_three_ways(client: TestClient, ways: dict[str, Any])
     assert answer.status_code == 200, answer.text
     (found,) = answer.json()["results"].items()
     assert found[0] == "cells"
-    expected = segmenter()["cells"](photo())
+    expected = street_and_cells()["cells"](photo())
     assert found[1]["kind"] == "semantic"
     assert found[1]["image_size"] == list(SIZE)
     assert [row["label"] for row in found[1]["segments"]] == [s.label for s in expected.segments]
@@ -162,7 +154,7 @@ def test_no_such_route(client: TestClient, method: str, path: str, status: int):
 
 
 def test_a_bug_shows_no_trace(monkeypatch: pytest.MonkeyPatch):
-    service = Service.of(segmenter())
+    service = Service.of(street_and_cells())
 
     def broken(names: Any) -> Any:
         raise KeyError("secret")
@@ -176,7 +168,7 @@ def test_a_bug_shows_no_trace(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_token_is_asked_for():
-    with TestClient(build_app(Service.of(segmenter()), token="sesame")) as client:
+    with TestClient(build_app(Service.of(street_and_cells()), token="sesame")) as client:
         assert client.get("/v1/heads").status_code == 401
         assert client.get("/healthz").status_code == 200
         assert client.get("/v2/health/ready").status_code == 200
@@ -185,14 +177,14 @@ def test_a_token_is_asked_for():
 
 
 def test_web_pages_of_other_places_may_ask_where_allowed():
-    app = build_app(Service.of(segmenter()), origins=["https://example.org"])
+    app = build_app(Service.of(street_and_cells()), origins=["https://example.org"])
     with TestClient(app) as client:
         answer = client.get("/v1/heads", headers={"origin": "https://example.org"})
     assert answer.headers["access-control-allow-origin"] == "https://example.org"
 
 
 def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch):
-    service = Service.of(segmenter(), Limits(seconds=0.0))
+    service = Service.of(street_and_cells(), Limits(seconds=0.0))
     with TestClient(build_app(service)) as client:
         answer = client.post("/v1/segment", content=photo())
     assert answer.status_code == 504

@@ -1,7 +1,6 @@
 """The Open Inference Protocol: pictures in all their forms, and what is refused, by its code."""
 
 import base64
-import io
 import json
 import struct
 from collections.abc import Iterator
@@ -9,44 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from starlette.testclient import TestClient
 
 import plainmask
-from plainmask.inference.segmenter import Segmenter
+from images import png
 from plainmask.results.rle import Rle
 from plainmask.serve.app import build_app
 from plainmask.serve.limits import Limits
 from plainmask.serve.service import Service
-from servers import served
-from tiny import tiny_encoder, tiny_head
+from servers import served, street_and_cells
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 INFER = "/v2/models/cells/infer"
 LENGTH = "inference-header-content-length"
 
 
-def png(pixels: Any = PIXELS) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-PHOTO = png()
+PHOTO = png(PIXELS)
 TEXT = base64.b64encode(PHOTO).decode()
 BEHIND_ITS_LENGTH = struct.pack("<I", len(PHOTO)) + PHOTO
-
-
-def segmenter() -> Segmenter:
-    encoder = tiny_encoder()
-    heads = {"street": tiny_head("panoptic", encoder), "cells": tiny_head("semantic", encoder)}
-    return Segmenter(encoder, heads, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     limits = Limits(body_megabytes=0.2, megapixels=0.05)
-    with TestClient(build_app(Service.of(segmenter(), limits))) as made:
+    with TestClient(build_app(Service.of(street_and_cells(), limits))) as made:
         yield made
 
 
@@ -99,7 +84,7 @@ def test_a_picture_comes_in_all_forms(client: TestClient, ways: dict[str, Any]):
     found = answer.json()
     assert (found["model_name"], found["model_version"]) == ("cells", "1")
     segments, ids = found["outputs"]
-    expected = segmenter()["cells"](PIXELS)
+    expected = street_and_cells()["cells"](PIXELS)
     assert (segments["name"], segments["datatype"], segments["shape"]) == ("segments", "BYTES", [1])
     (text,) = segments["data"]
     rows = json.loads(text)["segments"]
@@ -135,7 +120,7 @@ def test_outputs_come_as_raw_bytes(client: TestClient, more: dict[str, Any], raw
     assert answer.status_code == 200, answer.text
     length = int(answer.headers[LENGTH])
     found, rest = json.loads(answer.content[:length]), answer.content[length:]
-    expected = segmenter()["cells"](PIXELS)
+    expected = street_and_cells()["cells"](PIXELS)
     got: list[str] = []
     for output in found["outputs"]:
         if "data" in output:
@@ -169,7 +154,9 @@ def test_score_and_classes_choose_segments(client: TestClient):
 
     found = labels()
     other = next(
-        name for name in segmenter()["cells"].head.config.vocabulary.names if name not in found
+        name
+        for name in street_and_cells()["cells"].head.config.vocabulary.names
+        if name not in found
     )
     assert found
     assert labels(classes=",".join([other, *found])) == labels(classes=found) == found
@@ -382,7 +369,7 @@ def test_the_client_of_triton_works_unchanged():
     import tritonclient.http as triton
     from tritonclient.utils import InferenceServerException
 
-    with served(segmenter()) as address, triton.InferenceServerClient(address) as client:
+    with served(street_and_cells()) as address, triton.InferenceServerClient(address) as client:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready("cells")
@@ -391,7 +378,7 @@ def test_the_client_of_triton_works_unchanged():
         assert client.get_server_metadata()["name"] == "plainmask"
         assert client.get_model_metadata("cells")["versions"] == ["1"]
         assert [row["name"] for row in client.get_model_repository_index()] == ["street", "cells"]
-        expected = segmenter()["cells"](PIXELS)
+        expected = street_and_cells()["cells"](PIXELS)
 
         file = triton.InferInput("image", [1], "BYTES")
         text = triton.InferInput("image", [1], "BYTES")

@@ -1,17 +1,16 @@
 """Videos over a socket: as a stream in this process, moved between servers, and every refusal."""
 
 import base64
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from images import png
 from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
 from plainmask.serve.limits import Limits
@@ -21,12 +20,6 @@ from tiny import tiny_encoder, tiny_head, tiny_video_head
 
 def frame(seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
-
-
-def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def segmenter() -> Segmenter:
@@ -45,13 +38,13 @@ def test_frames_are_followed_as_by_a_stream(client: TestClient):
     stream = segmenter()["video"].stream()
     with client.websocket_connect("/v1/stream?head=video") as socket:
         for seed in range(4):
-            socket.send_bytes(encoded(frame(seed)))
+            socket.send_bytes(png(frame(seed)))
             found, expected = socket.receive_json(), stream.step(frame(seed))
             assert found["frame_index"] == seed
             rows = [(row["track_id"], row["age"], row["area"]) for row in found["segments"]]
             assert rows == [(row["track_id"], row["age"], row["area"]) for row in expected.rows()]
         socket.send_json({"reset": True})
-        socket.send_bytes(encoded(frame(0)))
+        socket.send_bytes(png(frame(0)))
         assert socket.receive_json()["frame_index"] == 0
 
 
@@ -61,7 +54,7 @@ def test_two_streams_know_nothing_of_each_other(client: TestClient):
         client.websocket_connect("/v1/stream?head=video") as two,
     ):
         for seed, socket in ((0, one), (1, one), (2, two)):
-            socket.send_bytes(encoded(frame(seed)))
+            socket.send_bytes(png(frame(seed)))
             index = socket.receive_json()["frame_index"]
         assert index == 0
 
@@ -69,18 +62,18 @@ def test_two_streams_know_nothing_of_each_other(client: TestClient):
 def test_a_stream_moves_to_another_server(client: TestClient):
     with client.websocket_connect("/v1/stream?head=video&masks=none") as socket:
         for seed in range(2):
-            socket.send_bytes(encoded(frame(seed)))
+            socket.send_bytes(png(frame(seed)))
             socket.receive_json()
         socket.send_json({"state": True})
         state = socket.receive_bytes()
-        socket.send_bytes(encoded(frame(2)))
+        socket.send_bytes(png(frame(2)))
         expected = socket.receive_json()
     with (
         TestClient(build_app(Service.of(segmenter()))) as other,
         other.websocket_connect("/v1/stream?head=video&masks=none") as socket,
     ):
         socket.send_json({"state": base64.b64encode(state).decode()})
-        socket.send_bytes(encoded(frame(2)))
+        socket.send_bytes(png(frame(2)))
         assert socket.receive_json() == expected
 
 
@@ -107,7 +100,7 @@ def test_what_cannot_be_followed_is_said_and_the_socket_closed(
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
     assert closed.value.code == code
-    assert client.post("/v1/segment?heads=image", content=encoded(frame(0))).status_code == 200
+    assert client.post("/v1/segment?heads=image", content=png(frame(0))).status_code == 200
 
 
 def test_too_many_streams(client: TestClient):
@@ -118,7 +111,7 @@ def test_too_many_streams(client: TestClient):
     ):
         assert "2 streams are open" in third.receive_json()["error"]
     with client.websocket_connect("/v1/stream?head=video") as again:
-        again.send_bytes(encoded(frame(0)))
+        again.send_bytes(png(frame(0)))
         assert again.receive_json()["frame_index"] == 0
 
 
@@ -145,7 +138,7 @@ def test_who_may_open_a_socket(headers: dict[str, str], welcome: bool):
     with TestClient(app) as client:
         if welcome:
             with client.websocket_connect("/v1/stream?head=video", headers=headers) as socket:
-                socket.send_bytes(encoded(frame(0)))
+                socket.send_bytes(png(frame(0)))
                 assert socket.receive_json()["frame_index"] == 0
         else:
             refused = client.websocket_connect("/v1/stream?head=video", headers=headers)

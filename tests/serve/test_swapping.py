@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from starlette.testclient import TestClient
 
+from images import png
 from plainmask.encoder.vit import Encoder
 from plainmask.inference.segmenter import Segmenter
 from plainmask.serve import uploads
@@ -25,9 +25,7 @@ BEARER = {"authorization": "Bearer sesame"}
 
 def photo(seed: int = 0) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png(pixels)
 
 
 def head_folder(folder: Path, encoder: Encoder, seed: int = 1) -> Path:
@@ -63,6 +61,13 @@ def test_a_head_is_put_from_a_folder_replaced_and_removed(client: TestClient, tm
     assert client.delete("/v1/heads/old").status_code == 204
     assert list(client.post("/v1/segment", content=photo()).json()["results"]) == ["more"]
     assert client.delete("/v1/heads/old").status_code == 404
+
+
+def test_a_server_without_heads_says_so(client: TestClient):
+    assert client.delete("/v1/heads/old").status_code == 204
+    answer = client.post("/v1/segment", content=photo())
+    assert answer.status_code == 404
+    assert "has no head; put one" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("rename", [str, lambda name: f"head/{name}"], ids=["files", "folder"])

@@ -25,9 +25,9 @@ EVERY = 64
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot product attention, (B, nh, N, d) each.
 
-    Without a gradient, in bfloat16 on a CPU that computes in it, torch's kernel reaches a fifth of
-    what matrix products do, and in float32 MKL's half of it where MKL holds back; there, the rows
-    of queries are taken in blocks.
+    Without a gradient, the rows of queries are taken in blocks on a CPU that computes in bfloat16,
+    where torch's kernel reaches a fifth of what matrix products do, and in float32 where MKL, by
+    which torch's kernel multiplies, holds back (`products`).
 
     Args:
         q, k, v: queries, keys, values.

@@ -50,9 +50,11 @@ class Service:
         """The heads of these names, as they are now; all where none is named.
 
         Raises:
-            RefusedError: there is none of a name (404).
+            RefusedError: there is none of a name, or none at all (404).
         """
         served = self.segmenter.heads
+        if not served:
+            raise RefusedError(404, "this server has no head; put one: PUT /v1/heads/NAME")
         for name in names:
             if name not in served:
                 near = difflib.get_close_matches(name, served, 1)

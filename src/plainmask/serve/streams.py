@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ ENDED, REFUSED, FULL = 1001, 1008, 1013
 class Open:
     """How many streams there are."""
 
-    count: int = field(default=0)
+    count: int = 0
 
 
 async def follow(socket: WebSocket) -> None:
