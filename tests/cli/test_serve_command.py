@@ -45,3 +45,9 @@ def test_a_port_that_is_taken(work: Workspace, run: Run):
         found = run("serve", *arguments(work), "--port", str(port))
     assert found.code == 2
     assert re.search(rf"port {port} of 127.0.0.1 cannot be used", found.err)
+
+
+def test_a_root_for_heads_that_is_no_folder(work: Workspace, run: Run):
+    found = run("serve", *arguments(work), "--port", 0, "--heads-root", "none")
+    assert found.code == 2
+    assert found.err == "error: --heads-root none is no folder; make it, or name another\n"

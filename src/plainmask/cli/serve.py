@@ -75,6 +75,8 @@ def serve(
     from plainmask.serve.limits import Limits
     from plainmask.serve.service import Service
 
+    if heads_root is not None and not heads_root.is_dir():
+        raise InputError(f"--heads-root {heads_root} is no folder; make it, or name another")
     keep_freed_memory()
     shipped = sorted(shipped_heads(), key=lambda name: name != "scenes")  # the default is first
     names = heads or shipped
