@@ -18,7 +18,7 @@ SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
     {"errors", "public"},
-    {"allocator", "atomic", "options", "progress"},
+    {"allocator", "atomic", "options", "progress", "threads"},
     {"vocabulary", "pictures"},
     {"results"},
     {"data", "encoder", "metrics"},
@@ -53,6 +53,7 @@ WITHOUT_TORCH = {
     "progress",
     "result_files",
     "results",
+    "threads",
     "video",
     "vocabulary",
 }

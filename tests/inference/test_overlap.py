@@ -1,4 +1,4 @@
-"""Threads beside the network: order, errors, interruptions, and what is done in any case."""
+"""Work behind the network: order, errors, interruptions, and what is done in any case."""
 
 import threading
 import time
@@ -7,33 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from plainmask.errors import InputError
-from plainmask.inference.overlap import behind, prefetched
-
-
-def test_errors_of_the_source_come_through():
-    def broken() -> Iterator[int]:
-        yield 1
-        raise InputError("the camera is gone")
-
-    found = prefetched(broken(), 2)
-    assert next(found) == 1
-    with pytest.raises(InputError, match="the camera is gone"):
-        next(found)
-
-
-def test_reading_stays_at_most_so_many_ahead():
-    read: list[int] = []
-
-    def source() -> Iterator[int]:
-        for number in range(100):
-            read.append(number)
-            yield number
-
-    found = prefetched(source(), 3)
-    assert next(found) == 0
-    time.sleep(0.3)
-    assert len(read) <= 5  # the one that was given, three that wait, and the one in hand
-    assert list(found) == list(range(1, 100))
+from plainmask.inference.overlap import behind
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4])

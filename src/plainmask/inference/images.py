@@ -20,12 +20,12 @@ from plainmask.errors import PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.inference.memory import Fits
 from plainmask.inference.mosaic import build_mosaic
-from plainmask.inference.overlap import prefetched
 from plainmask.inference.shared_pass import SharedPass, by_protocol
 from plainmask.inference.tiles import Tile, plan_tiles
 from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.pictures.images import ImageSource, read_image
 from plainmask.tasks import TaskResult
+from plainmask.threads import prefetched
 
 Pixels = NDArray[np.uint8]
 OnTile = Callable[[int, int], None]

@@ -1,57 +1,19 @@
-"""What runs beside the network: a thread that reads ahead of it, and one that works behind it."""
+"""Work that is done behind the network, while the next is in it."""
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from typing import TypeVar
+
+from plainmask.threads import Promise, Worker
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 WAITING = 4
 """Pictures that may wait to be written while others are in the network."""
-
-
-def prefetched(items: Iterable[T], limit: int) -> Iterator[T]:
-    """The same items, read by a thread that may be up to `limit` of them ahead."""
-    waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(limit)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, Any]) -> None:
-        while not stopped.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def read() -> None:
-        try:
-            for item in items:
-                put((True, item))
-                if stopped.is_set():
-                    return
-            put((False, None))
-        except BaseException as error:  # raised again where the items are used
-            put((False, error))
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = waiting.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        stopped.set()
 
 
 def behind(work: Callable[[T], R], items: Iterable[T], limit: int) -> Generator[R]:
@@ -66,10 +28,10 @@ def behind(work: Callable[[T], R], items: Iterable[T], limit: int) -> Generator[
         what `work` raises, where its result would be. Work on all items that were taken is done
         before this ends, however it does.
     """
-    pending: deque[Future[R]] = deque()
+    pending: deque[Promise[R]] = deque()
     source = iter(items)
     failure: BaseException | None = None
-    with ThreadPoolExecutor(1) as worker:
+    with closing(Worker()) as worker:
         while True:
             try:
                 item = next(source)
@@ -79,7 +41,7 @@ def behind(work: Callable[[T], R], items: Iterable[T], limit: int) -> Generator[
                 failure = error
                 break
             pending.append(worker.submit(work, item))
-            while pending and (len(pending) > limit or pending[0].done()):
+            while pending and (len(pending) > limit or pending[0].kept()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -19,12 +19,13 @@ from plainmask.decoder.propagation import State
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.inference.memory import Fits
-from plainmask.inference.overlap import behind, prefetched
+from plainmask.inference.overlap import behind
 from plainmask.inference.stream import Seen, Stream, follow_frames, states_after, tell
 from plainmask.options import one_of
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import Result
 from plainmask.tasks import postprocess_video
+from plainmask.threads import prefetched
 from plainmask.video.frames import Frame, Video
 from plainmask.video.sources import VideoSource, open_video
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
-import threading
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
 from urllib.parse import urlsplit
 
 import av
@@ -126,39 +128,39 @@ def newest(items: Generator[Frame | Damaged]) -> Generator[Frame | Damaged]:
 
     So results stay live however long they take, and the source is never kept waiting.
     """
-    changed = threading.Condition()
-    waiting: list[Frame | Damaged] = []
-    ended: list[BaseException | None] = []
-    stopped = threading.Event()
+    waiting: SimpleQueue[Frame | Damaged | BaseException | None] = SimpleQueue()
+    stopped: list[bool] = []
 
     def read() -> None:
         try:
             with closing(items):
                 for item in items:
-                    with changed:
-                        if isinstance(item, Frame):  # damaged ones are few, and counted
-                            waiting[:] = [old for old in waiting if isinstance(old, Damaged)]
-                        waiting.append(item)
-                        changed.notify()
-                    if stopped.is_set():
+                    if isinstance(item, Frame):
+                        drop_frames(waiting)
+                    waiting.put(item)
+                    if stopped:
                         break
-            failure = None
+            waiting.put(None)
         except BaseException as error:  # raised again where the frames are used
-            failure = error
-        with changed:
-            ended.append(failure)
-            changed.notify()
+            waiting.put(error)
 
-    threading.Thread(target=read, daemon=True).start()
+    _thread.start_new_thread(read, ())
     try:
-        while True:
-            with changed:
-                changed.wait_for(lambda: waiting or ended)
-                if not waiting:
-                    break
-                item = waiting.pop(0)
+        while isinstance(item := waiting.get(), (Frame, Damaged)):
             yield item
-        if ended[0] is not None:
-            raise ended[0]
+        if item is not None:
+            raise item
     finally:
-        stopped.set()
+        stopped.append(True)
+
+
+def drop_frames(waiting: SimpleQueue[Any]) -> None:
+    """Take the frames out; damaged ones stay, as they are few, and counted."""
+    others: list[Any] = []
+    with suppress(Empty):
+        while True:
+            item = waiting.get_nowait()
+            if not isinstance(item, Frame):
+                others.append(item)
+    for item in others:
+        waiting.put(item)

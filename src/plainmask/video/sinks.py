@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, get_args
@@ -15,6 +14,7 @@ from plainmask.progress import counted
 from plainmask.results import Result
 from plainmask.results.saving import known_ways
 from plainmask.results.task import TASKS
+from plainmask.threads import Promise, Worker
 from plainmask.video.extra import need_pyav
 from plainmask.video.frames import Frame
 from plainmask.video.pictures import LabelPictures, VipsegPictures, VspwPictures
@@ -65,8 +65,8 @@ class Sinks:
 
     def __init__(self, sinks: Sequence[Sink]):
         self._sinks = sinks
-        self._worker = ThreadPoolExecutor(1)
-        self._pending: deque[Future[None]] = deque()
+        self._worker = Worker()
+        self._pending: deque[Promise[None]] = deque()
         self._failed = False
         self.frames = 0
         """Frames that all sinks hold."""
@@ -91,8 +91,13 @@ class Sinks:
         Raises:
             InputError: frames or files cannot be written.
         """
-        self._worker.shutdown()
-        errors = [error for future in self._pending if (error := future.exception())]
+        self._worker.close()
+        errors: list[BaseException] = []
+        for promise in self._pending:
+            try:
+                promise.result()
+            except BaseException as error:
+                errors.append(error)
         for sink in self._sinks:
             try:
                 self.paths += sink.close()
