@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -22,9 +23,10 @@ def street_and_cells() -> Segmenter:
 
 
 @contextmanager
-def served(segmenter: Segmenter) -> Iterator[str]:
+def served(segmenter: Segmenter, **options: Any) -> Iterator[str]:
     """Its heads over HTTP, at the address that this gives, such as 127.0.0.1:41234."""
-    server = uvicorn.Server(uvicorn.Config(build_app(Service.of(segmenter)), log_level="warning"))
+    app = build_app(Service.of(segmenter), **options)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with listen("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -168,7 +168,12 @@ def test_what_is_served_is_told(client: TestClient):
     assert client.get("/v2").json() == {
         "name": "plainmask",
         "version": plainmask.__version__,
-        "extensions": ["binary_tensor_data"],
+        "extensions": [
+            "binary_tensor_data",
+            "model_repository",
+            "sequence",
+            "sequence(string_id)",
+        ],
     }
     for state in ("live", "ready"):
         assert client.get(f"/v2/health/{state}").json() == {"live": True, "ready": True}
@@ -178,11 +183,6 @@ def test_what_is_served_is_told(client: TestClient):
     assert about["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [1]}]
     assert [output["name"] for output in about["outputs"]] == ["segments", "map"]
     assert client.get("/v2/models/cells/versions/1/ready").json()["ready"] is True
-    rows = client.post("/v2/repository/index").json()
-    assert [(row["name"], row["state"]) for row in rows] == [
-        ("street", "READY"),
-        ("cells", "READY"),
-    ]
 
 
 def test_a_version_is_the_same_model(client: TestClient):
@@ -204,8 +204,6 @@ def test_a_version_is_the_same_model(client: TestClient):
         (404, "has the version 1 only, not '01'", "/v2/models/cells/versions/01/infer", "POST"),
         (404, "Not Found", "/v2/models/cells/config", "GET"),
         (405, "Method Not Allowed", INFER, "GET"),
-        (501, "PUT and DELETE /v1/heads/NAME", "/v2/repository/models/cells/load", "POST"),
-        (501, "PUT and DELETE /v1/heads/NAME", "/v2/repository/models/cells/unload", "POST"),
     ],
 )
 def test_what_is_not_there(client: TestClient, status: int, message: str, path: str, method: str):
@@ -249,8 +247,8 @@ def with_parameters(**parameters: Any) -> dict[str, Any]:
         (400, "image, not ['picture']", {"json": {"inputs": [{"name": "picture"}]}}),
         (400, "['image', 'image']", {"json": {"inputs": 2 * image(data=[TEXT])["inputs"]}}),
         (400, "outputs must be a list of objects", with_outputs("map")),
-        (400, "outputs are segments and map", with_outputs({"name": "masks"})),
-        (400, "outputs are segments and map", with_outputs({"name": ["map"]})),
+        (400, "outputs are segments, map", with_outputs({"name": "masks"})),
+        (400, "outputs are segments, map", with_outputs({"name": ["map"]})),
         (400, "each at most once", with_outputs({"name": "map"}, {"name": "map"})),
         # Dtypes and shapes
         (400, "BYTES or UINT8, not 'BF16'", {"json": image("BF16", [1], data=[TEXT])}),
@@ -322,7 +320,15 @@ def with_parameters(**parameters: Any) -> dict[str, Any]:
         (400, "parameters of the request must", {"json": {"parameters": 1, **image(data=[TEXT])}}),
         (400, "parameters of the input image", {"json": image(data=[TEXT], parameters="x")}),
         (400, "binary_data_output must be true", with_parameters(binary_data_output="yes")),
-        (501, "sequences are not served yet", with_parameters(sequence_id=7)),
+        (400, "was not started", with_parameters(sequence_id=7)),
+        (400, "was not started", with_parameters(sequence_id="mine", sequence_end=True)),
+        (400, "sequence_id must be a number", with_parameters(sequence_id=-1)),
+        (400, "sequence_id must be a number", with_parameters(sequence_id=10**30)),
+        (400, "sequence_id must be a number", with_parameters(sequence_id=True)),
+        (400, "sequence_id must be a number", with_parameters(sequence_id="x" * 201)),
+        (400, "sequence_start must be true", with_parameters(sequence_id=7, sequence_start=1)),
+        (400, "a sequence needs a sequence_id", with_parameters(sequence_start=True)),
+        (400, "a sequence needs a sequence_id", with_parameters(sequence_id=0, sequence_end=True)),
         (422, "score must be a number", with_parameters(score=2)),
         (422, "score must be a number", with_parameters(score=10**400)),
         (422, "no class is called 'unicorn'", with_parameters(classes="unicorn")),
@@ -377,7 +383,6 @@ def test_the_client_of_triton_works_unchanged():
         assert not client.is_model_ready("cell")
         assert client.get_server_metadata()["name"] == "plainmask"
         assert client.get_model_metadata("cells")["versions"] == ["1"]
-        assert [row["name"] for row in client.get_model_repository_index()] == ["street", "cells"]
         expected = street_and_cells()["cells"](PIXELS)
 
         file = triton.InferInput("image", [1], "BYTES")
@@ -405,5 +410,3 @@ def test_the_client_of_triton_works_unchanged():
             client.infer("cell", [file])
         with pytest.raises(InferenceServerException, match="compressed requests"):
             client.infer("cells", [file], request_compression_algorithm="gzip")
-        with pytest.raises(InferenceServerException, match="PUT and DELETE"):
-            client.load_model("cells")

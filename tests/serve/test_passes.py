@@ -88,7 +88,7 @@ def test_another_head_on_the_same_picture_needs_no_encoder(segmenter: Segmenter,
     assert np.array_equal(found.results["b"].flat_map(), segmenter["b"](image).flat_map())
     text = passes.numbers.text().decode()
     assert 'plainmask_encoder_passes_total{encoder="tiny"} 1.0' in text
-    assert 'plainmask_head_runs_total{encoder="tiny",head="b"} 1.0' in text
+    assert 'plainmask_head_runs_total{encoder="tiny",head="b",task="semantic"} 1.0' in text
 
 
 def test_features_are_forgotten_within_the_limit(segmenter: Segmenter):

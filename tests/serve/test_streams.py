@@ -1,146 +1,152 @@
-"""Videos over a socket: as a stream in this process, moved between servers, and every refusal."""
+"""Videos that a server remembers: frames share passes, heads are replaced, and all is bounded."""
 
-import base64
-from collections.abc import Iterator
-from typing import Any
+import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
 
-from images import png
+from plainmask.decoder.decoder import PlainMaskDecoder
+from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
-from plainmask.serve.app import build_app
-from plainmask.serve.limits import Limits
-from plainmask.serve.service import Service
-from tiny import tiny_encoder, tiny_head, tiny_video_head
+from plainmask.serve.limits import Limits, RefusedError
+from plainmask.serve.service import Followed, Service
+from plainmask.serve.streams import ANEW
+from tiny import tiny_encoder, tiny_video_head
 
 
 def frame(seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
 
 
-def segmenter() -> Segmenter:
+def service(limits: Limits | None = None) -> Service:
     encoder = tiny_encoder()
-    heads = {"video": tiny_video_head("panoptic", encoder), "image": tiny_head("semantic", encoder)}
-    return Segmenter(encoder, heads, device="cpu")
+    heads = {"video": tiny_video_head("panoptic", encoder)}
+    return Service.of(Segmenter(encoder, heads, device="cpu"), limits)
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(build_app(Service.of(segmenter(), Limits(streams=2)))) as made:
-        yield made
+def areas(found: Followed) -> list[tuple[int, int]]:
+    return [(row["track_id"], row["area"]) for row in found.result.rows()]
 
 
-def test_frames_are_followed_as_by_a_stream(client: TestClient):
-    stream = segmenter()["video"].stream()
-    with client.websocket_connect("/v1/stream?head=video") as socket:
-        for seed in range(4):
-            socket.send_bytes(png(frame(seed)))
-            found, expected = socket.receive_json(), stream.step(frame(seed))
-            assert found["frame_index"] == seed
-            rows = [(row["track_id"], row["age"], row["area"]) for row in found["segments"]]
-            assert rows == [(row["track_id"], row["age"], row["area"]) for row in expected.rows()]
-        socket.send_json({"reset": True})
-        socket.send_bytes(png(frame(0)))
-        assert socket.receive_json()["frame_index"] == 0
+def test_frames_of_several_videos_share_a_pass():
+    served = service()
+
+    async def all_at_once() -> list[list[Followed]]:
+        streams = [served.streams.open(k, served.heads(["video"])) for k in range(4)]
+        return [
+            await asyncio.gather(
+                *(served.follow("video", one, frame(4 * time + k)) for k, one in enumerate(streams))
+            )
+            for time in range(3)
+        ]
+
+    found = asyncio.run(all_at_once())
+    served.close()
+    text = served.numbers.text().decode()
+    passes = float(
+        text.split('plainmask_encoder_passes_total{encoder="')[1].split("} ")[1].split()[0]
+    )
+    assert passes < 12
+    assert 'head="video",task="panoptic"} 12.0' in text
+    for place in range(4):
+        alone = served.segmenter["video"].stream()
+        for time in range(3):
+            expected = alone.step(frame(4 * time + place))
+            assert found[time][place].result.frame_index == time
+            assert (found[time][place].result.flat_map() == expected.flat_map()).mean() > 0.999
 
 
-def test_two_streams_know_nothing_of_each_other(client: TestClient):
-    with (
-        client.websocket_connect("/v1/stream?head=video") as one,
-        client.websocket_connect("/v1/stream?head=video") as two,
-    ):
-        for seed, socket in ((0, one), (1, one), (2, two)):
-            socket.send_bytes(png(frame(seed)))
-            index = socket.receive_json()["frame_index"]
-        assert index == 0
+def test_frames_of_one_video_are_taken_in_the_order_they_came():
+    served = service()
+
+    async def follow() -> list[Followed]:
+        one = served.streams.open("a", served.heads(["video"]))
+        return list(
+            await asyncio.gather(*(served.follow("video", one, frame(k)) for k in range(5)))
+        )
+
+    found = asyncio.run(follow())
+    served.close()
+    assert [one.result.frame_index for one in found] == list(range(5))
 
 
-def test_a_stream_moves_to_another_server(client: TestClient):
-    with client.websocket_connect("/v1/stream?head=video&masks=none") as socket:
-        for seed in range(2):
-            socket.send_bytes(png(frame(seed)))
-            socket.receive_json()
-        socket.send_json({"state": True})
-        state = socket.receive_bytes()
-        socket.send_bytes(png(frame(2)))
-        expected = socket.receive_json()
-    with (
-        TestClient(build_app(Service.of(segmenter()))) as other,
-        other.websocket_connect("/v1/stream?head=video&masks=none") as socket,
-    ):
-        socket.send_json({"state": base64.b64encode(state).decode()})
-        socket.send_bytes(png(frame(2)))
-        assert socket.receive_json() == expected
+def replaced(head: Head) -> list[Followed]:
+    """Two frames, the second after the head was replaced."""
+    served = service()
+
+    async def follow() -> list[Followed]:
+        one = served.streams.open("a", served.heads(["video"]))
+        first = await served.follow("video", one, frame(0))
+        await served.put("video", lambda: head)
+        return [first, await served.follow("video", one, frame(1))]
+
+    found = asyncio.run(follow())
+    served.close()
+    return found
 
 
-@pytest.mark.parametrize(
-    ("query", "message", "reason", "code"),
-    [
-        ("head=vidio", None, "did you mean video?", 1008),
-        ("masks=bits", None, "masks must be one of", 1008),
-        ("head=video", b"no picture", "not a picture", 1008),
-        ("head=video", "hello", "a text message is", 1008),
-        ("head=video", '{"state": "***"}', "the state cannot be used", 1008),
-        ("head=video", '{"state": "aGVsbG8="}', "what was sent cannot be read", 1008),
-    ],
-)
-def test_what_cannot_be_followed_is_said_and_the_socket_closed(
-    client: TestClient, query: str, message: Any, reason: str, code: int
-):
-    with client.websocket_connect(f"/v1/stream?{query}") as socket:
-        if isinstance(message, bytes):
-            socket.send_bytes(message)
-        elif message is not None:
-            socket.send_text(message)
-        assert reason in socket.receive_json()["error"]
-        with pytest.raises(WebSocketDisconnect) as closed:
-            socket.receive_json()
-    assert closed.value.code == code
-    assert client.post("/v1/segment?heads=image", content=png(frame(0))).status_code == 200
+def test_a_replaced_head_goes_on_from_what_fits():
+    found = replaced(tiny_video_head("panoptic", tiny_encoder(), "linear"))
+    assert found[1].result.frame_index == 1
+    assert found[1].notice == {}
 
 
-def test_too_many_streams(client: TestClient):
-    with (
-        client.websocket_connect("/v1/stream?head=video"),
-        client.websocket_connect("/v1/stream?head=video"),
-        client.websocket_connect("/v1/stream?head=video") as third,
-    ):
-        assert "2 streams are open" in third.receive_json()["error"]
-    with client.websocket_connect("/v1/stream?head=video") as again:
-        again.send_bytes(png(frame(0)))
-        assert again.receive_json()["frame_index"] == 0
+def test_a_replaced_head_of_another_shape_begins_anew_and_says_so():
+    encoder = tiny_encoder()
+    wider = tiny_video_head("panoptic", encoder)
+    config = wider.config.decoder.model_copy(update={"num_queries": 9})
+
+    head = Head(
+        wider.config.model_copy(update={"decoder": config}), PlainMaskDecoder(config).eval()
+    )
+    found = replaced(head)
+    assert found[1].result.frame_index == 0
+    assert found[1].notice == {"notice": ANEW}
 
 
-def test_a_stream_that_sends_nothing_is_ended():
-    with (
-        TestClient(build_app(Service.of(segmenter(), Limits(idle=0.1)))) as client,
-        client.websocket_connect("/v1/stream?head=video") as socket,
-    ):
-        assert "no frame for 0.1 s" in socket.receive_json()["error"]
+def test_a_head_that_is_gone_is_said():
+    served = service()
+
+    async def follow() -> None:
+        one = served.streams.open("a", served.heads(["video"]))
+        await served.follow("video", one, frame(0))
+        served.remove("video")
+        await served.follow("video", one, frame(1))
+
+    with pytest.raises(RefusedError, match="has no head") as caught:
+        asyncio.run(follow())
+    served.close()
+    assert caught.value.status == 404
 
 
-@pytest.mark.parametrize(
-    ("headers", "welcome"),
-    [
-        ({}, False),
-        ({"authorization": "Bearer sesame"}, True),
-        ({"authorization": "Bearer sesame", "origin": "https://evil.example"}, False),
-        ({"authorization": "Bearer sesame", "origin": "http://testserver"}, True),
-        ({"authorization": "Bearer sesame", "origin": "https://good.example"}, True),
-    ],
-)
-def test_who_may_open_a_socket(headers: dict[str, str], welcome: bool):
-    app = build_app(Service.of(segmenter()), token="sesame", origins=["https://good.example"])
-    with TestClient(app) as client:
-        if welcome:
-            with client.websocket_connect("/v1/stream?head=video", headers=headers) as socket:
-                socket.send_bytes(png(frame(0)))
-                assert socket.receive_json()["frame_index"] == 0
-        else:
-            refused = client.websocket_connect("/v1/stream?head=video", headers=headers)
-            with pytest.raises(WebSocketDisconnect):
-                refused.__enter__()
+def test_a_bad_frame_changes_nothing(tmp_path: Path):
+    served = service()
+
+    async def follow() -> Followed:
+        one = served.streams.open("a", served.heads(["video"]))
+        await served.follow("video", one, frame(0))
+        with pytest.raises(Exception, match="not a picture"):
+            await served.follow("video", one, b"no picture")
+        return await served.follow("video", one, frame(1))
+
+    found = asyncio.run(follow())
+    served.close()
+    stream = served.segmenter["video"].stream()
+    stream.step(frame(0))
+    assert np.array_equal(found.result.flat_map(), stream.step(frame(1)).flat_map())
+
+
+def test_how_many_there_are_is_bounded():
+    served = service(Limits(streams=1))
+    heads = served.heads(["video"])
+    served.streams.open("a", heads)
+    served.streams.open("a", heads)
+    with pytest.raises(RefusedError, match="1 streams are open") as caught:
+        served.streams.open("b", heads)
+    assert caught.value.status == 429
+    served.streams.close("a")
+    served.streams.open("b", heads)
+    assert len(served.streams) == 1
+    served.close()

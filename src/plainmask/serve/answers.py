@@ -21,7 +21,7 @@ def answer(result: Result, masks: Masks) -> dict[str, Any]:
 
     `kind`, `image_size` [H, W], `vocabulary`, and `segments`: the rows of `Result.rows` with, by
     `masks`, `rle` ({"size", "counts"}) or `polygon` ([x0, y0, x1, y1, ...] along the edges of
-    pixels). With "png" the answer has `labels`, a PNG in base64.
+    pixels). With "png" the answer has `labels`, a PNG in base64; of a frame, `frame_index`.
     """
     segments = result.rows()
     for row, segment in zip(segments, result.segments, strict=True):
@@ -35,6 +35,8 @@ def answer(result: Result, masks: Masks) -> dict[str, Any]:
         "vocabulary": result.vocabulary.name,
         "segments": segments,
     }
+    if result.frame_index is not None:
+        found["frame_index"] = result.frame_index
     if masks == "png":
         found["labels"] = base64.b64encode(png_bytes(result.label_picture())).decode("ascii")
     return found

@@ -7,10 +7,8 @@ from collections import OrderedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-Taps = dict[int, Tensor]
-"""By block: (N, R + h*w, D) of the N windows of a picture."""
+from plainmask.serve.parts import Taps
 
 
 class KeptFeatures:

@@ -18,7 +18,9 @@ class Numbers:
         self.waiting = Gauge("plainmask_waiting", "Pictures in the queue", registry=self.registry)
         self.requests = self._counter("requests", "Requests by answer", "route", "status")
         self._passes = self._counter("encoder_passes", "Batches through the encoder", "encoder")
-        self._runs = self._counter("head_runs", "Pictures that a head has seen", "head", "encoder")
+        self._runs = self._counter(
+            "head_runs", "Pictures that a head has seen", "head", "task", "encoder"
+        )
         self._cache = self._counter("feature_cache", "Pictures looked up", "outcome")
         self._batch = Histogram(
             "plainmask_batch_pictures",
@@ -29,31 +31,38 @@ class Numbers:
         self._seconds = Histogram(
             "plainmask_seconds",
             "Seconds by what took them",
-            ["what", "head"],
+            ["what", "head", "task"],
             buckets=SECONDS,
             registry=self.registry,
         )
 
-    def passed(self, pictures: int, seconds: float) -> None:
-        """A batch went through the encoder."""
+    def passed(self, pictures: int, seconds: float | None = None) -> None:
+        """A batch went through the encoder; how long that took, where it was seen."""
         self._passes.labels(self.encoder).inc()
         self._batch.observe(pictures)
-        self.took("encoder", seconds)
+        if seconds is not None:
+            self.took("encoder", seconds)
 
-    def decoded(self, head: str, pictures: int, decoder: float, results: float) -> None:
+    def decoded(self, head: str, task: str, pictures: int, decoder: float, results: float) -> None:
         """A head has seen pictures, and results were made of it."""
-        self._runs.labels(head, self.encoder).inc(pictures)
-        self.took("decoder", decoder, head)
-        self.took("results", results, head)
+        self._runs.labels(head, task, self.encoder).inc(pictures)
+        self.took("decoder", decoder, head, task)
+        self.took("results", results, head, task)
+
+    def followed(self, head: str, task: str, frames: int, seconds: float) -> None:
+        """A head has seen the next frames of videos, from the encoder to the results."""
+        self._runs.labels(head, task, self.encoder).inc(frames)
+        self.took("frames", seconds, head, task)
 
     def looked_up(self, *, hits: int, misses: int) -> None:
         """Pictures were looked up in the cache."""
         self._cache.labels("hit").inc(hits)
         self._cache.labels("miss").inc(misses)
 
-    def took(self, what: str, seconds: float, head: str = "") -> None:
-        """A step took so long: decode, queue, encoder, and of a head decoder and results."""
-        self._seconds.labels(what, head).observe(seconds)
+    def took(self, what: str, seconds: float, head: str = "", task: str = "") -> None:
+        """A step took so long: decode, queue, encoder, and of a head decoder and results, or
+        frames, which are all three."""
+        self._seconds.labels(what, head, task).observe(seconds)
 
     def text(self) -> bytes:
         """As Prometheus reads it."""

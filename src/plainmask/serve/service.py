@@ -7,7 +7,9 @@ import difflib
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +20,31 @@ from plainmask.pictures.images import read_image
 from plainmask.pictures.opening import opened
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.numbers import Numbers
-from plainmask.serve.passes import Found, Passes
+from plainmask.serve.parts import Found
+from plainmask.serve.passes import Passes
+from plainmask.serve.streams import Following, Streams
+
+R = TypeVar("R")
 
 TRIAL = (64, 64)
 """Height and width of the blank picture that a new head is tried on."""
 
 
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What became of a frame."""
+
+    result: Any
+    """Of its head, with `frame_index`, `track_ids`, `age` and `state`."""
+    seconds: dict[str, float]
+    """By what took them: decode, and frame, which is all that follows."""
+    notice: dict[str, str]
+    """What the client is to know besides, as {"notice": "..."}; empty: nothing."""
+
+
 @dataclass(eq=False)
 class Service:
-    """One encoder and its heads, and the queue before them.
+    """One encoder and its heads, the queue before them, and the videos that they follow.
 
     Close it: what waits is worked off.
     """
@@ -35,12 +53,14 @@ class Service:
     limits: Limits
     numbers: Numbers
     passes: Passes
+    streams: Streams
 
     @classmethod
     def of(cls, segmenter: Segmenter, limits: Limits | None = None) -> Service:
         """Start serving the heads of a segmenter, which is not to be used otherwise meanwhile."""
         limits, numbers = limits or Limits(), Numbers(segmenter.encoder.name)
-        return cls(segmenter, limits, numbers, Passes(segmenter.shared, limits, numbers))
+        passes = Passes(segmenter.shared, limits, numbers)
+        return cls(segmenter, limits, numbers, passes, Streams(segmenter.shared, limits))
 
     def close(self) -> None:
         """Answer what waits, and take nothing more."""
@@ -116,16 +136,52 @@ class Service:
             InputError: it is no picture.
             RefusedError: it is too large, the queue is full, or it took too long.
         """
+        image, decoded = await self._decoded(picture)
+        answer = await self._answer(self.passes.submit(image, heads))
+        answer.seconds = {"decode": decoded, **answer.seconds}
+        return image, answer
+
+    async def features(self, picture: bytes, taps: Sequence[int], side: int) -> Found:
+        """The features of blocks, of a picture whose shorter side is resized to `side` pixels.
+
+        Raises:
+            as `segment`.
+        """
+        image, decoded = await self._decoded(picture)
+        answer = await self._answer(self.passes.features(image, taps, side))
+        answer.seconds = {"decode": decoded, **answer.seconds}
+        return answer
+
+    async def follow(
+        self, name: str, following: Following, picture: bytes | NDArray[np.uint8]
+    ) -> Followed:
+        """The next frame of a video, by the head that has this name now.
+
+        Raises:
+            as `segment`, or the head is served no more (404).
+        """
+        async with following.turn:
+            image, decoded = await self._decoded(picture)
+            notice = following.now_by(self.heads([name]))
+            began = time.perf_counter()
+            found = await self._answer(self.passes.follow(following.stream, image))
+            following.last = time.monotonic()
+        seconds = {"decode": decoded, "frame": time.perf_counter() - began}
+        return Followed(found[name], seconds, {"notice": notice} if notice else {})
+
+    async def _decoded(self, picture: bytes | NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+        """A picture, and the seconds that it took."""
         began = time.perf_counter()
         image = await asyncio.to_thread(self.decode, picture)
-        decoded = time.perf_counter() - began
-        self.numbers.took("decode", decoded)
-        waiting = asyncio.wrap_future(self.passes.submit(image, heads))
+        seconds = time.perf_counter() - began
+        self.numbers.took("decode", seconds)
+        return image, seconds
+
+    async def _answer(self, future: Future[R]) -> R:
+        """Wait for what the queue gives, for as long as is allowed."""
         try:
-            answer = await asyncio.wait_for(waiting, self.limits.seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
         except TimeoutError as error:
             raise RefusedError(
                 504, f"no answer within {self.limits.seconds:g} s; try a smaller picture"
             ) from error
-        answer.seconds = {"decode": decoded, **answer.seconds}
-        return image, answer

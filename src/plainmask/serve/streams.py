@@ -1,133 +1,118 @@
-"""Videos over a WebSocket: a frame in, a result out; the memory stays on the server.
+"""Videos that the server remembers: one head follows each, frame by frame. No HTTP here.
 
-The client sends the files of frames as binary messages, in order, and gets an answer for each. A
-text message `{"reset": true}` forgets the video; `{"state": true}` is answered with the state as a
-binary message (safetensors, see `plainmask.State`), and `{"state": "<base64>"}` goes on from one:
-so a stream moves to another server.
+How many there are, and for how long one may send nothing, is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from plainmask.decoder.propagation import State
-from plainmask.errors import InputError, PlainmaskError
+from plainmask.errors import InputError
+from plainmask.heads.head import Head
+from plainmask.inference.shared_pass import SharedPass
 from plainmask.inference.stream import Stream
-from plainmask.serve.answers import MASKS, answer
-from plainmask.serve.limits import RefusedError
-from plainmask.serve.service import Service
+from plainmask.serve.limits import Limits, RefusedError
 
-ENDED, REFUSED, FULL = 1001, 1008, 1013
-"""Why a socket is closed: the server ends or waited too long; a wrong request; try again later."""
+ANEW = "the head was replaced, and what was remembered does not fit the new one: this is frame 0"
 
 
-@dataclass
-class Open:
-    """How many streams there are."""
+class Following:
+    """A video and the head that follows it; frames are taken one after the other."""
 
-    count: int = 0
+    def __init__(self, shared: SharedPass, heads: Mapping[str, Head]):
+        self.stream = Stream(shared, heads)
+        self.turn = asyncio.Lock()
+        self.last = time.monotonic()
+        """When it was last asked."""
 
+    def now_by(self, heads: Mapping[str, Head]) -> str:
+        """Go on with these heads; what there is to tell of it, else nothing.
 
-async def follow(socket: WebSocket) -> None:
-    """GET /v1/stream?head=NAME[&masks=rle]: follow one video with one head."""
-    service: Service = socket.app.state.service
-    opened: Open = socket.app.state.open_streams
-    await socket.accept()
-    if opened.count >= service.limits.streams:
-        await refuse(socket, FULL, f"{opened.count} streams are open, as many as are allowed")
-        return
-    opened.count += 1
-    try:
-        await go_on(socket, service)
-    except WebSocketDisconnect:
-        pass
-    except TimeoutError:
-        await refuse(socket, ENDED, f"no frame for {service.limits.idle:g} s")
-    except PlainmaskError as error:
-        code = FULL if isinstance(error, RefusedError) and error.status in (429, 503) else REFUSED
-        await refuse(socket, code, str(error))
-    finally:
-        opened.count -= 1
-
-
-async def refuse(socket: WebSocket, code: int, message: str) -> None:
-    """Say why, and close."""
-    await socket.send_json({"error": message})
-    await socket.close(code)
-
-
-async def go_on(socket: WebSocket, service: Service) -> None:
-    """Answer frame by frame, until the client goes or something is wrong."""
-    name = socket.query_params.get("head") or next(iter(service.segmenter.heads), "")
-    masks = socket.query_params.get("masks", "rle")
-    if masks not in MASKS:
-        raise RefusedError(422, f"masks must be one of {', '.join(MASKS)}, not {masks!r}")
-    stream = Stream(service.segmenter.shared, service.heads([name]))
-    while True:
-        message = await asyncio.wait_for(socket.receive(), service.limits.idle)
-        if message["type"] == "websocket.disconnect":
-            return
-        if message.get("bytes") is None:
-            await change(socket, stream, str(message.get("text", "")))
-            continue
-        frame = await asyncio.to_thread(service.decode, message["bytes"])
-        found = await asyncio.wrap_future(service.passes.do(partial(stream.step, frame)))
-        result = found[name].keep()
-        told = await asyncio.to_thread(answer, result, masks)
-        await socket.send_json(told | {"frame_index": result.frame_index})
-
-
-async def change(socket: WebSocket, stream: Stream, text: str) -> None:
-    """Do what a text message says.
-
-    Raises:
-        InputError: it says nothing that is known, or holds no state of this head.
-    """
-    try:
-        said: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        said = None
-    match said:
-        case {"reset": True}:
-            stream.reset()
-        case {"state": True}:
-            await socket.send_bytes(b"" if stream.state is None else packed(stream.state))
-        case {"state": str(given)}:
-            stream.state = {name: unpacked(given) for name in stream.heads}
-        case _:
-            raise InputError(
-                'a text message is {"reset": true}, {"state": true} or {"state": "<base64>"}; '
-                "frames are sent as binary messages"
-            )
-
-
-def packed(states: dict[str, State]) -> bytes:
-    """The state of the one head, as `State.save` writes it."""
-    (state,) = states.values()
-    with TemporaryDirectory() as folder:
-        return state.save(Path(folder) / "state.safetensors").read_bytes()
-
-
-def unpacked(text: str) -> State:
-    """A state from base64.
-
-    Raises:
-        InputError: it is none.
-    """
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "state.safetensors"
+        What the old ones remembered is kept where it fits.
+        """
+        if all(self.stream.heads[name] is head for name, head in heads.items()):
+            return ""
+        state = self.stream.state
+        self.stream = Stream(self.stream.shared, heads)
         try:
-            path.write_bytes(base64.b64decode(text, validate=True))
-            return State.load(path)
-        except (ValueError, InputError) as error:
-            reason = str(error).replace(str(path), "what was sent")
-            raise InputError(f"the state cannot be used: {reason}") from error
+            self.stream.state = state
+        except InputError:
+            return ANEW
+        return ""
+
+    def packed(self) -> bytes:
+        """What is remembered, as `State.save` writes it; nothing before the first frame."""
+        if self.stream.state is None:
+            return b""
+        (state,) = self.stream.state.values()
+        with TemporaryDirectory() as folder:
+            return state.save(Path(folder) / "state.safetensors").read_bytes()
+
+    def go_on_from(self, content: bytes) -> None:
+        """Remember what another stream of this head did.
+
+        Raises:
+            InputError: it is no state, or one of another head.
+        """
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "state.safetensors"
+            path.write_bytes(content)
+            try:
+                state = State.load(path)
+            except InputError as error:
+                reason = str(error).replace(str(path), "what was sent")
+                raise InputError(f"the state cannot be used: {reason}") from error
+        self.stream.state = dict.fromkeys(self.stream.heads, state)
+
+
+class Streams:
+    """All videos that are followed; used in one event loop.
+
+    Args:
+        shared: the encoder.
+        limits: how many, and for how long one may be idle.
+    """
+
+    def __init__(self, shared: SharedPass, limits: Limits):
+        self.shared, self.limits = shared, limits
+        self._all: dict[Any, Following] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def open(self, key: object, heads: Mapping[str, Head]) -> Following:
+        """Begin one, or begin it anew.
+
+        Raises:
+            RefusedError: there are as many as are allowed (429).
+        """
+        self._forget_idle()
+        if key not in self._all and len(self._all) >= self.limits.streams:
+            raise RefusedError(
+                429,
+                f"{len(self._all)} streams are open, as many as are allowed; end one, or try again "
+                "later",
+                retry_after=self.limits.idle,
+            )
+        self._all[key] = Following(self.shared, heads)
+        return self._all[key]
+
+    def find(self, key: object) -> Following | None:
+        """One that is open."""
+        self._forget_idle()
+        return self._all.get(key)
+
+    def close(self, key: object) -> None:
+        """Forget it; nothing where there is none."""
+        self._all.pop(key, None)
+
+    def _forget_idle(self) -> None:
+        since = time.monotonic() - self.limits.idle
+        for key in [key for key, one in self._all.items() if one.last < since]:
+            del self._all[key]

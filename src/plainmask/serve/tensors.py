@@ -6,6 +6,7 @@ HTTP here.
 
 from __future__ import annotations
 
+import base64
 import math
 import struct
 from collections.abc import Mapping
@@ -34,78 +35,92 @@ def read_picture(tensor: Mapping[str, Any], rest: bytes) -> SentPicture:
     """
     datatype, shape = tensor.get("datatype"), tensor.get("shape")
     if datatype == "BYTES":
-        if shape != [1]:
-            raise RefusedError(400, f"image as BYTES has the shape [1], not {shown(shape)}")
-        return _file(tensor, rest)
+        return read_file(tensor, rest, "image")
     if datatype == "UINT8":
         return _pixels(tensor, rest, _sides(shape))
     raise RefusedError(400, f"image must be of datatype BYTES or UINT8, not {shown(datatype)}")
 
 
+def read_file(tensor: Mapping[str, Any], rest: bytes, name: str) -> bytes:
+    """The content of a file: an input tensor BYTES of shape [1].
+
+    Raises:
+        RefusedError: as `read_picture`.
+    """
+    if tensor.get("datatype") != "BYTES":
+        raise RefusedError(
+            400, f"{name} must be of datatype BYTES, not {shown(tensor.get('datatype'))}"
+        )
+    if tensor.get("shape") != [1]:
+        raise RefusedError(
+            400, f"{name} as BYTES has the shape [1], not {shown(tensor.get('shape'))}"
+        )
+    raw = _raw(tensor, rest, name)
+    if raw is None:
+        data = tensor["data"]
+        if not isinstance(data, list) or len(data) != 1 or not isinstance(data[0], str):
+            raise RefusedError(
+                400, f'the data of {name} as BYTES is ["<base64>"], one text in a list'
+            )
+        content = from_base64(data[0], name)
+    else:
+        content = raw[4:]
+        if raw != _behind_its_length(content):
+            raise RefusedError(
+                400,
+                f"{name} as raw BYTES is 4 bytes that tell the length of what follows, the lowest "
+                f"first, and the file; not {len(content)} bytes behind {raw[:4].hex(' ')!r}",
+            )
+    if not content:
+        raise RefusedError(400, f"{name} has no bytes; send the content of a file")
+    return content
+
+
 def written(
-    name: str, value: str | NDArray[np.int32], *, binary: bool
+    name: str, value: str | bytes | NDArray[np.int32], *, binary: bool
 ) -> tuple[dict[str, Any], bytes]:
-    """A text as BYTES of shape [1], or numbers as INT32.
+    """A text or a file as BYTES of shape [1], or numbers as INT32.
 
     Returns:
-        the tensor as it stands in the JSON, and what follows the JSON; empty unless binary.
+        the tensor as it stands in the JSON, with a file in base64, and what follows the JSON; empty
+        unless binary.
     """
-    is_text = isinstance(value, str)
-    tensor = {
-        "name": name,
-        "datatype": "BYTES" if is_text else "INT32",
-        "shape": [1] if is_text else list(value.shape),
-    }
-    if not binary:
-        return tensor | {"data": [value] if is_text else value.ravel().tolist()}, b""
-    raw = _behind_its_length(value.encode()) if is_text else value.astype("<i4").tobytes()
-    return tensor | {"parameters": {"binary_data_size": len(raw)}}, raw
+    if isinstance(value, np.ndarray):
+        tensor = {"name": name, "datatype": "INT32", "shape": list(value.shape)}
+        raw = value.astype("<i4").tobytes() if binary else b""
+        data = [] if binary else value.ravel().tolist()
+    else:
+        tensor = {"name": name, "datatype": "BYTES", "shape": [1]}
+        raw = _behind_its_length(value.encode() if isinstance(value, str) else value)
+        data = [value if isinstance(value, str) else base64.b64encode(value).decode("ascii")]
+    if binary:
+        return tensor | {"parameters": {"binary_data_size": len(raw)}}, raw
+    return tensor | {"data": data}, b""
 
 
 def _behind_its_length(content: bytes) -> bytes:
     return struct.pack("<I", len(content)) + content
 
 
-def _raw(tensor: Mapping[str, Any], rest: bytes) -> bytes | None:
+def _raw(tensor: Mapping[str, Any], rest: bytes, name: str) -> bytes | None:
     """The bytes of a tensor that stand behind the JSON; None: its values stand in it."""
-    given = parameters(tensor, "the input image")
+    given = parameters(tensor, f"the input {name}")
     size = given.get("binary_data_size")
     if size is None and "data" not in tensor:
-        raise RefusedError(400, "image has neither data nor the parameter binary_data_size")
+        raise RefusedError(400, f"{name} has neither data nor the parameter binary_data_size")
     if size is not None and "data" in tensor:
-        raise RefusedError(400, "image has both data and the parameter binary_data_size; send one")
+        raise RefusedError(
+            400, f"{name} has both data and the parameter binary_data_size; send one"
+        )
     if size is None and not rest:
         return None
     if type(size) is not int or size != len(rest):
         raise RefusedError(
             400,
-            f"{len(rest)} bytes follow the JSON, but the binary_data_size of image is "
+            f"{len(rest)} bytes follow the JSON, but the binary_data_size of {name} is "
             f"{shown(size)}",
         )
     return rest
-
-
-def _file(tensor: Mapping[str, Any], rest: bytes) -> bytes:
-    """The one element of a BYTES tensor."""
-    raw = _raw(tensor, rest)
-    if raw is None:
-        data = tensor["data"]
-        if not isinstance(data, list) or len(data) != 1 or not isinstance(data[0], str):
-            raise RefusedError(
-                400, 'the data of image as BYTES is ["<base64>"], one text in a list'
-            )
-        content = from_base64(data[0], "image")
-    else:
-        content = raw[4:]
-        if raw != _behind_its_length(content):
-            raise RefusedError(
-                400,
-                "image as raw BYTES is 4 bytes that tell the length of what follows, the lowest "
-                f"first, and the file; not {len(content)} bytes behind {raw[:4].hex(' ')!r}",
-            )
-    if not content:
-        raise RefusedError(400, "image has no bytes; send the content of a picture's file")
-    return content
 
 
 def _sides(shape: object) -> tuple[int, int, int]:
@@ -124,7 +139,7 @@ def _pixels(
     tensor: Mapping[str, Any], rest: bytes, sides: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
     """The values of a UINT8 tensor, (H, W, 3)."""
-    raw = _raw(tensor, rest)
+    raw = _raw(tensor, rest, "image")
     values = _numbers(tensor["data"]) if raw is None else np.frombuffer(raw, np.uint8)
     if values.shape not in ((values.size,), sides, (1, *sides)) or values.size != math.prod(sides):
         raise RefusedError(

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from plainmask.errors import PlainmaskError
-from plainmask.heads.head import Head
+from plainmask.heads.head import Head, shipped_heads
+from plainmask.serve.fields import shown
 from plainmask.serve.limits import RefusedError
 
 FILES = frozenset({"config.json", "model.safetensors", "encoder.safetensors", "README.md"})
@@ -34,6 +35,22 @@ def head_of_folder(root: Path | None, name: str) -> Head:
     if not folder.is_dir():
         raise RefusedError(422, f"there is no folder {name!r}")
     return Head.load(folder)
+
+
+def head_of_name(root: Path | None, name: str) -> Head:
+    """A head from the folder of this name below the one that the server allows, else a shipped one.
+
+    Raises:
+        RefusedError: there is none (404).
+        HeadError, WeightsError, InputError: it is no head.
+    """
+    if root is not None and (root / name / NEEDED[0]).is_file():
+        return head_of_folder(root, name)
+    shipped = shipped_heads()
+    if name in shipped:
+        return Head.load(shipped[name])
+    where = "; --heads-root names a folder of others" if root is None else f", and none in {root}"
+    raise RefusedError(404, f"no head {shown(name)} is shipped{where}")
 
 
 def head_of_zip(content: bytes) -> Head:
