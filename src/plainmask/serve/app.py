@@ -144,7 +144,9 @@ async def refused(request: Request, error: Exception) -> Response:
 async def wrong_request(request: Request, error: Exception) -> Response:
     """What starlette says: no such route, another method, a broken form."""
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    told = problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    told.headers.update(error.headers or {})  # such as Allow, of a wrong method
+    return told
 
 
 async def broken(request: Request, error: Exception) -> Response:

@@ -65,10 +65,11 @@ class Batches:
             spent["decoder"] += both[0]
             spent["results"] += both[1]
             self.numbers.decoded(name, head.config.task, len(rows), *both)
-        for part, (taps, _) in zip(parts, seen, strict=True):
+        for part, (taps, empty) in zip(parts, seen, strict=True):
             for what, seconds in spent.items():
                 part.job.seconds[what] = part.job.seconds.get(what, 0.0) + seconds
             part.job.taps |= {tap: taps[tap].float() for tap in part.taps}
+            part.job.grid = empty.grid
             part.job.done(part)
 
     def follow(self, frames: Sequence[NextFrame]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -70,6 +71,33 @@ def least(given: Mapping[str, Any]) -> float | None:
     if not 0 <= score <= 1:
         raise RefusedError(422, f"score must be a number from 0 to 1, not {shown(value)}")
     return score
+
+
+def whole(value: object, name: str, first: int, last: int) -> int:
+    """A whole number, also in a text.
+
+    Raises:
+        RefusedError: it is none, or not from `first` to `last` (422).
+    """
+    if isinstance(value, str) and re.fullmatch(r" *[0-9]{1,9} *", value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and first <= value <= last:
+        return value
+    raise RefusedError(
+        422, f"{name} must be a whole number from {first} to {last}, not {shown(value)}"
+    )
+
+
+def flag(given: Mapping[str, Any], key: str, default: bool) -> bool:
+    """True or false.
+
+    Raises:
+        RefusedError: it is neither (400).
+    """
+    value = given.get(key, default)
+    if not isinstance(value, bool):
+        raise RefusedError(400, f"{key} must be true or false, not {shown(value)}")
+    return value
 
 
 def objects(given: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from plainmask.serve.fields import NAME_LENGTH, least, objects, parameters, parse_json, shown, words
+from plainmask.serve.fields import (
+    NAME_LENGTH,
+    flag,
+    least,
+    objects,
+    parameters,
+    parse_json,
+    shown,
+    words,
+)
 from plainmask.serve.limits import RefusedError
 from plainmask.serve.tensors import SentPicture, read_file, read_picture
 
@@ -74,7 +83,7 @@ def read_infer_request(content: bytes, headers: Mapping[str, str]) -> InferReque
         read_picture(*tensors["image"]),
         sequence,
         _id_of(asked),
-        _outputs_of(asked, names, _flag(given, "binary_data_output", False)),
+        _outputs_of(asked, names, flag(given, "binary_data_output", False)),
         least(given),
         words(given, "classes") or None,
     )
@@ -119,7 +128,7 @@ def _inputs(asked: Mapping[str, Any], rest: bytes) -> dict[str, _Sent]:
 def _sequence_of(given: Mapping[str, Any], state: _Sent | None) -> InSequence | None:
     """The sequence that a request names; None: it is a picture by itself."""
     value = given.get("sequence_id", 0)
-    start, end = _flag(given, "sequence_start", False), _flag(given, "sequence_end", False)
+    start, end = flag(given, "sequence_start", False), flag(given, "sequence_end", False)
     by_number = type(value) is int and 0 <= value < 2**64
     if not by_number and not (isinstance(value, str) and len(value) <= NAME_LENGTH):
         raise RefusedError(
@@ -159,13 +168,5 @@ def _outputs_of(asked: Mapping[str, Any], known: Sequence[str], binary: bool) ->
             raise RefusedError(
                 400, f"the only parameter of an output is binary_data, not {shown(other[0])}"
             )
-        outputs[name] = _flag(given, "binary_data", binary)
+        outputs[name] = flag(given, "binary_data", binary)
     return outputs or dict.fromkeys(OUTPUTS, binary)
-
-
-def _flag(given: Mapping[str, Any], key: str, default: bool) -> bool:
-    """A parameter that is true or false."""
-    value = given.get(key, default)
-    if not isinstance(value, bool):
-        raise RefusedError(400, f"{key} must be true or false, not {shown(value)}")
-    return value

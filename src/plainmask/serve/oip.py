@@ -38,7 +38,7 @@ async def infer(request: Request) -> Response:
     wanted = await asyncio.to_thread(read_infer_request, content, request.headers)
     if wanted.sequence is None:
         _, found = await service.segment(wanted.image, {name: head})
-        seen = Seen(found.results[name], found.seconds, {}, b"")
+        seen = Inferred(found.results[name], found.seconds, {}, b"")
     else:
         seen = await next_of(wanted.sequence, wanted, service, name, head)
     about = {
@@ -52,7 +52,7 @@ async def infer(request: Request) -> Response:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Inferred:
     """What became of a picture or a frame."""
 
     result: Result
@@ -63,7 +63,7 @@ class Seen:
 
 async def next_of(
     sequence: InSequence, wanted: InferRequest, service: Service, name: str, head: Head
-) -> Seen:
+) -> Inferred:
     """The next frame of a sequence.
 
     Raises:
@@ -90,10 +90,10 @@ async def next_of(
         raise
     if sequence.end:
         service.streams.close(key)
-    return Seen(found.result, found.seconds, found.notice, state)
+    return Inferred(found.result, found.seconds, found.notice, state)
 
 
-def told(about: dict[str, Any], seen: Seen, wanted: InferRequest) -> Response:
+def told(about: dict[str, Any], seen: Inferred, wanted: InferRequest) -> Response:
     """The outputs that are wanted, as JSON with the raw ones behind it."""
     result = seen.result.keep(wanted.score, wanted.classes)
     outputs = {

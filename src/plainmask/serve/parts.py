@@ -33,6 +33,8 @@ class Found:
     """By what took them: queue, encoder, decoder, results."""
     taps: Taps
     """Where features were asked for."""
+    grid: tuple[int, int]
+    """Patches of theirs."""
 
 
 @dataclass(eq=False)
@@ -47,6 +49,7 @@ class Job:
     asked: float = field(default_factory=time.perf_counter)
     found: dict[str, Result] = field(default_factory=dict)
     taps: Taps = field(default_factory=dict)
+    grid: tuple[int, int] = (0, 0)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def done(self, part: Part) -> None:
@@ -55,7 +58,7 @@ class Job:
         self.found |= part.found
         if not self.left and not self.future.done() and self.future.set_running_or_notify_cancel():
             results = {name: self.found[name] for name in self.names}
-            self.future.set_result(Found(results, self.seconds, self.taps))
+            self.future.set_result(Found(results, self.seconds, self.taps, self.grid))
 
     def fail(self, error: Exception) -> None:
         """Answer with an error."""
@@ -149,10 +152,14 @@ def parts_of(
 def part_of_features(
     image: NDArray[np.uint8], taps: Sequence[int], side: int, patch: int
 ) -> tuple[Job, Part]:
-    """A picture for the features of blocks, its shorter side resized to `side` pixels."""
-    job = Job(image, (), 1)
-    protocol = InputProtocol(kind="stride", size=side)
-    return job, Part(job, {}, tuple(taps), _plan((image.shape[0], image.shape[1]), protocol, patch))
+    """A picture for the features of blocks, its shorter side resized to `side` pixels.
+
+    Raises:
+        InputError: it is so long and thin that it would need too many patches.
+    """
+    job, size = Job(image, (), 1), (image.shape[0], image.shape[1])
+    whole = Geometry.plan(size, InputProtocol(kind="stride", size=side), patch)
+    return job, Part(job, {}, tuple(taps), whole)
 
 
 def next_frame(stream: Stream, image: NDArray[np.uint8]) -> NextFrame:

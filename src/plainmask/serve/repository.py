@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from plainmask.heads.head import shipped_heads
-from plainmask.serve.fields import parameters, parse_json, shown
+from plainmask.serve.fields import flag, parameters, parse_json, shown
 from plainmask.serve.limits import RefusedError
 from plainmask.serve.service import Service
 from plainmask.serve.uploads import NEEDED, head_of_name
@@ -23,8 +23,9 @@ async def index(request: Request) -> Response:
     """POST /v2/repository/index: what is served, and what could be."""
     service: Service = request.app.state.service
     asked = await read_object(request)
+    only_ready = flag(asked, "ready", False)
     served = service.segmenter.heads
-    names = list(served) if asked.get("ready") is True else [*served, *others(request, served)]
+    names = list(served) if only_ready else [*served, *others(request, served)]
     rows = [
         {
             "name": name,
