@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -11,6 +11,7 @@ import uvicorn
 from plainmask.cli.serve import listen
 from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
+from plainmask.serve.passes import Passes
 from plainmask.serve.service import Service
 from tiny import tiny_encoder, tiny_head
 
@@ -22,10 +23,31 @@ def street_and_cells() -> Segmenter:
     return Segmenter(encoder, heads, device="cpu")
 
 
-@contextmanager
-def served(segmenter: Segmenter, **options: Any) -> Iterator[str]:
+class Held:
+    """An encoder that waits to be let go, so that pictures gather."""
+
+    def __init__(self, passes: Passes):
+        self.inner = passes.shared.computing_encoder
+        self.go, self.begun = threading.Event(), threading.Event()
+        self.batches: list[int] = []
+        object.__setattr__(passes.shared, "computing_encoder", self)
+
+    def __call__(self, pixels: Any, **options: Any) -> Any:
+        self.begun.set()
+        assert self.go.wait(30)
+        self.batches.append(len(pixels))
+        return self.inner(pixels, **options)
+
+
+def served(segmenter: Segmenter, **options: Any) -> AbstractContextManager[str]:
     """Its heads over HTTP, at the address that this gives, such as 127.0.0.1:41234."""
-    app = build_app(Service.of(segmenter), **options)
+    return served_by(Service.of(segmenter), **options)
+
+
+@contextmanager
+def served_by(service: Service, **options: Any) -> Iterator[str]:
+    """The same for a service that is there."""
+    app = build_app(service, **options)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with listen("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from images import png
 from plainmask.results.rle import Rle
 from plainmask.serve.app import build_app
+from plainmask.serve.batch import Batches
 from plainmask.serve.limits import Limits
 from plainmask.serve.service import Service
 from servers import street_and_cells
@@ -184,8 +186,15 @@ def test_web_pages_of_other_places_may_ask_where_allowed():
 
 
 def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch):
-    service = Service.of(street_and_cells(), Limits(seconds=0.0))
+    service = Service.of(street_and_cells(), Limits(seconds=0.05))
+    see = Batches.see
+
+    def slowly(self: Batches, parts: Any) -> None:
+        time.sleep(0.5)
+        see(self, parts)
+
+    monkeypatch.setattr(Batches, "see", slowly)
     with TestClient(build_app(service)) as client:
         answer = client.post("/v1/segment", content=photo())
     assert answer.status_code == 504
-    assert "no answer within 0 s" in answer.json()["error"]
+    assert "no answer within 0.05 s" in answer.json()["error"]

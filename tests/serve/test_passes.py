@@ -1,8 +1,6 @@
 """The queue: what joins a pass, what comes out, and what is refused."""
 
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.numbers import Numbers
 from plainmask.serve.passes import Passes
+from servers import Held
 from tiny import tiny_encoder, tiny_head
 
 
@@ -25,22 +24,6 @@ def segmenter() -> Segmenter:
     encoder = tiny_encoder()
     heads = {"a": tiny_head("semantic", encoder), "b": tiny_head("semantic", encoder, 5)}
     return Segmenter(encoder, heads, device="cpu")
-
-
-class Held:
-    """An encoder that waits to be let go, so that pictures gather."""
-
-    def __init__(self, passes: Passes):
-        self.inner = passes.shared.computing_encoder
-        self.go, self.begun = threading.Event(), threading.Event()
-        self.batches: list[int] = []
-        object.__setattr__(passes.shared, "computing_encoder", self)
-
-    def __call__(self, pixels: Any, **options: Any) -> Any:
-        self.begun.set()
-        assert self.go.wait(30)
-        self.batches.append(len(pixels))
-        return self.inner(pixels, **options)
 
 
 @pytest.fixture

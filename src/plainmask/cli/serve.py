@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -52,11 +53,14 @@ def serve(
     cache: Annotated[
         float, typer.Option(metavar="MB", help="Features of the last pictures; 0: none.")
     ] = 256.0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Log faults only, not each request.")
+    ] = False,
 ) -> None:
     """Serve heads over HTTP.
 
-    Pictures of all clients share passes of the encoder, whatever head they are for. Ctrl-C and
-    SIGTERM answer what waits, and end.
+    Pictures of all clients share passes of the encoder, whatever head they are for. Requests are
+    logged to stderr, a JSON object a line. Ctrl-C and SIGTERM answer what waits, and end.
     """
     try:
         import uvicorn
@@ -73,6 +77,7 @@ def serve(
     from plainmask.heads.head import shipped_heads
     from plainmask.inference.loading import load_heads
     from plainmask.serve.limits import Limits
+    from plainmask.serve.logs import log_to_stderr
     from plainmask.serve.service import Service
 
     if heads_root is not None and not heads_root.is_dir():
@@ -86,9 +91,10 @@ def serve(
     service = Service.of(segmenter, limits)
     app = build_app(service, token=token, origins=origin or (), heads_root=heads_root)
     listening_to = uvicorn.Config(
-        app, log_level="warning", server_header=False, ws_max_size=int(1e6 * body)
+        app, log_config=None, server_header=False, ws_max_size=int(1e6 * body)
     )
     server = uvicorn.Server(listening_to)
+    log_to_stderr(logging.WARNING if quiet else logging.INFO)
     listening = listen(host, port)
     where = f"http://{host}:{listening.getsockname()[1]}"
     first = next(iter(segmenter.heads))
