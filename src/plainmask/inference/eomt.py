@@ -19,7 +19,23 @@ from plainmask.inference.shared_pass import SharedPass
 def build_eomt(
     shared: SharedPass, decoder: DecoderConfig, side: int
 ) -> tuple[str, Callable[[], Any]]:
-    """An EoMT with random weights, and a square input.
+    """The same as `eomt_model` and a square input.
+
+    Returns:
+        Its name, and a function that runs it once.
+    """
+    name, model = eomt_model(shared, decoder, side)
+    pixels = torch.randn(1, 3, side, side, device=shared.device, dtype=shared.dtype)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return model(pixel_values=pixels)
+
+    return name, run
+
+
+def eomt_model(shared: SharedPass, decoder: DecoderConfig, side: int) -> tuple[str, Any]:
+    """An EoMT with random weights.
 
     Args:
         shared: whose encoder's size, device and dtype it has; its weights are in that dtype.
@@ -27,7 +43,7 @@ def build_eomt(
         side: of the input in pixels.
 
     Returns:
-        Its name, and a function that runs it once.
+        Its name, and the module.
 
     Raises:
         InputError: transformers is not installed, or knows no EoMT.
@@ -44,14 +60,8 @@ def build_eomt(
             f"--compare needs transformers with {kind}: pip install -U transformers"
         ) from error
     model = model_class(config_class(**_shape(config, decoder, side)))
-    model = model.eval().to(shared.device, shared.dtype)
-    pixels = torch.randn(1, 3, side, side, device=shared.device, dtype=shared.dtype)
-
-    def run() -> Any:
-        with torch.inference_mode():
-            return model(pixel_values=pixels)
-
-    return ("EoMT-DINOv3" if config.positions == "rope" else "EoMT-DINOv2"), run
+    name = "EoMT-DINOv3" if config.positions == "rope" else "EoMT-DINOv2"
+    return name, model.eval().to(shared.device, shared.dtype)
 
 
 def _shape(config: EncoderConfig, decoder: DecoderConfig, side: int) -> dict[str, Any]:
