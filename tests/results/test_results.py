@@ -2,8 +2,8 @@
 
 import json
 import os
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pycocotools import mask as coco
 
 from plainmask.errors import InputError
 from plainmask.results import InstanceResult, PanopticResult, Result, SemanticResult
+from plainmask.results.base import Moment
 from plainmask.results.rle import Rle
 from plainmask.results.segments import segments_of
 from plainmask.vocabulary import Vocabulary
@@ -170,15 +171,37 @@ def test_hugging_face():
 
 @pytest.mark.parametrize("make", FULL + EMPTY)
 def test_supervision(make: Callable[[], Result]):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # supervision complains about a missing OpenCV
-        pytest.importorskip("supervision")
-        result = make()
-        detections = result.to_supervision()
-    assert len(detections) == len(result.segments)
-    assert detections.mask is not None
+    supervision = pytest.importorskip("supervision")
+    result = make()
+    detections = result.to_supervision()
+    assert isinstance(detections.mask, supervision.CompactMask)
     assert detections.mask.shape == (len(result.segments), *SIZE)
+    masks = [result.mask_of(segment) for segment in result.segments]
+    np.testing.assert_array_equal(detections.mask.to_dense(), np.reshape(masks, (-1, *SIZE)))
+    assert detections.xyxy.tolist() == [list(s.box) for s in result.segments]
+    assert detections.class_id.tolist() == [s.class_id for s in result.segments]
     assert list(detections.data["class_name"]) == [s.label for s in result.segments]
+    assert detections.tracker_id is None
+    first = detections[:1]  # as annotators and trackers take it
+    drawn = supervision.MaskAnnotator().annotate(np.zeros((*SIZE, 3), np.uint8), first)
+    np.testing.assert_array_equal(drawn.any(-1), np.any([np.zeros(SIZE, bool), *masks[:1]], 0))
+
+
+def test_supervision_without_compact_masks(monkeypatch: pytest.MonkeyPatch):
+    supervision = pytest.importorskip("supervision")
+    monkeypatch.delattr(supervision, "CompactMask")
+    detections = instance_result().to_supervision()
+    np.testing.assert_array_equal(detections.mask, instance_result().masks)
+
+
+def test_supervision_keeps_tracks():
+    pytest.importorskip("supervision")
+    frame = replace(instance_result(), moment=Moment(3, (7, 2, 9, 4), (1, 1, 1, 1)))
+    assert frame.to_supervision().tracker_id.tolist() == [7, 2, 9, 4]
+    assert frame.keep(0.8).to_supervision().tracker_id.tolist() == [2]
+    assert frame.keep(1.0).to_supervision().tracker_id.tolist() == []
+    untracked = replace(instance_result(), moment=Moment(3))
+    assert untracked.to_supervision().tracker_id is None
 
 
 def test_supervision_missing(monkeypatch: pytest.MonkeyPatch):

@@ -218,8 +218,19 @@ class Result(ABC):
     def to_hf(self) -> Any:
         """As the post-processing of Hugging Face transformers gives it, in NumPy."""
 
+    def to_pipeline(self) -> list[dict[str, Any]]:
+        """As the image-segmentation pipeline of Hugging Face transformers gives it.
+
+        Of each segment that is visible in `to_hf` its `score` (None where semantic, as there),
+        `label` and `mask`, a PIL picture of mode "L", 255 inside; in a video its `track_id`, too.
+        """
+        return formats.pipeline(self)
+
     def to_supervision(self) -> Detections:
-        """As `supervision.Detections`, with masks and `class_name` under `data`.
+        """As `supervision.Detections`, with masks, and `class_name` under `data`.
+
+        Masks are a `CompactMask`, as small as ours, where the installed version has it (call its
+        `to_dense` for an array), else (N, H, W) bool. In a video `tracker_id` is the `track_ids`.
 
         Raises:
             InputError: the package supervision is not installed.

@@ -19,7 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from plainmask.atomic import PNG_MARK
 from plainmask.errors import InputError
 from plainmask.results.rle import Box
-from plainmask.results.segments import Segment, extents
+from plainmask.results.segments import Segment, extents, ids_of
+from plainmask.results.task import TASKS
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -91,6 +92,25 @@ def hugging_face(
     return {"segmentation": segmentation, "segments_info": infos}
 
 
+def pipeline(result: Result) -> list[dict[str, Any]]:
+    """As the image-segmentation pipeline of Hugging Face; see `Result.to_pipeline`."""
+    flat = result.flat_map()
+    visible = set(ids_of(flat))
+    scored = TASKS[result.kind].objects
+    track_ids = result.track_ids or [None] * len(result.segments)
+    entries: list[dict[str, Any]] = []
+    for segment, track_id in zip(result.segments, track_ids, strict=True):
+        if segment.id not in visible:
+            continue
+        entry: dict[str, Any] = {
+            "score": segment.score if scored else None,
+            "label": segment.label,
+            "mask": Image.fromarray((flat == segment.id).astype(np.uint8) * np.uint8(255)),
+        }
+        entries.append(entry if track_id is None else {**entry, "track_id": track_id})
+    return entries
+
+
 def supervision(result: Result) -> Detections:
     """Detections of the supervision library; see `Result.to_supervision`."""
     try:
@@ -100,14 +120,31 @@ def supervision(result: Result) -> Detections:
             "to_supervision needs the package supervision; pip install supervision"
         ) from cause
     segments = result.segments
-    masks = [result.mask_of(segment) for segment in segments]
+    xyxy = np.array([s.box for s in segments], np.float32).reshape(-1, 4)
+    # No ids: a frame that nothing tracks, or in which nothing is to be seen.
+    tracked = result.moment is not None and len(result.track_ids) == len(segments)
     return Detections(
-        xyxy=np.array([s.box for s in segments], np.float32).reshape(-1, 4),
-        mask=np.array(masks, bool).reshape(-1, *result.image_size),
+        xyxy=xyxy,
+        mask=_supervision_masks(result, xyxy),
         confidence=np.array([s.score for s in segments], np.float32),
         class_id=np.array([s.class_id for s in segments], np.int64),
+        tracker_id=np.array(result.track_ids, np.int64) if tracked else None,
         data={"class_name": np.array([s.label for s in segments], dtype=str)},
     )
+
+
+def _supervision_masks(result: Result, xyxy: NDArray[np.float32]) -> Any:
+    """N masks, compressed where the installed version can, else (N, H, W) bool."""
+    try:
+        from supervision import CompactMask
+
+        compress = CompactMask.from_coco_rle
+    except (ImportError, AttributeError):  # an older version
+        masks = [result.mask_of(segment) for segment in result.segments]
+        return np.array(masks, bool).reshape(-1, *result.image_size)
+    rles = [result.rle_of(segment).to_coco() for segment in result.segments]
+    inside = xyxy - np.array([0, 0, 1, 1], np.float32)  # there a box ends with its last pixel
+    return compress(rles, inside, result.image_size)
 
 
 def png_bytes(picture: Image.Image) -> bytes:
