@@ -19,10 +19,9 @@ from cameras import camera, serving
 from images import labelled_images
 from plainmask.data.convert import TargetFormat
 from plainmask.data.reader import DataFormat
-from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
 from servers import served
-from tiny import save_tiny_encoder, tiny_encoder, tiny_head, tiny_video_head
+from tiny import save_tiny_encoder, save_with_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures, write_video
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -36,9 +35,7 @@ def video(folder: Path) -> Iterator[Replaced]:
     """A short video, a tiny head of the shipped one's name with its encoder, and a camera."""
     write_video(folder / "street.mp4", pictures(6))
     encoder = tiny_encoder()
-    head = tiny_video_head("instance", encoder)
-    config = head.config.model_copy(update={"own_encoder": encoder.config})
-    Head(config, head.decoder, encoder).save(folder / "moving-objects")
+    save_with_encoder(tiny_video_head("instance", encoder), encoder, folder / "moving-objects")
     with serving(camera(5, pause=0.05)) as address:
         yield {"rtsp://192.168.0.20:554": address}
 
@@ -60,9 +57,7 @@ def evaluation(folder: Path) -> Iterator[Replaced]:
     """Four pictures with objects, and a tiny instance head with its encoder."""
     labelled_images(folder / "coco", "instance")
     encoder = tiny_encoder()
-    head = tiny_video_head("instance", encoder, "none")
-    config = head.config.model_copy(update={"own_encoder": encoder.config, "name": "my-head"})
-    Head(config, head.decoder, encoder).save(folder / "my-head")
+    save_with_encoder(tiny_video_head("instance", encoder, "none"), encoder, folder / "my-head")
     yield {}
 
 

@@ -28,7 +28,7 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"calls", "serve"},
+    {"bridges", "calls", "serve"},
     {"cli"},
     {"__main__"},
 )
@@ -81,6 +81,9 @@ EXTRAS = {
     "torch.utils.tensorboard": "training",
     "starlette": "serve",
     "prometheus_client": "serve",
+    "cvat_sdk": "bridges",
+    "fiftyone": "bridges",
+    "label_studio_ml": "bridges",
 }
 """What comes with an extra, and the room that alone may use it."""
 

@@ -114,3 +114,10 @@ def tiny_video_head(
         decoder.predict.classify.weight.mul_(4)
         decoder.queries.mul_(3)
     return Head(image.config.model_copy(update=updates), decoder)
+
+
+def save_with_encoder(head: Head, encoder: Encoder, path: Path) -> Path:
+    """A head and its encoder as a folder that can be loaded by name."""
+    config = head.config.model_copy(update={"own_encoder": encoder.config, "name": path.name})
+    Head(config, head.decoder, encoder).save(path)
+    return path

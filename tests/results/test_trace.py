@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from plainmask.data.coco_masks import decode_mask
-from plainmask.results.trace import trace_polygon
+from plainmask.results.trace import trace_parts, trace_polygon
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -22,6 +23,14 @@ def test_filling_the_polygon_gives_the_mask(mask: np.ndarray):
         np.testing.assert_array_equal(filled(polygon, mask.shape), mask)
     else:
         assert len(polygon) == 0
+
+
+@settings(deadline=None, max_examples=150)
+@given(mask=shapes.flatmap(lambda shape: arrays(bool, shape)))
+def test_parts_are_disjoint_and_together_the_mask(mask: np.ndarray):
+    parts = [filled(part, mask.shape) for part in trace_parts(mask)]
+    np.testing.assert_array_equal(np.sum([np.zeros(mask.shape, int), *parts], 0), mask)
+    assert len(parts) == ndimage.label(mask)[1]
 
 
 def test_only_corners_are_points():

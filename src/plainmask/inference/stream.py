@@ -143,11 +143,21 @@ def follow_frames(
 
     The encoder takes all of them at once; only the decoder goes frame by frame, from `states`.
     """
-    encoded = encode(shared, heads, images)
-    frames: list[dict[str, Seen]] = [{} for _ in images]
+    return follow_encoded(shared, heads, states, encode(shared, heads, images))
+
+
+def follow_encoded(
+    shared: SharedPass,
+    heads: Mapping[str, Head],
+    states: Mapping[str, State],
+    encoded: Mapping[str, Encoded],
+) -> list[dict[str, Seen]]:
+    """The same for frames that `encode` has taken before."""
+    frames: list[dict[str, Seen]] = []
     with shared.computing():
         for name, batch in encoded.items():
             state = states.get(name)
+            frames = frames or [{} for _ in batch.fused]
             for time, fused in enumerate(batch.fused):
                 before = recall(heads[name], state, len(fused))
                 found, state = heads[name].decoder.step(fused, batch.grid, before)

@@ -1,14 +1,17 @@
-"""From a mask to one polygon around it, exactly: parts and holes are joined by bridges of no width.
+"""From a mask to polygons around it, exactly: parts and holes are joined by bridges of no width.
 
-Filled by the even-odd rule, as COCO's own tool does, the polygon gives the same mask again.
+Filled by the even-odd rule, as COCO's own tool does, the polygons give the same mask again.
 
 Letters: H W size of the mask, P points.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 
 def trace_polygon(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -27,6 +30,24 @@ def trace_polygon(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     there = [np.concatenate([loop, loop[:1]]) for loop in loops]
     back = [loop[:1] for loop in loops[-2:0:-1]]
     return np.concatenate([*there, *back])
+
+
+def trace_parts(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """The border of each part of a mask by itself; pixels that touch at a corner are two parts.
+
+    Args:
+        mask: (H, W).
+
+    Returns:
+        A polygon (P, 2) as of `trace_polygon` for each part; none for an empty mask.
+    """
+    labelled: Any = ndimage.label(mask)
+    parts: NDArray[np.int32] = labelled[0]
+    found: list[NDArray[np.int64]] = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
+        corner = np.array([columns.start, rows.start])
+        found.append(trace_polygon(parts[rows, columns] == number) + corner)
+    return found
 
 
 def _loops(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

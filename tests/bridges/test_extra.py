@@ -1,0 +1,23 @@
+"""What bridges say where their tool is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from plainmask.bridges import cvat
+from plainmask.errors import InputError
+
+
+def test_cvat_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "cvat_sdk", None)
+    monkeypatch.delitem(sys.modules, "cvat_sdk.auto_annotation", raising=False)
+    with pytest.raises(InputError, match=r'^CVAT needs .*; pip install "plainmask\[cvat\]"$'):
+        cvat.create("scenes")
+
+
+def test_bridges_load_their_tools_late():
+    code = "import sys, plainmask.bridges.cvat; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"cvat_sdk", "fiftyone", "label_studio_ml"}
