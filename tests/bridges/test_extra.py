@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from plainmask.bridges import cvat
+from plainmask.bridges import cvat, fiftyone
 from plainmask.errors import InputError
 
 
@@ -16,8 +16,17 @@ def test_cvat_is_missing(monkeypatch: pytest.MonkeyPatch):
         cvat.create("scenes")
 
 
+def test_fiftyone_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "fiftyone", None)
+    monkeypatch.delitem(sys.modules, "fiftyone.core.models", raising=False)
+    with pytest.raises(
+        InputError, match=r'^FiftyOne needs .*; pip install "plainmask\[fiftyone\]"$'
+    ):
+        fiftyone.model("scenes")
+
+
 def test_bridges_load_their_tools_late():
-    code = "import sys, plainmask.bridges.cvat; print(*sys.modules)"
+    code = "import sys, plainmask.bridges.cvat, plainmask.bridges.fiftyone; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"cvat_sdk", "fiftyone", "label_studio_ml"}
