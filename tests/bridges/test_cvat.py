@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,11 @@ from PIL import Image
 
 import plainmask
 from plainmask.bridges import cvat
-from plainmask.bridges.cvat_shapes import mask_of_shape, meant, overlap, shape_points
+from plainmask.bridges.clicks import Clicks, meant
+from plainmask.bridges.cvat_shapes import mask_of_shape, shape_points
 from plainmask.data.coco_masks import decode_mask
 from plainmask.errors import InputError
-from plainmask.results import InstanceResult, SemanticResult
-from plainmask.results.rle import Rle
 from plainmask.results.trace import trace_parts
-from plainmask.vocabulary import Vocabulary
 from tiny import save_with_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures
 
@@ -170,66 +167,17 @@ def test_an_agent_asks_again_without_another_pass(tmp_path: Path):
     (shape,) = interacting._worker_job_interact("key", FRAMES[0], prompts)
     function.head = None  # whoever needs it again fails
     assert interacting._worker_job_interact_from_cache("key", prompts) == [shape]
-    chosen = meant(every, prompts)
+    chosen = meant(every, Clicks(points))
     assert chosen is not None
     np.testing.assert_array_equal(decoded(shape.points), chosen[0])
     assert float(shape.attributes[0].value) == pytest.approx(chosen[1], abs=1e-4)
 
 
-SIZE = (20, 30)
-NAMES = Vocabulary.numbered(2)
-
-
-def block(top: int, left: int, bottom: int, right: int) -> np.ndarray:
-    mask = np.zeros(SIZE, bool)
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-def objects() -> InstanceResult:
-    """A large and a small object that overlap, the small one less sure; and one apart."""
-    found = (block(0, 0, 10, 10), block(2, 2, 6, 6), block(12, 20, 18, 28))
-    scores = np.array([0.75, 0.5, 0.25], np.float32)
-    rles = tuple(Rle.encode(mask) for mask in found)
-    return InstanceResult(SIZE, rles, np.array([0, 1, 1]), scores, NAMES)
-
-
-def chosen(result: Any, pos: Any = (), neg: Any = (), box: Any = None) -> Any:
-    found = meant(result, SimpleNamespace(pos_points=pos, neg_points=neg, bounding_box=box))
-    return None if found is None else (shape_points("rectangle", found[0]), found[1])
-
-
-def test_clicks_and_boxes_choose_an_object():
-    result = objects()
-    assert chosen(result, pos=[(3.5, 3.5)]) == ([0, 0, 10, 10], 0.75)
-    assert chosen(result, pos=[(3.5, 3.5)], neg=[(8, 8)]) == ([2, 2, 6, 6], 0.5)
-    assert chosen(result, pos=[(3, 3)], box=((2, 2), (7, 7))) == ([2, 2, 6, 6], 0.5)
-    assert chosen(result, box=((19, 11), (29, 19))) == ([20, 12, 28, 18], 0.25)
-    assert chosen(result, pos=[(3, 3), (25, 15)]) is None, "no object has both"
-    assert chosen(result, box=((12, 0), (18, 6))) is None, "there is nothing"
-    assert chosen(result, neg=[(3, 3)]) is None, "nothing was asked for"
-    assert chosen(result, pos=[(30, 20)]) is None, "the far corner is in the last pixel"
-
-
-def test_of_a_class_the_part_is_meant():
-    label_map = np.full(SIZE, -1, np.int16)
-    label_map[2:6, 2:6] = label_map[10:14, 20:25] = 1
-    result = SemanticResult(label_map, NAMES)
-    assert chosen(result, pos=[(3, 3)]) == ([2, 2, 6, 6], 1.0)
-    assert chosen(result, pos=[(3, 3), (21, 11)]) == ([2, 2, 25, 14], 1.0)
-    assert chosen(result, box=((19, 9), (23, 20))) == ([20, 10, 23, 14], 1.0)
-    assert chosen(result, pos=[(0, 0)]) is None
-
-
 @pytest.mark.parametrize("kind", ["mask", "polygon", "rectangle"])
 def test_shapes_come_back(kind: str):
-    mask = block(3, 4, 9, 12)
-    np.testing.assert_array_equal(mask_of_shape(kind, shape_points(kind, mask), SIZE), mask)
-
-
-def test_overlap_of_nothing_is_none():
-    assert overlap(block(0, 0, 0, 0), block(0, 0, 0, 0)) == 0
-    assert overlap(block(0, 0, 2, 2), block(0, 0, 2, 4)) == 0.5
+    mask = np.zeros((20, 30), bool)
+    mask[3:9, 4:12] = True
+    np.testing.assert_array_equal(mask_of_shape(kind, shape_points(kind, mask), (20, 30)), mask)
 
 
 def test_bad_parameters(tmp_path: Path):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from plainmask.bridges import cvat, fiftyone
+from plainmask.bridges import cvat, fiftyone, label_studio
 from plainmask.errors import InputError
 
 
@@ -25,8 +25,17 @@ def test_fiftyone_is_missing(monkeypatch: pytest.MonkeyPatch):
         fiftyone.model("scenes")
 
 
+def test_label_studio_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "label_studio_ml", None)
+    monkeypatch.delitem(sys.modules, "label_studio_ml.model", raising=False)
+    with pytest.raises(InputError, match=r"^Label Studio needs .*; pip install git\+https://"):
+        label_studio.backend("scenes")
+
+
 def test_bridges_load_their_tools_late():
-    code = "import sys, plainmask.bridges.cvat, plainmask.bridges.fiftyone; print(*sys.modules)"
+    bridges = ("cvat", "fiftyone", "label_studio")
+    modules = ", ".join(f"plainmask.bridges.{name}" for name in bridges)
+    code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"cvat_sdk", "fiftyone", "label_studio_ml"}

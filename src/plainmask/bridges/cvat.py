@@ -13,15 +13,8 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
-from plainmask.bridges.cvat_shapes import (
-    SHAPES,
-    as_drawn,
-    cvat_sdk,
-    mask_of_shape,
-    meant,
-    overlap,
-    shape_points,
-)
+from plainmask.bridges.clicks import Clicks, as_drawn, meant, overlap
+from plainmask.bridges.cvat_shapes import SHAPES, cvat_sdk, mask_of_shape, shape_points
 from plainmask.decoder.propagation import State
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
@@ -129,12 +122,12 @@ class Interaction:
     def detect(self, context: Any, pp_image: Result, prompts: Any) -> list[Any]:
         """At most one `InteractionResultShape`, a mask with its score.
 
-        It has all points of the object and none of the others. Of several the one is taken that
-        fits the box best, without a box the surest one. Of a class that is not of single objects
-        the parts are meant on which there are points, or what lies in the box.
+        See `plainmask.bridges.clicks.meant`.
         """
         sdk, models = cvat_sdk("auto_annotation"), cvat_sdk("models")
-        found = meant(pp_image, prompts)
+        corners = prompts.bounding_box
+        box = corners and [*corners[0], *corners[1]]
+        found = meant(pp_image, Clicks(prompts.pos_points, prompts.neg_points, box))
         if found is None:
             return []
         mask, score = found
