@@ -8,6 +8,7 @@ texts that are replaced in the page, such as an address that only a reader has.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import get_args
@@ -81,13 +82,33 @@ def nothing(folder: Path) -> Iterator[Replaced]:
     yield {}
 
 
+@contextmanager
+def bridges(folder: Path) -> Iterator[Replaced]:
+    """A photograph, and tiny heads of the shipped ones' names with their encoder."""
+    Image.fromarray(pictures(1)[0]).save(folder / "photo.jpg")
+    encoder = tiny_encoder()
+    save_with_encoder(tiny_head("semantic", encoder), encoder, folder / "scenes")
+    save_with_encoder(tiny_video_head("instance", encoder), encoder, folder / "moving-objects")
+    yield {}
+
+
 PAGES: dict[str, Prepare] = {
+    "bridges.md": bridges,
     "data.md": nothing,
     "evaluate.md": evaluation,
     "serve.md": server,
     "video.md": video,
     "train-on-videos.md": training,
 }
+
+
+TOOLS = {
+    "to_supervision": "supervision",
+    "plainmask.bridges.cvat": "cvat_sdk",
+    "plainmask.bridges.fiftyone": "fiftyone",
+    "plainmask.bridges.label_studio": "label_studio_ml",
+}
+"""What a block needs that mentions these; one whose tool is not installed is left out."""
 
 
 def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
@@ -97,6 +118,9 @@ def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
         assert old in text, f"{page.name} does not mention {old}"
         text = text.replace(old, new)
     for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        needed = [tool for name, tool in TOOLS.items() if name in found[1]]
+        if not all(map(find_spec, needed)):
+            continue
         line = text.count("\n", 0, found.start(1))
         yield compile("\n" * line + found[1], str(page), "exec")
 

@@ -1,6 +1,10 @@
 """The functions for CVAT, as its own command and its own agent load, check and call them."""
 
+import argparse
 import logging
+import re
+import shlex
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ driver = pytest.importorskip("cvat_sdk.auto_annotation.driver")
 masks = pytest.importorskip("cvat_sdk.masks")
 models = pytest.importorskip("cvat_sdk.models")
 common = pytest.importorskip("cvat_cli._internal.common")
+commands = pytest.importorskip("cvat_cli._internal.commands_all")
 parsers = pytest.importorskip("cvat_cli._internal.parsers")
 agent = pytest.importorskip("cvat_cli._internal.agent_driver")
 interacting = pytest.importorskip("cvat_cli._internal.agent_driver_interaction")
@@ -178,6 +183,22 @@ def test_shapes_come_back(kind: str):
     mask = np.zeros((20, 30), bool)
     mask[3:9, 4:12] = True
     np.testing.assert_array_equal(mask_of_shape(kind, shape_points(kind, mask), (20, 30)), mask)
+
+
+def test_the_command_lines_of_the_page_are_understood():
+    page = Path(__file__).parents[2] / "docs/bridges.md"
+    lines = re.findall(
+        r"^cvat-cli (.*)$", page.read_text("utf-8").replace("\\\n", ""), re.MULTILINE
+    )
+    assert len(lines) == 3
+    for line in lines:
+        parser = argparse.ArgumentParser()
+        common.configure_common_arguments(parser)
+        commands.COMMANDS.configure_parser(parser)
+        parsed = parser.parse_args(shlex.split(line))
+        assert parsed.function_module == "plainmask.bridges.cvat"
+        names = signature(cvat.create).parameters
+        assert parsed.function_parameters.keys() <= names.keys()
 
 
 def test_bad_parameters(tmp_path: Path):

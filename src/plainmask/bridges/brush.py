@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from plainmask.errors import InputError
 
+__all__ = ["brush_mask", "brush_rle"]
+
 _SIZES = (3, 4, 8, 16)
 """Bits that a length may have."""
 _LIMITS = tuple(2**size for size in _SIZES)

@@ -27,6 +27,8 @@ from plainmask.pictures.images import read_image
 from plainmask.results import Result
 from plainmask.results.trace import trace_parts
 
+__all__ = ["Detection", "Interaction", "Tracking", "create"]
+
 FunctionKind = Literal["detection", "interaction", "tracking"]
 
 FITS = 0.5

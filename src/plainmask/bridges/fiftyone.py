@@ -22,6 +22,8 @@ from plainmask.inference.shared_pass import Dtype
 from plainmask.results import Result
 from plainmask.results.task import TASKS
 
+__all__ = ["FiftyOneHeads", "model"]
+
 EMBEDDED = 32
 """Patches along the shorter side of a picture that is embedded."""
 

@@ -30,6 +30,8 @@ from plainmask.results import Result
 from plainmask.results.rle import Rle
 from plainmask.results.trace import trace_parts
 
+__all__ = ["Learn", "backend"]
+
 Learn = Callable[[str, Mapping[str, Any]], HeadSegmenter[Any] | None]
 """Given an event ("ANNOTATION_CREATED", ...) and its data: a head to go on with, or None."""
 
