@@ -11,6 +11,8 @@ clients as said send the next picture when the last one is done. Needs litserve 
 import argparse
 import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,55 +21,59 @@ import urllib.request
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from serve import load_of, row
 
 HERE = Path(__file__).parent
-PORT = 9123
-Ask = Callable[[bytes], object]
+PORTS = count(9123)  # one for each server, as the last one's may not be free at once
+Ask = Callable[[str, bytes], object]
 
 
-def post(path: str, content: bytes, kind: str) -> bytes:
+def post(url: str, content: bytes, kind: str) -> bytes:
     """One request."""
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", content)
+    request = urllib.request.Request(url, content)
     request.add_header("content-type", kind)
     with urllib.request.urlopen(request, timeout=600) as answer:
         return answer.read()
 
 
-def ask_ours(content: bytes) -> None:
+def ask_ours(address: str, content: bytes) -> None:
     """All heads in one request."""
-    post("/v1/segment", content, "application/octet-stream")
+    post(f"{address}/v1/segment", content, "application/octet-stream")
 
 
 def ask_theirs(models: int) -> Ask:
     """Each model by itself, at once."""
     pool = ThreadPoolExecutor(64)
 
-    def ask(content: bytes) -> None:
+    def ask(address: str, content: bytes) -> None:
         body = json.dumps({"image": base64.b64encode(content).decode()}).encode()
-        list(pool.map(lambda n: post(f"/{n}", body, "application/json"), range(models)))
+        list(pool.map(lambda n: post(f"{address}/{n}", body, "application/json"), range(models)))
 
     return ask
 
 
 @contextmanager
-def running(command: list[str], ask: Ask, picture: bytes) -> Generator[None]:
-    """A server, from its first answer on."""
-    with subprocess.Popen([sys.executable, *command, "--port", str(PORT)]) as server:
+def running(command: list[str], ask: Ask, picture: bytes) -> Generator[Callable[[bytes], object]]:
+    """A server, from its first answer on: what asks it."""
+    port = next(PORTS)
+    asking = partial(ask, f"http://127.0.0.1:{port}")
+    whole = [sys.executable, *command, "--port", str(port)]
+    with subprocess.Popen(whole, start_new_session=True) as server:
         try:
             for _ in range(600):
                 assert server.poll() is None
                 try:
-                    ask(picture)
+                    asking(picture)
                     break
-                except urllib.error.URLError:
+                except (urllib.error.URLError, ConnectionError):
                     time.sleep(0.5)
-            yield
+            yield asking
         finally:
-            server.terminate()
-            server.wait(60)
+            os.killpg(server.pid, signal.SIGKILL)  # LitServe leaves its workers otherwise
 
 
 def main() -> None:
@@ -96,10 +102,10 @@ def main() -> None:
             ),
         }
         for name, (command, ask) in servers.items():
-            with running(command, ask, first):
+            with running(command, ask, first) as asking:
                 for place, clients in enumerate(args.clients):
                     part = rest[place * args.count : (place + 1) * args.count]
-                    row(f"{name}, {heads} heads, {clients} clients", load_of(ask, part, clients))
+                    row(f"{name}, {heads} heads, {clients} clients", load_of(asking, part, clients))
 
 
 if __name__ == "__main__":

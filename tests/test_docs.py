@@ -5,16 +5,20 @@ other. To add a page, give it a function that prepares its folder, as a context:
 texts that are replaced in the page, such as an address that only a reader has.
 """
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from cameras import camera, serving
 from images import labelled_images
@@ -25,6 +29,7 @@ from servers import served
 from tiny import save_tiny_encoder, save_with_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures, write_video
 
+TOKEN = "sesame"
 DOCS = Path(__file__).parents[1] / "docs"
 
 Replaced = Mapping[str, str]
@@ -64,16 +69,22 @@ def evaluation(folder: Path) -> Iterator[Replaced]:
 
 @contextmanager
 def server(folder: Path) -> Iterator[Replaced]:
-    """A photograph, two frames, and a server of tiny heads of the shipped ones' names."""
+    """A photograph, two frames, and servers of tiny heads of the shipped ones' names, one of which
+    takes more: `heads/mine` and mine.zip."""
     for name, picture in zip(("photo", "0001", "0002"), pictures(3), strict=True):
         Image.fromarray(picture).save(folder / f"{name}.jpg")
     encoder = tiny_encoder()
     heads = {
         "scenes": tiny_head("semantic", encoder),
+        "person-parts": tiny_head("semantic", encoder),
         "moving-objects": tiny_video_head("instance", encoder),
     }
-    with served(Segmenter(encoder, heads, device="cpu")) as address:
-        yield {"127.0.0.1:8000": address}
+    mine = tiny_head("semantic", encoder).save(folder / "heads/mine")
+    shutil.make_archive(str(folder / "mine"), "zip", mine)
+    one, other = (Segmenter(encoder, heads, device="cpu") for _ in range(2))
+    options: dict[str, Any] = {"heads_root": folder / "heads", "token": TOKEN}
+    with served(one) as address, served(other, **options) as more:
+        yield {"127.0.0.1:8000": address, "127.0.0.1:8001": more}
 
 
 @contextmanager
@@ -111,12 +122,18 @@ TOOLS = {
 """What a block needs that mentions these; one whose tool is not installed is left out."""
 
 
-def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
-    """The Python of a page, compiled so that errors name its lines."""
+def text_of(page: Path, replaced: Replaced) -> str:
+    """A page with what only a reader has replaced."""
     text = page.read_text("utf-8")
     for old, new in replaced.items():
         assert old in text, f"{page.name} does not mention {old}"
         text = text.replace(old, new)
+    return text
+
+
+def blocks(page: Path, replaced: Replaced) -> Iterator[CodeType]:
+    """The Python of a page, compiled so that errors name its lines."""
+    text = text_of(page, replaced)
     for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         needed = [tool for name, tool in TOOLS.items() if name in found[1]]
         if not all(map(find_spec, needed)):
@@ -156,6 +173,33 @@ def test_the_python_of_a_page_runs(
     if name == "train-on-videos.md":
         assert "first 8 frames (96, 128, 3) 1 objects" in out
         assert (tmp_path / "runs/my-objects/head/config.json").is_file()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_what_curl_is_told_to_do_works(tmp_path: Path):
+    with server(tmp_path) as replaced:
+        text = text_of(DOCS / "serve.md", replaced)
+        found = [
+            block
+            for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+            if block.startswith("curl")
+        ]
+        found += re.findall(r"`(curl [^`]*)`", text)
+        assert len(found) == 4
+        for block in found:
+            strict = block.replace("curl ", "curl --silent --show-error --fail-with-body ")
+            done = subprocess.run(
+                ["bash", "-e", "-c", strict],
+                cwd=tmp_path,
+                env=os.environ | {"PLAINMASK_TOKEN": TOKEN},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    with Image.open(tmp_path / "overlay.png") as overlay:
+        assert overlay.height > 48
+    assert load_file(tmp_path / "photo.safetensors")
 
 
 def test_every_format_is_described():
