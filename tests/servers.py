@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import uvicorn
+from numpy.typing import NDArray
 
 from plainmask.cli.serve import listen
 from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
 from plainmask.serve.passes import Passes
 from plainmask.serve.service import Service
-from tiny import tiny_encoder, tiny_head
+from tiny import tiny_encoder, tiny_head, tiny_video_head
 
 
 def street_and_cells() -> Segmenter:
@@ -21,6 +23,18 @@ def street_and_cells() -> Segmenter:
     encoder = tiny_encoder()
     heads = {"street": tiny_head("panoptic", encoder), "cells": tiny_head("semantic", encoder)}
     return Segmenter(encoder, heads, device="cpu")
+
+
+def video_and_image() -> Segmenter:
+    """A head that follows panoptic videos and a semantic one of pictures."""
+    encoder = tiny_encoder()
+    heads = {"video": tiny_video_head("panoptic", encoder), "image": tiny_head("semantic", encoder)}
+    return Segmenter(encoder, heads, device="cpu")
+
+
+def frame(seed: int) -> NDArray[np.uint8]:
+    """Noise, (60, 80, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
 
 
 class Held:

@@ -59,6 +59,9 @@ def test_pictures_that_wait_share_a_pass_whatever_head_they_are_for(
         alone = Segmenter(segmenter.encoder, {name: segmenter.heads[name]}, device="cpu")(image)
         share = (results[name].flat_map() == alone[name].flat_map()).mean()
         assert share > 0.999  # sums of a batch may differ in the last bit
+        for one, expected in zip(results[name].segments, alone[name].segments, strict=True):
+            assert one.label == expected.label
+            assert one.score == pytest.approx(expected.score, rel=1e-5)
 
 
 def test_another_head_on_the_same_picture_needs_no_encoder(segmenter: Segmenter, passes: Passes):

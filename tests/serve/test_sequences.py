@@ -6,33 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from images import png
-from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
 from plainmask.serve.limits import Limits
 from plainmask.serve.service import Service
-from servers import served
-from tiny import tiny_encoder, tiny_head, tiny_video_head
+from servers import frame, served, video_and_image
 
 INFER = "/v2/models/video/infer"
 
 
-def frame(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
-
-
-def segmenter() -> Segmenter:
-    encoder = tiny_encoder()
-    heads = {"video": tiny_video_head("panoptic", encoder), "image": tiny_head("semantic", encoder)}
-    return Segmenter(encoder, heads, device="cpu")
-
-
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    with TestClient(build_app(Service.of(segmenter(), Limits(streams=2)))) as made:
+    with TestClient(build_app(Service.of(video_and_image(), Limits(streams=2)))) as made:
         yield made
 
 
@@ -58,7 +45,7 @@ def rows(outputs: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def test_frames_are_followed_as_by_a_stream(client: TestClient):
-    stream = segmenter()["video"].stream()
+    stream = video_and_image()["video"].stream()
     for seed in range(3):
         found = rows(ask(client, sent(seed, do=["start"] if seed == 0 else [])))
         expected = stream.step(frame(seed)).rows()
@@ -81,7 +68,7 @@ def test_a_sequence_moves_to_another_server(client: TestClient):
     (state,) = ask(client, sent(1, outputs=names))["state"]
     expected = ask(client, sent(2))
     given = {"name": "state", "datatype": "BYTES", "shape": [1], "data": [state]}
-    with TestClient(build_app(Service.of(segmenter()))) as other:
+    with TestClient(build_app(Service.of(video_and_image()))) as other:
         assert ask(other, sent(2, "moved", do=["start"], inputs=[given])) == expected
         refused = other.post(INFER, json=sent(3, "moved", inputs=[given]))
         assert "with sequence_start only" in refused.json()["error"]
@@ -104,7 +91,7 @@ def test_too_many_sequences(client: TestClient):
 
 
 def test_one_that_sends_nothing_is_forgotten():
-    with TestClient(build_app(Service.of(segmenter(), Limits(idle=0.0)))) as client:
+    with TestClient(build_app(Service.of(video_and_image(), Limits(idle=0.0)))) as client:
         ask(client, sent(0, do=["start"]))
         assert "sent nothing for 0 s" in client.post(INFER, json=sent(1)).json()["error"]
 
@@ -114,8 +101,8 @@ def test_one_that_sends_nothing_is_forgotten():
 def test_the_client_of_triton_follows_a_video(sequence: int | str):
     import tritonclient.http as triton
 
-    stream = segmenter()["video"].stream()
-    with served(segmenter()) as address, triton.InferenceServerClient(address) as client:
+    stream = video_and_image()["video"].stream()
+    with served(video_and_image()) as address, triton.InferenceServerClient(address) as client:
         state = None
         for seed in range(3):
             image = triton.InferInput("image", [1], "BYTES")

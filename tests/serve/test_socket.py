@@ -4,38 +4,25 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from images import png
-from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.app import build_app
 from plainmask.serve.limits import Limits
 from plainmask.serve.service import Service
-from tiny import tiny_encoder, tiny_head, tiny_video_head
-
-
-def frame(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
-
-
-def segmenter() -> Segmenter:
-    encoder = tiny_encoder()
-    heads = {"video": tiny_video_head("panoptic", encoder), "image": tiny_head("semantic", encoder)}
-    return Segmenter(encoder, heads, device="cpu")
+from servers import frame, video_and_image
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(build_app(Service.of(segmenter(), Limits(streams=2)))) as made:
+    with TestClient(build_app(Service.of(video_and_image(), Limits(streams=2)))) as made:
         yield made
 
 
 def test_frames_are_followed_as_by_a_stream(client: TestClient):
-    stream = segmenter()["video"].stream()
+    stream = video_and_image()["video"].stream()
     with client.websocket_connect("/v1/stream?head=video") as socket:
         for seed in range(4):
             socket.send_bytes(png(frame(seed)))
@@ -69,7 +56,7 @@ def test_a_stream_moves_to_another_server(client: TestClient):
         socket.send_bytes(png(frame(2)))
         expected = socket.receive_json()
     with (
-        TestClient(build_app(Service.of(segmenter()))) as other,
+        TestClient(build_app(Service.of(video_and_image()))) as other,
         other.websocket_connect("/v1/stream?head=video&masks=none") as socket,
     ):
         socket.send_json({"state": base64.b64encode(state).decode()})
@@ -117,7 +104,7 @@ def test_too_many_streams(client: TestClient):
 
 def test_a_stream_that_sends_nothing_is_ended():
     with (
-        TestClient(build_app(Service.of(segmenter(), Limits(idle=0.1)))) as client,
+        TestClient(build_app(Service.of(video_and_image(), Limits(idle=0.1)))) as client,
         client.websocket_connect("/v1/stream?head=video") as socket,
     ):
         assert "no frame for 0.1 s" in socket.receive_json()["error"]
@@ -134,7 +121,7 @@ def test_a_stream_that_sends_nothing_is_ended():
     ],
 )
 def test_who_may_open_a_socket(headers: dict[str, str], welcome: bool):
-    app = build_app(Service.of(segmenter()), token="sesame", origins=["https://good.example"])
+    app = build_app(Service.of(video_and_image()), token="sesame", origins=["https://good.example"])
     with TestClient(app) as client:
         if welcome:
             with client.websocket_connect("/v1/stream?head=video", headers=headers) as socket:

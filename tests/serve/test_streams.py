@@ -5,25 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.heads.head import Head
-from plainmask.inference.segmenter import Segmenter
 from plainmask.serve.limits import Limits, RefusedError
 from plainmask.serve.service import Followed, Service
 from plainmask.serve.streams import ANEW
+from servers import frame, video_and_image
 from tiny import tiny_encoder, tiny_video_head
 
 
-def frame(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
-
-
 def service(limits: Limits | None = None) -> Service:
-    encoder = tiny_encoder()
-    heads = {"video": tiny_video_head("panoptic", encoder)}
-    return Service.of(Segmenter(encoder, heads, device="cpu"), limits)
+    return Service.of(video_and_image(), limits)
 
 
 def areas(found: Followed) -> list[tuple[int, int]]:
@@ -115,7 +108,7 @@ def test_a_head_that_is_gone_is_said():
         served.remove("video")
         await served.follow("video", one, frame(1))
 
-    with pytest.raises(RefusedError, match="has no head") as caught:
+    with pytest.raises(RefusedError, match="no head 'video'") as caught:
         asyncio.run(follow())
     served.close()
     assert caught.value.status == 404
