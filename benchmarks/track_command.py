@@ -5,7 +5,8 @@
 Ways, which take turns in one process: the network alone, on frames that are in memory, as many at
 once as `track` takes; the model, which is the network and, after it, results; the library, from the
 file to results; the command, from the file to files, loading left out. Figures are medians over the
-turns. Where other programs run, OpenMP's threads must not spin while they wait for each other
+turns; "CPU" is milliseconds of a core, which say on a busy machine what a quiet one of two cores
+can reach. Where other programs run, OpenMP's threads must not spin while they wait for each other
 (OMP_WAIT_POLICY): a way of one thread of ours then takes twice the time of one of several.
 """
 
@@ -97,6 +98,7 @@ def main() -> None:
     segmenter = plainmask.load(options.head)
     images = pictures(options.frames, options.count)
     seconds: dict[str, list[float]] = {}
+    cores: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         write_file(path, images)
@@ -108,21 +110,28 @@ def main() -> None:
             "command": lambda: command(path, options.head, options.save, f"{folder}/out"),
         }
         for turn in range(options.turns + 1):
+            began = time.process_time()
+            plainmask.load(options.head)
+            loading = time.process_time() - began
             for name, way in ways.items():
-                began = time.perf_counter()
+                began, core = time.perf_counter(), time.process_time()
                 said = way()
                 took = (time.perf_counter() - began) / len(frames)
+                busy = time.process_time() - core - (loading if name == "command" else 0)
                 if turn:  # the first warms up
                     seconds.setdefault(name, []).append(said if isinstance(said, float) else took)
+                    cores.setdefault(name, []).append(busy / len(frames))
     medians = {way: statistics.median(each) for way, each in seconds.items()}
+    busy_medians = {way: statistics.median(each) for way, each in cores.items()}
     dtype = str(segmenter.shared.dtype).removeprefix("torch.")
     print(f"{options.head}, {dtype}, {torch.get_num_threads()} threads, {len(frames)} frames\n")
-    print("| way | ms a frame | rate / the network's | / the model's | all turns |")
-    print("|---|---|---|---|---|")
+    print("| way | ms a frame | rate / the network's | / the model's | all turns | CPU | share |")
+    print("|---|---|---|---|---|---|---|")
     for way, each in seconds.items():
         turns = ", ".join(f"{1000 * one:.0f}" for one in each)
         ratios = [f"{medians[base] / medians[way]:.2f}" for base in ("network", "model")]
-        print(f"| {way} | {1000 * medians[way]:.0f} | {' | '.join(ratios)} | {turns} |")
+        core = f"{1000 * busy_medians[way]:.0f} | {busy_medians['model'] / busy_medians[way]:.2f}"
+        print(f"| {way} | {1000 * medians[way]:.0f} | {' | '.join(ratios)} | {turns} | {core} |")
 
 
 if __name__ == "__main__":

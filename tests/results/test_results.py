@@ -329,6 +329,24 @@ def test_rle_there_and_back(mask: np.ndarray):
     assert rle.box == box
 
 
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=30)), st.data())
+def test_a_part_of_a_mask(mask: np.ndarray, data: st.DataObject):
+    ends = [st.lists(st.integers(0, side), min_size=2, max_size=2) for side in mask.shape]
+    rows, columns = (slice(*sorted(data.draw(pair))) for pair in ends)
+    np.testing.assert_array_equal(
+        Rle.encode(mask).decode_within(rows, columns), mask[rows, columns]
+    )
+
+
+def test_a_part_of_a_mask_of_long_runs():
+    mask = np.zeros((2160, 3840), bool)
+    mask[100:2000, 70:3000] = mask[5:7, 3500:] = True
+    rows, columns = slice(50, 2100), slice(60, 3600)
+    np.testing.assert_array_equal(
+        Rle.encode(mask).decode_within(rows, columns), mask[rows, columns]
+    )
+
+
 @given(st.integers(0, 2**24 - 1))
 def test_ids_as_colours(number: int):
     from plainmask.results.formats import id_colors

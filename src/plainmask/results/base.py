@@ -144,13 +144,8 @@ class Result(ABC):
         """
         from plainmask.results.draw import add_legend, outline_width, overlay
 
-        shown = without_speckles(self.flat_map())
-        picture = overlay(
-            self.picture(image),
-            shown,
-            self._regions(),
-            self._outlines(shown, outline_width(self.image_size)),
-        )
+        shown, lines = self._drawn(outline_width(self.image_size))
+        picture = overlay(self.picture(image), shown, self._regions(), lines)
         return add_legend(picture, self._legend()) if legend else picture
 
     def show(self, image: ImageSource | None = None) -> None:
@@ -272,9 +267,10 @@ class Result(ABC):
     def _caption(self, segment: Segment) -> str:
         return f"{segment.label} {segment.score:.0%}" if segment.thing else segment.label
 
-    def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-        """The pixels of outlines of the map that is shown, each with the id of its segment."""
-        return outlines_of(shown, width)
+    def _drawn(self, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The map that is painted, and outlines of this width: (H, W) ids of segments each."""
+        shown = without_speckles(self.flat_map())
+        return shown, outlines_of(shown, width)
 
     @cached_property
     def _rles(self) -> dict[int, Rle]:

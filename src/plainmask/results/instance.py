@@ -6,7 +6,7 @@ Letters: H W image size, N instances, C classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from plainmask.pictures.images import ImageSource
 from plainmask.results import formats
 from plainmask.results.base import Moment, Result, check_range
 from plainmask.results.masks import areas_of
-from plainmask.results.regions import outline, window_of
+from plainmask.results.regions import Window, outline, window_of, without_speckles
 from plainmask.results.rle import Rle
 from plainmask.results.segments import Segment, segment_of
 from plainmask.vocabulary import Vocabulary
@@ -156,26 +156,29 @@ class InstanceResult(Result):
         (H, W) int32, 0 for none. Of two of one size it is the surer one.
         """
         flat = np.zeros(self.image_size, np.int32)
-        for index in self._painting_order():
-            rle = self.rles[index]
-            if place := window_of(rle.box, self.image_size):
-                flat[place][rle.decode()[place]] = index + 1
+        for key, place, mask in self._layers():
+            np.copyto(flat[place], key, where=mask)
         return flat
 
-    def _outlines(self, shown: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-        """The outline of every confident instance, also where another one lies over it."""
-        lines = np.zeros(self.image_size, np.int32)
-        for index in self._painting_order():
-            rle = self.rles[index]
-            if place := window_of(rle.box, self.image_size):
-                lines[place][outline(rle.decode()[place], width)] = index + 1
-        return lines
+    def _drawn(self, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The map, and the outline of every instance in it, also where another lies over it."""
+        flat, lines = np.zeros((2, *self.image_size), np.int32)
+        for key, place, mask in self._layers():
+            np.copyto(flat[place], key, where=mask)
+            np.copyto(lines[place], key, where=outline(mask, width))
+        return without_speckles(flat), lines
 
-    def _painting_order(self) -> list[int]:
-        """The confident instances, from what lies below to what lies on top."""
+    def _layers(self) -> Iterator[tuple[int, Window, NDArray[np.bool_]]]:
+        """The confident instances, from what lies below to what lies on top.
+
+        Of each its number in a map, from 1, the window that it is seen in, and its mask there.
+        """
         sure = np.flatnonzero(self.scores >= self.confident)
         areas = areas_of([self.rles[index] for index in sure])
-        return sure[np.lexsort((-sure, self.scores[sure], -areas))].tolist()
+        for index in sure[np.lexsort((-sure, self.scores[sure], -areas))].tolist():
+            rle = self.rles[index]
+            if place := window_of(rle.box, self.image_size):
+                yield index + 1, place, rle.decode_within(*place)
 
     def label_picture(self) -> Image.Image:
         """Numbers of instances, or of tracks + 1 where there are any, as colours; see the class."""

@@ -6,7 +6,7 @@ Letters: H W image size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from plainmask.results.rle import Box
 
-_Window = tuple[slice, slice]
+Window: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a map."""
 
 _SPECKLE = 6e-5
 """Share of a picture below which a separate part of a region is not drawn."""
@@ -24,7 +25,7 @@ _MOST_WINDOWS = 400
 """Clusters of speckles from which on the whole picture is one window: sooner than one by one."""
 
 
-def window_of(box: Box, size: tuple[int, int]) -> _Window | None:
+def window_of(box: Box, size: tuple[int, int]) -> Window | None:
     """The rows and columns of a box and one pixel around it, within (H, W); None if it is empty."""
     x0, y0, x1, y1 = (round(value) for value in box)
     if x1 <= x0 or y1 <= y0:
@@ -40,7 +41,6 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
     Parts of a few pixels have none, see `without_speckles`.
     """
-    mask = np.ascontiguousarray(mask)  # decoded masks go down the columns
     main = mask & ~_speckles(mask)
     inner = main
     for _ in range(width):
@@ -103,7 +103,7 @@ def _speckles(region_map: NDArray[Any]) -> NDArray[np.bool_]:
     return np.repeat(small[parts.number], parts.lengths).reshape(region_map.shape)
 
 
-def _clusters(speckles: NDArray[np.bool_]) -> Iterator[tuple[_Window, NDArray[np.bool_]]]:
+def _clusters(speckles: NDArray[np.bool_]) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
     """Speckles that touch: a window with a pixel around them, and which of its pixels are theirs.
 
     What lies nearest to one of them is within this window.

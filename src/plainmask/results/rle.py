@@ -70,6 +70,32 @@ class Rle:
         """The mask (H, W) of booleans."""
         return coco.decode(self._pycoco()).view(bool)  # zeros and ones
 
+    def decode_within(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """`decode()[rows, columns]`, of which only these columns are made.
+
+        Args:
+            rows, columns: from a first to a last one in the mask, both given.
+        """
+        height = self.size[0]
+        first, last = columns.start * height, columns.stop * height
+        ends = np.clip(np.cumsum(self._runs()), first, last)
+        flat = np.repeat(np.arange(len(ends)) % 2 == 1, np.diff(ends, prepend=first))
+        return np.ascontiguousarray(flat.reshape(-1, height)[:, rows].T)
+
+    def _runs(self) -> NDArray[np.int64]:
+        """Run lengths, zeros first, column by column: what `of_runs` compresses."""
+        # Five bits a character, low ones first; one bit says that more follow. The last character
+        # has the sign, as from the fourth on a run is the difference to the one before the last.
+        bits = np.frombuffer(self.counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+        ends = np.flatnonzero(bits < 32)
+        starts = np.append(0, ends[:-1] + 1)
+        places = np.arange(len(bits)) - np.repeat(starts, ends - starts + 1)
+        runs = np.add.reduceat((bits & 31) << 5 * places, starts)
+        runs -= (bits[ends] & 16) << 5 * places[ends] + 1
+        np.cumsum(runs[1::2], out=runs[1::2])
+        np.cumsum(runs[2::2], out=runs[2::2])
+        return runs
+
     @property
     def area(self) -> int:
         """Number of pixels in the mask."""

@@ -14,6 +14,7 @@ Letters: K maps, h w their size, H W image size.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,8 @@ from plainmask.pictures.geometry import Geometry, Size, axis_weights
 
 SMALL = 128
 """Pixels along a side of what is not quartered: some such maps stay in a processor's cache."""
+_KEPT_WAYS = 4
+"""Of the last sizes: up to 30 MB each at 3840 x 2160."""
 ROUNDING = 1e-5
 """More than float32 loses on the way, as a share of the largest value."""
 
@@ -110,6 +113,27 @@ def _ends(weights: Tensor) -> tuple[list[int], list[int]]:
     return mixed.argmax(1).tolist(), (weights.shape[1] - mixed.flip(1).argmax(1)).tolist()
 
 
+class Ways(NamedTuple):
+    """What happens to maps on their way into an image of one window."""
+
+    model: Resizing
+    """From their cells to the resized image."""
+    image: Resizing
+    """From there to the image."""
+    both: Resizing
+
+
+def ways_to_image(cells: Size, geometry: Geometry) -> Ways:
+    """The ways of maps of this size; those of a video are made once."""
+    return _ways(cells, geometry.model_size, geometry.content_size, geometry.image_size)
+
+
+@lru_cache(maxsize=_KEPT_WAYS)
+def _ways(cells: Size, model_size: Size, content: Size, size: Size) -> Ways:
+    model, image = Resizing.between(cells, model_size, content), Resizing.between(content, size)
+    return Ways(model, image, model.then(image))
+
+
 class Shares(NamedTuple):
     """How K masks share out an image; on the CPU."""
 
@@ -130,11 +154,7 @@ def share_out(logits: Tensor, scores: Tensor, geometry: Geometry, *, early: bool
         geometry: of an image of one window.
         early: the sigmoid is taken before the last resize (docs/model.md 4.6).
     """
-    model = Resizing.between(
-        (logits.shape[1], logits.shape[2]), geometry.model_size, geometry.content_size
-    )
-    image = Resizing.between(geometry.content_size, geometry.image_size)
-    both = model.then(image)
+    model, image, both = ways_to_image((logits.shape[1], logits.shape[2]), geometry)
     dtype = torch.int16 if len(logits) < 2**14 else torch.int32
     owner = torch.zeros(geometry.image_size, dtype=dtype)
     inside = torch.zeros(geometry.image_size, dtype=torch.bool)

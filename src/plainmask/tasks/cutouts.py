@@ -21,7 +21,7 @@ from torch import Tensor
 
 from plainmask.pictures.geometry import Geometry, Size
 from plainmask.results.rle import Rle, run_ends
-from plainmask.tasks.contest import ROUNDING, SMALL, Area, Resizing
+from plainmask.tasks.contest import ROUNDING, SMALL, Area, Resizing, ways_to_image
 
 
 def cut_out(logits: Tensor, geometry: Geometry) -> tuple[list[Rle], list[float]]:
@@ -34,9 +34,8 @@ def cut_out(logits: Tensor, geometry: Geometry) -> tuple[list[Rle], list[float]]
     Returns:
         The K masks, and the mean probability inside each; 0 of an empty one.
     """
-    content, size = geometry.content_size, geometry.image_size
-    model = Resizing.between((logits.shape[1], logits.shape[2]), geometry.model_size, content)
-    resizing = model.then(Resizing.between(content, size))
+    size = geometry.image_size
+    resizing = ways_to_image((logits.shape[1], logits.shape[2]), geometry).both
     # Not above 0: what is resized is rounded in another order than what it is mixed from.
     hot = (logits > -ROUNDING * (1 + logits.abs().amax((1, 2), keepdim=True))).numpy()
     rles: list[Rle] = []
