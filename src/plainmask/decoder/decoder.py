@@ -11,8 +11,8 @@ R prefix tokens, N = R + h*w tokens, mh mw = h w times the upscale factor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,10 @@ class Predictions(NamedTuple):
     def float(self) -> Predictions:
         """The same in float32."""
         return Predictions(self.mask_logits.float(), self.class_logits.float())
+
+
+Choice: TypeAlias = Callable[[Tensor], Tensor]
+"""Class logits (B, Q, C+1) -> (K,) the queries whose masks are asked for, ascending."""
 
 
 class DecoderConfig(BaseModel):
@@ -143,18 +147,28 @@ class MaskModule(nn.Module):
         self.upscale = nn.Sequential(*(Upscale(width) for _ in range(config.upscale_stages)))
 
     def forward(
-        self, tokens: Tensor, num_queries: int, grid: tuple[int, int], *, norm: bool = True
+        self,
+        tokens: Tensor,
+        num_queries: int,
+        grid: tuple[int, int],
+        *,
+        norm: bool = True,
+        choose: Choice | None = None,
     ) -> Predictions:
         """Read (B, Q + N, D); the prefix tokens between queries and patches are ignored.
 
-        Without `norm` the tokens are read as they are.
+        Without `norm` the tokens are read as they are. What `choose` leaves out is not there.
         """
         if norm:
             tokens = self.norm(tokens)
         queries = tokens[:, :num_queries]
         patches = tokens[:, -grid[0] * grid[1] :]
+        classes = self.classify(queries)
+        if choose is not None:
+            places = choose(classes)
+            queries, classes = queries[:, places], classes[:, places]  # (B, K, D), (B, K, C+1)
         pixels = self.upscale(patches.unflatten(1, grid))  # (B, mh, mw, D)
-        return Predictions(dot_products(self.embed(queries), pixels), self.classify(queries))
+        return Predictions(dot_products(self.embed(queries), pixels), classes)
 
 
 def dot_products(queries: Tensor, pixels: Tensor) -> Tensor:
@@ -193,10 +207,15 @@ class PlainMaskDecoder(nn.Module):
         # Probability that block i masks a query's attention; annealed by the training loop.
         self.register_buffer("mask_probs", torch.ones(config.num_blocks))
 
-    def forward(self, features: Features, *, rope_scale: float = 1.0) -> Predictions:
-        """The last layer's predictions, without masked attention: inference (docs/model.md 2.6)."""
+    def forward(
+        self, features: Features, *, rope_scale: float = 1.0, choose: Choice | None = None
+    ) -> Predictions:
+        """The last layer's predictions, without masked attention: inference (docs/model.md 2.6).
+
+        Where only some queries are asked for, all the others are left out.
+        """
         x = self._decode(self.fuse(features), self.rope(features.grid, rope_scale), None)
-        return self.predict(x, self.config.num_queries, features.grid)
+        return self.predict(x, self.config.num_queries, features.grid, choose=choose)
 
     def step(
         self, fused: Tensor, grid: tuple[int, int], state: State | None = None

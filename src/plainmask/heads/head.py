@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save
 
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, Predictions
 from plainmask.decoder.propagation import State
-from plainmask.encoder.vit import Encoder, EncoderConfig
+from plainmask.encoder.vit import Encoder, EncoderConfig, Features
 from plainmask.encoder.weights import build_encoder, load_strictly, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
 from plainmask.heads.card import model_card
@@ -33,6 +33,7 @@ from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import Moment
 from plainmask.results.task import TASKS, Task
 from plainmask.tasks import TaskResult, Thresholds, postprocess
+from plainmask.tasks.choice import choice_of
 from plainmask.tasks.tracks import frame_index
 from plainmask.vocabulary import Vocabulary
 
@@ -170,6 +171,17 @@ class Head:
             size = min(size)
         protocol = InputProtocol(kind=kind, size=size, scale=scale)
         return replace(self, config=self.config.model_copy(update={"input": protocol}))
+
+    def predict(self, features: Features) -> Predictions:
+        """What `result` needs to know of images: the decoder's predictions in float32.
+
+        On a CPU without queries that cannot be in a result, whose masks are a tenth of a decoder's
+        work; on a GPU, which would have to be asked, with all.
+        """
+        config, choose = self.config, None
+        if config.decoder.propagation == "none" and self.decoder.queries.device.type == "cpu":
+            choose = choice_of(config.task, config.thresholds)
+        return self.decoder(features, choose=choose).float()
 
     def result(self, predictions: Predictions, geometry: Geometry) -> TaskResult:
         """Predictions for the windows of one image -> what people get for that image.

@@ -270,7 +270,7 @@ def _run(
             features = shared.features(windows, way.heads, geometry.content)
         for name, head in way.heads.items():
             with clock.time("decoder", name), shared.computing():
-                predictions = head.decoder(features[name]).float()
+                predictions = head.predict(features[name])
             with clock.time("post-processing", name):
                 result = head.result(predictions, geometry)
             with clock.time("saving", name):

@@ -204,7 +204,7 @@ def _together(
     def work(part: Sequence[Pixels]) -> list[dict[str, TaskResult]]:
         with shared.computing():
             predictions = {
-                name: heads[name].decoder(features).float()
+                name: heads[name].predict(features)
                 for name, features in shared.features_of(part, geometry, heads).items()
             }
         return [
@@ -240,7 +240,11 @@ def _tiled(
 
     def work(part: Sequence[Tile]) -> list[dict[str, Predictions]]:
         pixels = torch.from_numpy(np.concatenate([geometry.fit(t.cut(image)) for t in part]))
-        found = logits(shared, heads, pixels)
+        with shared.computing():
+            found = {
+                name: heads[name].predict(features)
+                for name, features in shared.features(pixels, heads).items()
+            }
         return [
             {name: _rows(both, place, 1) for name, both in found.items()}
             for place in range(len(part))

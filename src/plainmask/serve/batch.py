@@ -134,6 +134,6 @@ class Batches:
             )
         )
         with self.shared.computing():
-            both = head.decoder(joint).float()
+            both = head.predict(joint)
         masks, classes = (part.split(counts) for part in both)
         return [Predictions(*own) for own in zip(masks, classes, strict=True)]

@@ -102,9 +102,14 @@ def _best_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities, queries and class ids of the K most probable pairs, the surest first."""
     require_one_window(geometry, "instance")
-    probs = class_probs(predictions, geometry, vocabulary)[0, :, :-1]
+    return best_pairs(class_probs(predictions, geometry, vocabulary)[0], top_k)
+
+
+def best_pairs(probs: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of class probabilities (Q, C+1)."""
+    probs = probs[:, :-1]
     # Stable: of equal probabilities the lower query, then the lower class comes first.
     ranked, flat = probs.flatten().sort(descending=True, stable=True)
     flat = flat[:top_k]
-    queries = flat.div(len(vocabulary), rounding_mode="floor")
-    return ranked[:top_k], queries, flat.remainder(len(vocabulary))
+    queries = flat.div(probs.shape[1], rounding_mode="floor")
+    return ranked[:top_k], queries, flat.remainder(probs.shape[1])

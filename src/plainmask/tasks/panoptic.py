@@ -117,6 +117,12 @@ def video_areas(frames: Frames, vocabulary: Vocabulary, thresholds: Thresholds) 
     return total
 
 
+def sure_of_a_class(probs: Tensor, score: float) -> Tensor:
+    """Where the class is not "no object" and more probable than `score`: (..., C+1) -> (...)."""
+    scores, classes = probs.max(-1)
+    return (classes < probs.shape[-1] - 1) & (scores > score)
+
+
 class _Kept(NamedTuple):
     """The K queries that are sure of a class, in their order."""
 
@@ -162,8 +168,9 @@ def _choose(
 ) -> _Kept:
     """The queries whose class is not "no object" and more probable than `score`."""
     require_one_window(geometry, "panoptic")
-    scores, classes = class_probs(predictions, geometry, vocabulary)[0].max(-1)
-    queries = ((classes < len(vocabulary)) & (scores > score)).nonzero().flatten()
+    probs = class_probs(predictions, geometry, vocabulary)[0]
+    scores, classes = probs.max(-1)
+    queries = sure_of_a_class(probs, score).nonzero().flatten()
     return _Kept(queries, scores[queries], classes[queries].tolist())
 
 
