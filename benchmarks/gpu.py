@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from batched_decoders import decoders, features_of, separate, stacked
 from peers.eomt import QUERIES, VOCABULARY, ours
 from torch import Tensor, nn
 
@@ -44,11 +45,11 @@ class Case:
     """One row of the table."""
 
     what: str
-    """"image", "video" or "training"."""
+    """"image", "video", "training", or "4 decoders" of one shape, one by one or stacked."""
     size: str
     side: int
     way: str = "eager"
-    """eager, compiled, graph, or fp8."""
+    """eager, compiled, graph, fp8, or stacked."""
     dtype: str = "bfloat16"
     best_batch: bool = False
     """The batch of `BATCHES` with the most pictures a second, instead of one picture."""
@@ -65,6 +66,9 @@ def cases() -> Iterator[Case]:
     for size in ("large", "base", "small"):
         yield Case("image", size, 640, "compiled", best_batch=True)
         yield Case("training", size, 640)
+    for side in (224, 640):
+        yield Case("4 decoders", "small", side, "eager")
+        yield Case("4 decoders", "small", side, "stacked")
     yield Case("image", "large", 640, "graph", "float16")
     yield Case("image", "large", 640, "fp8")
     yield Case("image", "large", 1280, "compiled", best_batch=True)
@@ -74,6 +78,8 @@ def measure(case: Case, device: torch.device) -> dict[str, float]:
     """The figures of a case."""
     if case.what == "training":
         return training_step(case, device)
+    if case.what == "4 decoders":
+        return four_decoders(case, device)
     segmenter = ours(
         case.size,
         1,
@@ -133,6 +139,17 @@ def video(segmenter: Segmenter, side: int, device: torch.device) -> dict[str, fl
     frame = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, device=device)
     stream = segmenter.stream()
     seconds = timed(lambda: stream.logits(frame), device)
+    return {"batch": 1, "ms": 1e3 * seconds, "per_second": 1 / seconds}
+
+
+def four_decoders(case: Case, device: torch.device) -> dict[str, float]:
+    """What heads of one shape take after one encoder pass."""
+    heads = [head.to(device) for head in decoders(4, BLOCKS)]
+    features = features_of(case.side)
+    features = features._replace(taps=tuple(tap.to(device) for tap in features.taps))
+    way = stacked(heads) if case.way == "stacked" else separate(heads)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        seconds = timed(lambda: way(features), device)
     return {"batch": 1, "ms": 1e3 * seconds, "per_second": 1 / seconds}
 
 
