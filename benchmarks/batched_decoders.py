@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/batched_decoders.py [--heads 2 4 8] [--sides 112 224 640]
 
-Random weights, ViT-S, 100 queries, masks at stride 4; from one picture's features to logits. The
+Random weights, ViT-S, 200 queries, masks at stride 4; from one picture's features to logits. The
 ways take turns; figures are medians of the ratios of turns, CPU seconds of this process where
 other programs run beside. "stacked" is `torch.func.vmap` over `stack_module_state`: products with
 weights become batched ones, attention takes the heads' batches as one. What the two ways give

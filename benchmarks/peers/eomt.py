@@ -1,6 +1,7 @@
 """One head and many at 640 pixels: ours against transformers' EoMT-DINOv3 of the same encoder size.
 
     python benchmarks/peers/eomt.py [--sizes small base] [--heads 1 4 8] [--turns 7]
+        [--dtypes float32 bfloat16] [--cpu]
 
 Networks with random weights, from the pixels of one picture to mask and class logits: no reading,
 no post-processing. Our heads have 6 blocks, as published, or 2, as those that the library ships
@@ -12,7 +13,7 @@ times as long theirs takes. Needs transformers.
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -97,16 +98,18 @@ def take_turns(
     return seconds
 
 
-def compare(size: str, heads: int, turns: int) -> None:
+def compare(
+    size: str, heads: int, turns: int, dtypes: Sequence[Dtype], clock: Callable[[], float]
+) -> None:
     """Print the rows of an encoder size and a number of heads."""
     ways: dict[str, Way] = {}
     pixels = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
-    for dtype in ("float32", "bfloat16"):
+    for dtype in dtypes:
         published, small = (ours(size, heads, blocks, dtype) for blocks in (6, 2))
         ways[f"EoMT {dtype}"] = theirs(published)
         ways[f"ours {dtype}, 6 blocks"] = partial(published.logits, pixels)
         ways[f"ours {dtype}, 2 blocks"] = partial(small.logits, pixels)
-    print_rows(f"{size:>6}{heads:>6}", take_turns(ways, turns), "EoMT")
+    print_rows(f"{size:>6}{heads:>6}", take_turns(ways, turns, clock), "EoMT")
 
 
 def print_rows(label: str, seconds: dict[str, list[float]], peer: str) -> None:
@@ -131,12 +134,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["small", "base"])
     parser.add_argument("--heads", nargs="+", type=int, default=[1, 4, 8])
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds: other programs run")
     options = parser.parse_args()
+    clock = time.process_time if options.cpu else time.perf_counter
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{'size':>6}{'heads':>6}  {'':<24}{'seconds':>8}  {'quartiles':<11}{'ratio':>8}")
     for size in options.sizes:
         for heads in options.heads:
-            compare(size, heads, options.turns)
+            compare(size, heads, options.turns, options.dtypes, clock)
 
 
 if __name__ == "__main__":
