@@ -10,7 +10,6 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +149,7 @@ def add_legend(picture: Image.Image, entries: Sequence[tuple[Color, str]]) -> Im
         entries: colour and name; those that do not fit into four lines are counted.
     """
     size = min(28, max(11, round(min(picture.size) / 34)))
-    font = _font(size)
+    font = ImageFont.load_default(size)
     gap, line = size // 2, round(1.6 * size)
     rows: list[list[tuple[int, Color | None, str]]] = [[]]
     x = gap
@@ -237,12 +236,6 @@ def _write_labels(
         picture.paste(tag, (left, top), tag)
 
 
-@lru_cache(maxsize=_TEXT[1])
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of names, kept with the letters that it has rendered."""
-    return ImageFont.load_default(size)
-
-
 def _fitting(
     text: str, room: tuple[float, float], largest: int
 ) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, tuple[int, int]] | None:
@@ -251,7 +244,7 @@ def _fitting(
         return None
     size = min(largest, int(_SHARE * room[1] / 1.3))
     while size >= _TEXT[0]:
-        font = _font(size)
+        font = ImageFont.load_default(size)
         width = font.getlength(text) + 0.6 * size
         if width <= room[0]:
             return font, (round(width), round(1.3 * size))
