@@ -25,6 +25,9 @@ from plainmask.errors import InputError
 
 Propagation: TypeAlias = Literal["none", "linear", "gru"]
 
+SCENE = (9, 16)
+"""Rows and columns of cells by which a frame is compared with the next."""
+
 
 class NoLink(nn.Module):
     """Every frame starts from the learnt queries: an image model run frame by frame."""
@@ -111,6 +114,12 @@ class State:
     first shown, from 1; 0 before."""
     ages: Tensor
     """(B, Q + C) int64: frames in which each of them was shown."""
+    since: Tensor
+    """(B,) int64: number of the frame that the scene began with; above 0 after a cut."""
+    base: Tensor
+    """(B,) int64: the highest number that was given before this scene."""
+    scene: Tensor
+    """(B, cells, D) float16: what the last frame looked like, in `SCENE` cells; 0: unknown."""
 
     @classmethod
     def start(cls, queries: Tensor, num_classes: int) -> Self:
@@ -120,7 +129,7 @@ class State:
             queries: (B, Q, D), the learnt ones.
             num_classes: C.
         """
-        batch, num_queries, _ = queries.shape
+        batch, num_queries, width = queries.shape
         tracks = queries.new_zeros(batch, num_queries + num_classes, dtype=torch.int64)
         nothing = queries.new_zeros(batch, dtype=torch.int64)
         return cls(
@@ -132,6 +141,9 @@ class State:
             frames=nothing.clone(),
             numbers=tracks,
             ages=tracks.clone(),
+            since=nothing.clone(),
+            base=nothing.clone(),
+            scene=queries.new_zeros(batch, SCENE[0] * SCENE[1], width, dtype=torch.float16),
         )
 
     def after(self, queries: Tensor, class_logits: Tensor) -> Self:
@@ -153,9 +165,23 @@ class State:
             queries: (B', Q, D), the learnt ones; of another number of windows of the frames.
         """
         fresh = type(self).start(queries, self.class_logits.shape[2] - 1)
-        kept = {name: getattr(self, name)[:1] for name in ("frames", "numbers", "ages")}
+        names = ("frames", "numbers", "ages", "since", "base")
+        kept = {name: getattr(self, name)[:1] for name in names}
         rows = {name: value.expand(len(queries), *value.shape[1:]) for name, value in kept.items()}
         return replace(fresh, **rows)
+
+    def cut(self, queries: Tensor) -> Self:
+        """The same video at the first frame of another scene: nothing of the last is remembered.
+
+        Frames count on, and no number is given twice: `with_tracks_of` sees to it.
+        """
+        fresh = type(self).start(queries, self.class_logits.shape[2] - 1)
+        frames = self.frames[:1].expand(len(queries))
+        return replace(fresh, frames=frames, since=frames)
+
+    def seeing(self, scene: Tensor) -> Self:
+        """With what the last frame looked like, (B, cells, D)."""
+        return replace(self, scene=scene)
 
     def with_tracks(self, numbers: NDArray[np.int64], ages: NDArray[np.int64]) -> Self:
         """With other numbers and ages (Q + C,), the same for all windows of a frame."""
@@ -166,9 +192,24 @@ class State:
         return replace(self, **dict(zip(("numbers", "ages"), rows, strict=True)))
 
     def with_tracks_of(self, other: State) -> Self:
-        """With what another state of the same head calls its segments."""
-        numbers, ages = (value[0].cpu().numpy() for value in (other.numbers, other.ages))
-        return self.with_tracks(numbers, ages)
+        """With what the state before, of the same head, calls its segments.
+
+        After a cut between the two, nothing has a name yet, and new numbers are above all of those.
+        """
+        if int(self.since[0]) == int(other.since[0]):
+            numbers, ages, base = other.numbers[0], other.ages[0], int(other.base[0])
+        else:
+            numbers, ages = (torch.zeros_like(value[0]) for value in (self.numbers, self.ages))
+            base = other.highest
+        named = self.with_tracks(numbers.cpu().numpy(), ages.cpu().numpy())
+        return replace(named, base=torch.full_like(self.base, base))
+
+    @property
+    def highest(self) -> int:
+        """The highest number that was given so far."""
+        places = self.ages[0].nonzero()  # an object that has no number is called by its place
+        last = int(places.max()) + 1 if len(places) else 0
+        return max(int(self.numbers[0].max()), int(self.base[0]) + last)
 
     def to(self, device: torch.device | str) -> Self:
         """The same state on another device."""
@@ -195,6 +236,9 @@ class State:
             "frames": (batch,),
             "numbers": (batch, num_queries + num_classes),
             "ages": (batch, num_queries + num_classes),
+            "since": (batch,),
+            "base": (batch,),
+            "scene": (batch, SCENE[0] * SCENE[1], width),
         }
         for name, shape in shapes.items():
             found = tuple(getattr(self, name).shape)
@@ -226,7 +270,9 @@ class State:
             stored = load_file(path)
         except (OSError, SafetensorError) as error:
             raise InputError(f"the state {path} cannot be read: {error}") from error
-        if "frames" in stored:  # older files: the memory never started anew, or it was not known
+        if {"frames", "queries"} <= stored.keys():  # older files knew of no cut, or no fresh memory
+            start = cls.start(stored["queries"], 0)
+            stored = {name: getattr(start, name) for name in ("since", "base", "scene")} | stored
             stored.setdefault("counted", stored["frames"])
         if set(stored) != set(names):
             raise InputError(

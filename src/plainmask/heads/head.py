@@ -124,6 +124,10 @@ class HeadConfig(BaseModel):
     memory: int | None = Field(default=None, gt=0)
     """Frames of a video after which a semantic head starts its memory anew; None: never. For heads
     whose queries drift away in videos longer than they were trained for."""
+    cut: float | None = Field(default=None, gt=0, lt=1)
+    """How alike two frames are at least (see `plainmask.inference.cuts`): where the next is less
+    so, another scene begins, with a fresh memory and new tracks; None: videos have one scene. Not
+    by the offline protocol, which is as published."""
     provenance: Provenance = Provenance()
 
     @model_validator(mode="after")
@@ -171,6 +175,10 @@ class Head:
             size = min(size)
         protocol = InputProtocol(kind=kind, size=size, scale=scale)
         return replace(self, config=self.config.model_copy(update={"input": protocol}))
+
+    def uncut(self) -> Head:
+        """The same head for videos of one scene."""
+        return replace(self, config=self.config.model_copy(update={"cut": None}))
 
     def predict(self, features: Features) -> Predictions:
         """What `result` needs to know of images: the decoder's predictions in float32.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from plainmask.decoder.propagation import State
 from plainmask.encoder.vit import check_pixels
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
+from plainmask.inference.cuts import is_cut, scenes_of
 from plainmask.inference.memory import Fits
 from plainmask.inference.shared_pass import SharedPass, by_protocol
 from plainmask.pictures.geometry import Geometry, padded_size
@@ -41,6 +43,8 @@ class Encoded:
 
     fused: Tensor
     """(K, N, tokens, D)."""
+    scenes: Tensor | None
+    """(K, N, cells, D), for heads that look for cuts."""
     grid: tuple[int, int]
     geometry: Geometry
 
@@ -159,24 +163,35 @@ def follow_encoded(
             state = states.get(name)
             frames = frames or [{} for _ in batch.fused]
             for time, fused in enumerate(batch.fused):
-                before = recall(heads[name], state, len(fused))
+                scene = None if batch.scenes is None else batch.scenes[time]
+                before = recall(heads[name], state, len(fused), scene)
                 found, state = heads[name].decoder.step(fused, batch.grid, before)
                 frames[time][name] = Seen(found.float(), state, batch.geometry)
     return frames
 
 
-def recall(head: Head, state: State | None, count: int, *, same_video: bool = True) -> State:
+def recall(
+    head: Head,
+    state: State | None,
+    count: int,
+    scene: Tensor | None = None,
+    *,
+    same_video: bool = True,
+) -> State:
     """What a head starts its next frame from.
 
     Args:
         head: what goes on.
         state: what it remembers; None: nothing yet.
         count: windows of the frame, or videos side by side.
+        scene: what the frame looks like, (N, cells, D); None: nobody looks for cuts.
         same_video: False: `count` is of videos.
 
     Raises:
         InputError: the state is of another number of videos.
     """
+    if scene is not None:
+        return recall(head, _in_scene(head, state, scene), count).seeing(scene)
     if state is None:
         return State.start(head.decoder.first_queries(count), head.config.decoder.num_classes)
     memory = head.config.memory
@@ -190,6 +205,14 @@ def recall(head: Head, state: State | None, count: int, *, same_video: bool = Tr
         f"the stream follows {len(state.queries)} videos side by side, but the next frame is of "
         f"{count}; reset() it, or use one stream for each video"
     )
+
+
+def _in_scene(head: Head, state: State | None, scene: Tensor) -> State | None:
+    """What is remembered of the scene that a frame is of."""
+    least = head.config.cut
+    if state is None or least is None or not is_cut(state, scene, least):
+        return state
+    return state.cut(head.decoder.first_queries(len(scene)))
 
 
 def tell(
@@ -219,7 +242,9 @@ def encode(
             geometry = Geometry.plan(size, protocol, shared.encoder.config.patch_size)
             for name, features in shared.features_of(images, geometry, group).items():
                 fused = heads[name].decoder.fuse(features).unflatten(0, (len(images), -1))
-                found[name] = Encoded(fused, features.grid, geometry)
+                looks = heads[name].config.cut is not None
+                scenes = scenes_of(features, len(images)) if looks else None
+                found[name] = Encoded(fused, scenes, features.grid, geometry)
     return found
 
 
@@ -263,7 +288,11 @@ def _step_alike(streams: Sequence[Stream], images: Sequence[NDArray[Any]]) -> li
     with shared.computing():
         for name, batch in encoded.items():
             decoder, count = heads[name].decoder, batch.fused.shape[1]
-            states = [recall(heads[name], known.get(name), count) for known in before]
+            scenes = repeat(None) if batch.scenes is None else batch.scenes
+            states = [
+                recall(heads[name], known.get(name), count, scene)
+                for known, scene in zip(before, scenes, strict=False)
+            ]
             found, after = decoder.step(batch.fused.flatten(0, 1), batch.grid, State.join(states))
             masks, classes = (part.split(count) for part in found.float())
             for place, state in enumerate(after.split(count)):

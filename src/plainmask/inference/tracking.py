@@ -130,7 +130,7 @@ def offline(
     with tempfile.TemporaryDirectory(prefix="plainmask-") as folder:
         spools = {name: _Spool(Path(folder) / str(k)) for k, name in enumerate(stream.heads)}
         source = broken.before(prefetched(frames, 2 * ahead))
-        for _, seen in _seen(stream, source, ahead):
+        for _, seen in _seen(stream, source, ahead, cuts=False):
             for name, frame in seen.items():
                 spools[name].write(frame)
         judged = [_judged(head, spools[name]) for name, head in stream.heads.items()]
@@ -142,19 +142,20 @@ def offline(
 
 
 def _seen(
-    stream: Stream, frames: Iterable[Frame], ahead: int
+    stream: Stream, frames: Iterable[Frame], ahead: int, *, cuts: bool = True
 ) -> Iterator[tuple[Frame, dict[str, Seen]]]:
     """Each frame with what the heads saw in it, going on from the stream's state.
 
     The encoder takes up to `ahead` frames at once, fewer where memory does not hold as many.
     """
     states = dict(stream.state or {})
+    heads = stream.heads if cuts else {name: one.uncut() for name, one in stream.heads.items()}
     fits = Fits()
 
     def see(batch: Sequence[Frame]) -> list[dict[str, Seen]]:
         nonlocal states
         images = [frame.image for frame in batch]
-        found = follow_frames(stream.shared, stream.heads, states, images)
+        found = follow_frames(stream.shared, heads, states, images)
         states = {name: one.state for name, one in found[-1].items()}
         return found
 

@@ -21,7 +21,7 @@ from plainmask.results.rle import Rle
 from plainmask.tasks.cutouts import cut_out
 from plainmask.tasks.queries import class_probs, image_masks, require_one_window, undisturbed
 from plainmask.tasks.thresholds import PUBLISHED, Thresholds
-from plainmask.tasks.tracks import moment, shown
+from plainmask.tasks.tracks import base_of, moment, shown
 from plainmask.vocabulary import Vocabulary
 
 
@@ -76,8 +76,9 @@ def instance(
     if state is None:
         return result.sure()
     visible = [query for query, rle in zip(unique.tolist(), rles, strict=True) if rle.area]
-    ids = queries.tolist()
-    return replace(result, moment=moment(shown(state, visible), ids, ids)).sure()
+    keys, base = queries.tolist(), base_of(state)
+    ids = [base + key for key in keys]
+    return replace(result, moment=moment(shown(state, visible), keys, ids)).sure()
 
 
 def _masks(

@@ -34,7 +34,7 @@ from plainmask.tasks.queries import (
     undisturbed,
 )
 from plainmask.tasks.thresholds import PUBLISHED, Thresholds
-from plainmask.tasks.tracks import key_of, moment, numbered, numbers_of, shown
+from plainmask.tasks.tracks import base_of, key_of, moment, numbered, numbers_of, shown
 from plainmask.vocabulary import Vocabulary
 
 Frames = Callable[[], Iterator[tuple[Predictions, Geometry, State]]]
@@ -83,6 +83,7 @@ def panoptic(
     numbers = numbered(
         none if state is None else numbers_of(state),
         [key for key, keep in zip(keys, accepted, strict=True) if keep],
+        0 if state is None else base_of(state),
     )
     ids = np.where(accepted, numbers[np.array(keys, np.int64)], 0).tolist()
     result = _paint(shares, kept, ids, vocabulary)

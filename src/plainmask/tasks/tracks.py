@@ -33,12 +33,17 @@ def numbers_of(state: State) -> NDArray[np.int64]:
     return state.numbers[0].cpu().numpy().copy()
 
 
-def numbered(numbers: NDArray[np.int64], keys: Sequence[int]) -> NDArray[np.int64]:
-    """With numbers for those of these places that had none, in their order."""
+def base_of(state: State) -> int:
+    """The highest number that was given before the scene that the video is in."""
+    return int(state.base[0])
+
+
+def numbered(numbers: NDArray[np.int64], keys: Sequence[int], base: int = 0) -> NDArray[np.int64]:
+    """With numbers above `base` for those of these places that had none, in their order."""
     numbers = numbers.copy()
     for key in keys:
         if not numbers[key]:
-            numbers[key] = numbers.max() + 1
+            numbers[key] = max(numbers.max(), base) + 1
     return numbers
 
 
