@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import plainmask
@@ -66,8 +67,10 @@ def test_after_a_cut_it_is_as_if_the_video_began(task: Any, ahead: int):
             assert not before & set(joined.track_ids)
 
 
-def test_streams_side_by_side_are_cut_each_for_itself():
-    segmenter = looking("panoptic", least_of("panoptic"))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_streams_side_by_side_are_cut_each_for_itself(dtype: torch.dtype):
+    head = looking("panoptic", least_of("panoptic")).head
+    segmenter = Segmenter(tiny_encoder(), {"video": head}, device="cpu", dtype=dtype)["video"]
     streams = [segmenter.stream(), segmenter.stream()]
     videos = [[*scene(0, 3), *scene(1, 3)], scene(0, 6)]
     for frames in zip(*videos, strict=True):

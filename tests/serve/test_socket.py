@@ -90,6 +90,24 @@ def test_what_cannot_be_followed_is_said_and_the_socket_closed(
     assert client.post("/v1/segment?heads=image", content=png(frame(0))).status_code == 200
 
 
+def test_a_bug_is_told_without_a_trace(monkeypatch: pytest.MonkeyPatch):
+    service = Service.of(video_and_image())
+
+    def broken(*given: Any) -> Any:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(service.passes, "follow", broken)
+    with (
+        TestClient(build_app(service)) as client,
+        client.websocket_connect("/v1/stream?head=video") as socket,
+    ):
+        socket.send_bytes(png(frame(0)))
+        assert "its log has more" in socket.receive_json()["error"]
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert closed.value.code == 1011
+
+
 def test_too_many_streams(client: TestClient):
     with (
         client.websocket_connect("/v1/stream?head=video"),

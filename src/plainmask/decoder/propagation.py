@@ -224,7 +224,8 @@ class State:
     def join(cls, states: Sequence[Self]) -> Self:
         """The states of several streams as one batch; undoes `split`."""
         parts = zip(*(state._values() for state in states), strict=True)
-        return cls(*(torch.cat(part) for part in parts))
+        with torch.autocast(states[0].queries.device.type, enabled=False):  # it knows one half only
+            return cls(*(torch.cat(part) for part in parts))
 
     def check(self, num_queries: int, width: int, num_classes: int, head: str) -> None:
         """Raise an InputError unless this is a state of a head of these sizes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -21,8 +22,10 @@ from plainmask.serve.limits import RefusedError
 from plainmask.serve.service import Service
 from plainmask.serve.streams import Following
 
-ENDED, REFUSED, FULL = 1001, 1008, 1013
-"""Why a socket is closed: the server ends or waited too long; a wrong request; try again later."""
+log = logging.getLogger("plainmask.serve")
+ENDED, REFUSED, FAILED, FULL = 1001, 1008, 1011, 1013
+"""Why a socket is closed: the server ends or waited too long; a wrong request; a bug of the server;
+try again later."""
 
 
 async def follow(socket: WebSocket) -> None:
@@ -38,6 +41,9 @@ async def follow(socket: WebSocket) -> None:
     except PlainmaskError as error:
         code = FULL if isinstance(error, RefusedError) and error.status in (429, 503) else REFUSED
         await refuse(socket, code, str(error))
+    except Exception:  # a bug of ours: its trace goes to the log, not to the client
+        log.exception("a stream failed")
+        await refuse(socket, FAILED, "the server failed at this message; its log has more")
     finally:
         service.streams.close(socket)
 
