@@ -93,7 +93,8 @@ def safetensors_of(found: Found, encoder: Encoder) -> bytes:
         prefix, patches = tap.cpu().tensor_split([encoder.config.prefix])
         tensors[f"{block}.prefix"] = prefix.contiguous()
         tensors[f"{block}.patches"] = patches.unflatten(0, found.grid).contiguous()
-    return save(tensors, {"encoder": encoder.name, "fingerprint": encoder.fingerprint})
+    # One entry: of several, the library writes any first, and equal features would differ in bytes.
+    return save(tensors, {"encoder": f"{encoder.name} {encoder.fingerprint}"})
 
 
 async def heads(request: Request) -> Response:
