@@ -1,0 +1,201 @@
+"""What was done in a project, one line of JSON each, in a file that only grows.
+
+A line counts once its end is there, so whatever moment a program dies at, what was written before
+is whole. Labels follow from the journal alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plainmask.atomic import cannot_write
+from plainmask.errors import InputError
+from plainmask.label.stroke import Stroke
+
+
+class Entry(BaseModel):
+    """One line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int = Field(ge=1)
+    """Counts up from 1 without gaps."""
+    do: Literal["stroke", "undo", "redo", "predicted"]
+    stroke: Stroke | None = None
+    """What was drawn."""
+    size: tuple[int, int] | None = None
+    """(H, W) of the picture then."""
+    of: int | None = None
+    """The stroke that was undone, done again, or predicted."""
+    right: float | None = None
+    """The share of it that was predicted right before it was learnt."""
+
+
+class History:
+    """What a journal says now: which strokes count, and which could be done again."""
+
+    def __init__(self):
+        self.strokes: dict[int, Entry] = {}
+        self.applied: list[int] = []
+        self.undone: list[int] = []
+        self.predicted: dict[int, float] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Go on by one entry.
+
+        Raises:
+            ValueError: it does not follow from those before.
+        """
+        if entry.do == "stroke" and entry.stroke is not None and entry.size is not None:
+            self.strokes[entry.id] = entry
+            self.applied.append(entry.id)
+            self.undone.clear()
+        elif entry.do == "undo" and self.applied[-1:] == [entry.of]:
+            self.undone.append(self.applied.pop())
+        elif entry.do == "redo" and self.undone[-1:] == [entry.of]:
+            self.applied.append(self.undone.pop())
+        elif entry.do == "predicted" and entry.of in self.strokes and entry.right is not None:
+            self.predicted[entry.of] = entry.right
+        else:
+            raise ValueError(f"{entry.do} {entry.of} cannot follow")
+
+    def of_picture(self, picture: str) -> Iterator[tuple[int, Stroke]]:
+        """The strokes that count in a picture, by number, in order."""
+        for number in self.applied:
+            stroke = self.strokes[number].stroke
+            assert stroke is not None
+            if stroke.picture == picture:
+                yield number, stroke
+
+    def pictures(self) -> dict[str, tuple[int, int]]:
+        """The pictures in which strokes count, and the size (H, W) at the last of them."""
+        found: dict[str, tuple[int, int]] = {}
+        for number in self.applied:
+            entry = self.strokes[number]
+            assert entry.stroke is not None
+            assert entry.size is not None
+            found[entry.stroke.picture] = entry.size
+        return found
+
+
+class Journal:
+    """The file, held open; close it."""
+
+    def __init__(self, path: Path, file: int, history: History, entries: int, length: int):
+        self.path, self.history = path, history
+        self._file, self._entries, self._length = file, entries, length
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a journal, or begin one.
+
+        What was not wholly written at the end is cut off.
+
+        Raises:
+            InputError: it cannot be read or written, is damaged elsewhere than at its end, or
+                another program has it open.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            _lock(file, path)
+            history, entries, length = _replayed(path)
+            os.ftruncate(file, length)
+        except BaseException:
+            os.close(file)
+            raise
+        return cls(path, file, history, entries, length)
+
+    @property
+    def next_id(self) -> int:
+        """The number of the next entry."""
+        return self._entries + 1
+
+    def append(self, entry: Entry, *, wait: bool = True) -> Entry:
+        """Write an entry, and go on by it.
+
+        Args:
+            entry: the next one.
+            wait: until the disk has it.
+
+        Raises:
+            InputError: it cannot be written; the journal is as it was before.
+        """
+        assert entry.id == self.next_id
+        line = entry.model_dump_json(by_alias=True, exclude_defaults=True).encode() + b"\n"
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            if wait:
+                os.fsync(self._file)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._length)
+            raise cannot_write(self.path, error) from error
+        self.history.take(entry)
+        self._entries, self._length = entry.id, self._length + len(line)
+        return entry
+
+    def close(self) -> None:
+        """Let others have it."""
+        os.close(self._file)
+
+
+def _replayed(path: Path) -> tuple[History, int, int]:
+    """What a file says, the number of its entries, and how many of its bytes they are.
+
+    Raises:
+        InputError: something damaged stands before something whole.
+    """
+    history, entries, length = History(), 0, 0
+    content = path.read_bytes()
+    lines = content.split(b"\n")[:-1]
+    for line in lines:
+        try:
+            entry = Entry.model_validate_json(line)
+            if entry.id != entries + 1:
+                raise ValueError(f"number {entry.id} after {entries}")
+            history.take(entry)
+        except ValueError as error:  # of pydantic, too
+            if any(map(_is_entry, lines[entries + 1 :])):
+                raise InputError(
+                    f"{path}, line {entries + 1}, is damaged, and others follow it; put back a "
+                    "copy of the file, or delete the lines from there on to lose what they say"
+                ) from error
+            break
+        entries, length = entry.id, length + len(line) + 1
+    return history, entries, length
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        Entry.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
+
+
+def _lock(file: int, path: Path) -> None:
+    """Keep other programs from writing the same file, where the system has locks of this kind."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{path.parent} is open in another program that labels; use that one, or end it"
+        ) from error
+    except OSError:  # a file system without locks
+        return
