@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.linalg import solve
 
 from plainmask.label.stroke import NO_LABEL
 from plainmask.pictures.geometry import Geometry, Size
@@ -50,9 +50,9 @@ class Sums:
     """What patches with labels add up to: all that a head follows from."""
 
     def __init__(self, width: int):
-        self._second = np.zeros((width, width))
-        self._first = np.zeros((0, width))
-        self._counts = np.zeros(0)
+        self._second = torch.zeros(width, width, dtype=torch.float64)
+        self._first = torch.zeros(0, width, dtype=torch.float64)
+        self._counts = torch.zeros(0, dtype=torch.float64)
 
     def change(
         self,
@@ -68,28 +68,30 @@ class Sums:
             weights: (N,).
         """
         missing = shares.shape[1] - len(self._counts)
-        self._first = np.pad(self._first, ((0, missing), (0, 0)))
-        self._counts = np.pad(self._counts, (0, missing))
-        values = features.astype(np.float64)
-        weighted = shares.astype(np.float64) * weights[:, None]
-        self._second += (values * weights[:, None].astype(np.float64)).T @ values
-        self._first += weighted.T @ values
+        self._first = F.pad(self._first, (0, 0, 0, missing))
+        self._counts = F.pad(self._counts, (0, missing))
+        values = torch.from_numpy(features).double()
+        weight = torch.from_numpy(weights).double()[:, None]
+        weighted = torch.from_numpy(shares).double() * weight
+        self._second.addmm_((values * weight).T, values)
+        self._first.addmm_(weighted.T, values)
         self._counts += weighted.sum(0)
 
     def solve(self) -> LinearHead | None:
         """The head of what is known; None: fewer than two classes have labels."""
-        (classes,) = np.nonzero(self._counts > LEAST)
+        classes = torch.nonzero(self._counts > LEAST)[:, 0]
         if len(classes) < 2:
             return None
         counts = self._counts[classes]
         means = self._first[classes] / counts[:, None]
         total = counts.sum()
-        covariance = self._second - (means * counts[:, None]).T @ means
-        prior = PRIOR * np.trace(self._second) / (total * len(covariance))
-        covariance[np.diag_indices_from(covariance)] += prior
-        weights = solve(covariance / (total + PRIOR), means.T, assume_a="pos", overwrite_a=True)
+        covariance = torch.addmm(self._second, (means * counts[:, None]).T, means, alpha=-1)
+        variance = self._second.trace() / (total * len(covariance))
+        covariance.diagonal().add_(PRIOR * variance)
+        factor = torch.linalg.cholesky(covariance)
+        weights = torch.cholesky_solve(means.T, factor) * (total + PRIOR)
         bias = -0.5 * (means.T * weights).sum(0)
-        return LinearHead(classes, weights.astype(np.float32), bias.astype(np.float32))
+        return LinearHead(classes.numpy(), weights.float().numpy(), bias.float().numpy())
 
 
 def classes_of(

@@ -1,0 +1,117 @@
+"""The linear head in closed form: what it learns, and that sums forget what is taken away."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from plainmask.label.features import seen
+from plainmask.label.linear import PRIOR, LinearHead, Sums, classes_of, entropy, smooth
+
+
+def clouds(count: int = 300, width: int = 12) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Features around three points, and their classes as shares."""
+    rng = np.random.default_rng(0)
+    middles = 3 * rng.standard_normal((3, width))
+    which = np.arange(count) % 3
+    features = (middles[which] + rng.standard_normal((count, width))).astype(np.float16)
+    return features, np.eye(3, dtype=np.float32)[which]
+
+
+def ones(count: int) -> NDArray[np.float32]:
+    return np.ones(count, np.float32)
+
+
+def solved(*parts: tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]):
+    sums = Sums(12)
+    for part in parts:
+        sums.change(*part)
+    return sums.solve()
+
+
+def close(one: LinearHead | None, other: LinearHead | None) -> bool:
+    assert one is not None
+    assert other is not None
+    return np.array_equal(one.classes, other.classes) and all(
+        np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(one[1:], other[1:], strict=True)
+    )
+
+
+def test_it_is_discriminant_analysis_with_equal_classes():
+    features, shares = clouds()
+    values, weights = features.astype(np.float64), ones(300).astype(np.float64)
+    weights[::3] = 2.5
+    head = solved((features, shares, weights.astype(np.float32)))
+    assert head is not None
+    counts = (shares * weights[:, None]).sum(0)
+    means = (shares * weights[:, None]).T @ values / counts[:, None]
+    centred = values - means[shares.argmax(1)]
+    within = (centred * weights[:, None]).T @ centred
+    variance = np.trace((values * weights[:, None]).T @ values) / (counts.sum() * 12)
+    covariance = (within + PRIOR * variance * np.eye(12)) / (counts.sum() + PRIOR)
+    inverse = np.linalg.inv(covariance)
+    assert np.allclose(head.weights, inverse @ means.T, rtol=1e-4, atol=1e-5)
+    assert np.allclose(head.bias, -0.5 * np.einsum("kd,de,ke->k", means, inverse, means), rtol=1e-4)
+    assert (head.predict(features) == shares.argmax(1)).mean() > 0.99
+
+
+def test_it_does_not_matter_in_which_pieces_patches_come():
+    features, shares = clouds()
+    whole = solved((features, shares, ones(300)))
+    pieces = solved(
+        *((features[k : k + 50], shares[k : k + 50], ones(50)) for k in range(0, 300, 50))
+    )
+    assert close(whole, pieces)
+
+
+def test_what_is_taken_away_is_forgotten():
+    features, shares = clouds()
+    noise = np.random.default_rng(1).standard_normal((40, 12)).astype(np.float16)
+    wrong = np.eye(5, dtype=np.float32)[np.arange(40) % 2 + 3]
+    longer = np.pad(shares, ((0, 0), (0, 2)))
+    weights = np.linspace(0.1, 3, 40).astype(np.float32)
+    changed = solved(
+        (features, shares, ones(300)), (noise, wrong, weights), (noise, wrong, -weights)
+    )
+    assert close(changed, solved((features, longer, ones(300))))
+    assert changed is not None
+    assert changed.classes.tolist() == [0, 1, 2]
+
+
+def test_much_of_a_class_does_not_outweigh_the_others():
+    features, shares = clouds(600)
+    few = np.concatenate([np.flatnonzero(shares[:, 0]), np.flatnonzero(shares[:, 1])[:4]])
+    head = solved((features[few], shares[few][:, :2], ones(len(few))))
+    assert head is not None
+    seen_of_1 = features[np.flatnonzero(shares[:, 1])]
+    assert (head.predict(seen_of_1) == 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_class_makes_no_head(count: int):
+    features, shares = clouds()
+    rows = np.flatnonzero(shares[:, 0])[:count]
+    assert solved((features[rows], shares[rows], ones(count))) is None
+
+
+def test_the_class_of_each_pixel_lies_between_patches():
+    geometry = replace(seen((40, 60), 14), image_size=(40, 60))
+    grid = (geometry.model_size[0] // 14, geometry.model_size[1] // 14)
+    scores = np.zeros((*grid, 2), np.float32)
+    scores[:, : grid[1] // 2, 0] = scores[:, grid[1] // 2 :, 1] = 1
+    head = LinearHead(np.array([2, 7]), np.zeros((1, 2), np.float32), np.zeros(2, np.float32))
+    found = classes_of(head, scores.reshape(-1, 2), geometry, grid)
+    assert found.dtype == np.uint8
+    assert (found[:, :30] == 2).all()
+    assert (found[:, 30:] == 7).all()
+
+
+def test_what_is_undecided():
+    scores = np.array([[0, 0, 0], [50, 0, 0], [9, 9, -50]], np.float32)
+    assert np.allclose(entropy(scores), [1, 0, np.log(2) / np.log(3)], atol=1e-5)
+    geometry = replace(seen((28, 28), 14), model_size=(28, 28), content_size=(28, 28))
+    grey = smooth(np.array([0, 1, 0, 1], np.float32), geometry, (2, 2))
+    assert grey.dtype == np.uint8
+    assert grey[0, 0] == 0
+    assert grey[0, -1] == 255
