@@ -1,0 +1,156 @@
+"""The pictures of a project with what is drawn on them, and what of it is yet to be learnt."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainmask.label.canvas import Canvas, PatchLabels
+from plainmask.label.project import Project, ProjectPicture
+from plainmask.label.stroke import PixelBox, Stroke
+from plainmask.pictures.geometry import Size
+
+CANVASES = 16
+"""Pictures whose labels are kept in memory."""
+RECENT = 10
+"""Strokes of a class whose predictions make its figure."""
+
+
+class Change(NamedTuple):
+    """What has changed and is to be learnt."""
+
+    picture: str
+    box: PixelBox
+    stroke: int | None
+    """None: strokes were taken back, or drawn again."""
+
+
+class Desk:
+    """A project and its canvases. Not to be used by two threads at once.
+
+    Args:
+        project: open.
+        grid_of: the patch grid (h, w) of a picture (H, W).
+    """
+
+    def __init__(self, project: Project, grid_of: Callable[[Size], Size]):
+        self.project = project
+        self.pending: list[Change] = []
+        """In order."""
+        self.unwritten: set[str] = set()
+        """Pictures whose label files may be old."""
+        self._grid_of = grid_of
+        self._canvases: OrderedDict[str, Canvas] = OrderedDict()
+        self._shares: dict[str, float] = {}
+        for name in project.history.pictures():
+            self._redraw(name)
+
+    @property
+    def version(self) -> int:
+        """The last entry of the journal."""
+        return self.project.journal.next_id - 1
+
+    @property
+    def labelled(self) -> set[str]:
+        """Pictures with labels."""
+        return {name for name, share in self._shares.items() if share > 0}
+
+    def labels(self, name: str) -> NDArray[np.uint8]:
+        """The labels (H, W) of a picture, to be kept.
+
+        Raises:
+            InputError: there is no such picture.
+        """
+        return self._canvas(self.project.picture(name)).labels.copy()
+
+    def patch_labels(self, change: Change) -> PatchLabels:
+        """What the labels say now of the patches where something was change."""
+        canvas = self._canvas(self.project.pictures[change.picture])
+        return canvas.patch_labels(change.box, len(self.project.config.classes))
+
+    def draw(self, stroke: Stroke) -> dict[str, Any]:
+        """Write a stroke down, and draw it; see `Project.add_stroke` for errors."""
+        canvas = self._canvas(self.project.picture(stroke.picture))
+        number = self.project.add_stroke(stroke)
+        box = canvas.draw(number, stroke)
+        if box is not None:
+            self._note(stroke.picture, canvas, Change(stroke.picture, box, number))
+        return {"id": number} | self._answer(stroke.picture)
+
+    def undo(self) -> dict[str, Any] | None:
+        """Take the last stroke back; None: there is none. Errors as `Project.undo`."""
+        return self._redrawn(self.project.undo())
+
+    def redo(self) -> dict[str, Any] | None:
+        """Draw the stroke again that was taken back last, likewise."""
+        return self._redrawn(self.project.redo())
+
+    def about(self) -> dict[str, Any]:
+        """Task, classes and pictures, for a page."""
+        config, history = self.project.config, self.project.history
+        return {
+            "task": config.task,
+            "classes": [entry.model_dump() for entry in config.classes],
+            "pictures": [self._about(picture) for picture in self.project.pictures.values()],
+            "skipped": dict(self.project.skipped),
+            "can_undo": bool(history.applied),
+            "can_redo": bool(history.undone),
+        }
+
+    def figures(self) -> dict[int, float]:
+        """By class: the mean share of its last strokes that was predicted before it was learnt."""
+        history = self.project.history
+        found: dict[int, list[float]] = {}
+        for number in reversed(history.applied):
+            stroke = history.strokes[number].stroke
+            if number in history.predicted and stroke is not None and stroke.class_id is not None:
+                shares = found.setdefault(stroke.class_id, [])
+                if len(shares) < RECENT:
+                    shares.append(history.predicted[number])
+        return {class_id: sum(shares) / len(shares) for class_id, shares in sorted(found.items())}
+
+    def _about(self, picture: ProjectPicture) -> dict[str, Any]:
+        share = self._shares.get(picture.name, 0.0)
+        height, width = picture.size
+        return {
+            "name": picture.name,
+            "width": width,
+            "height": height,
+            "labelled_share": share,
+            "done": share == 1,
+        }
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        share = self._shares.get(name, 0.0)
+        return {"picture": name, "version": self.version, "labelled_share": share}
+
+    def _redrawn(self, name: str | None) -> dict[str, Any] | None:
+        if name is None:
+            return None
+        self._redraw(name)
+        return self._answer(name)
+
+    def _redraw(self, name: str) -> None:
+        if name in self.project.pictures:  # one that is not there any more has no canvas
+            self._canvases.pop(name, None)
+            canvas = self._canvas(self.project.pictures[name])
+            self._note(name, canvas, Change(name, PixelBox(0, 0, *canvas.size), None))
+
+    def _canvas(self, picture: ProjectPicture) -> Canvas:
+        found = self._canvases.pop(picture.name, None)
+        if found is None:
+            strokes = self.project.history.of_picture(picture.name)
+            found = Canvas.of(picture.size, self._grid_of(picture.size), strokes)
+        self._canvases[picture.name] = found
+        if len(self._canvases) > CANVASES:
+            self._canvases.popitem(last=False)
+        return found
+
+    def _note(self, name: str, canvas: Canvas, change: Change) -> None:
+        self._shares[name] = canvas.labelled_share
+        self.pending.append(change)
+        self.unwritten.add(name)

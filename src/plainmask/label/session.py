@@ -1,0 +1,386 @@
+"""A person at work on a project: strokes come in, proposals go out, and a thread learns between.
+
+What a person waits for comes first: strokes are written down and drawn by whoever brings them; the
+thread learns them in order, proposes for the picture that is shown, then writes label files, and
+only while nobody draws it looks at pictures ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainmask.errors import InputError, PlainmaskError
+from plainmask.label.desk import Change, Desk
+from plainmask.label.features import KeptTaps
+from plainmask.label.learner import Learner
+from plainmask.label.project import Project, ProjectPicture, write_class_table, write_pair
+from plainmask.label.proposing import Proposal, propose, region_of, whole
+from plainmask.label.ranking import Ranking
+from plainmask.label.stroke import NO_LABEL, Stroke
+from plainmask.threads import Promise
+
+log = logging.getLogger("plainmask.label")
+PROPOSALS = 4
+"""Pictures whose proposals are kept."""
+QUIET = 1.0
+"""Seconds after a stroke before anything is done that nobody waits for."""
+NOTHING_YET = "there is no proposal before two classes have labels"
+WHOLE = "whole"
+"""Folder in the project, of a data set in which all pictures are labelled."""
+
+Event: TypeAlias = dict[str, Any]
+What: TypeAlias = Literal["all", "class", "region"]
+WHATS: tuple[What, ...] = get_args(What)
+
+
+class Session:
+    """A project with proposals; close it. Its methods may be called from any thread.
+
+    Args:
+        project: open; the session closes it.
+        taps: of its pictures.
+        tell: takes events, from the thread of the session.
+    """
+
+    def __init__(
+        self, project: Project, taps: KeptTaps, tell: Callable[[Event], None] = lambda event: None
+    ):
+        self.project, self.tell = project, tell
+        self._taps = taps
+        self._desk = Desk(project, taps.grid)
+        self._learner, self._ranking = Learner(taps.width), Ranking()
+        self._changed = threading.Condition()
+        self._asked: deque[Promise[Any]] = deque()
+        self._proposals: OrderedDict[str, Proposal] = OrderedDict()
+        self._shown: str | None = None
+        self._broken: dict[str, str] = {}
+        self._rest: deque[str] = deque()
+        self._job: dict[str, Any] | None = None
+        self._learnt = 0
+        self._touched = time.monotonic() - QUIET
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def summary(self) -> dict[str, Any]:
+        """The project for a page: task, classes, pictures and status."""
+        with self._changed:
+            return self._desk.about() | {"status": self.status()}
+
+    def status(self) -> dict[str, Any]:
+        """What is shown, and how good it was: shares of new strokes that were predicted right."""
+        with self._changed:
+            per_class = self._desk.figures()
+            return {
+                "shown_by": None if self._learner.head is None else "linear",
+                "figure": sum(per_class.values()) / len(per_class) if per_class else None,
+                "per_class": per_class,
+                "strokes": len(self.project.history.applied),
+                "version": self._learnt,
+                "job": self._job,
+            }
+
+    def labels(self, name: str) -> NDArray[np.uint8]:
+        """The labels (H, W) of a picture.
+
+        Raises:
+            InputError: there is no such picture.
+        """
+        with self._changed:
+            return self._desk.labels(name)
+
+    def draw(self, stroke: Stroke) -> dict[str, Any]:
+        """Write a stroke down, draw it, and have it learnt; on the disk when this returns.
+
+        Raises:
+            InputError: see `Project.add_stroke`.
+        """
+        with self._touching():
+            return self._desk.draw(stroke)
+
+    def undo(self) -> dict[str, Any] | None:
+        """Take the last stroke back; None: there is none."""
+        with self._touching():
+            return self._desk.undo()
+
+    def redo(self) -> dict[str, Any] | None:
+        """Draw the stroke again that was taken back last; None: there is none."""
+        with self._touching():
+            return self._desk.redo()
+
+    def accept(
+        self,
+        name: str,
+        what: What,
+        class_id: int | None = None,
+        point: tuple[float, float] | None = None,
+    ) -> dict[str, Any]:
+        """Make the proposal of a picture its labels, where it has none.
+
+        Args:
+            name: of the picture.
+            what: all of it, the class `class_id`, or the region of one class around `point`.
+            class_id, point: see `what`.
+
+        Raises:
+            InputError: there is no proposal, or nothing in it to accept.
+        """
+        with self._changed:
+            picture = self.project.picture(name)
+        proposed: NDArray[np.uint8] = self._ask(self._whole, picture)
+        chosen = np.where(self.labels(name) == NO_LABEL, proposed, np.uint8(NO_LABEL))
+        if what == "class":
+            chosen[proposed != class_id] = NO_LABEL
+        elif what == "region" and point is not None:
+            chosen[~region_of(proposed, point)] = NO_LABEL
+        if (chosen == NO_LABEL).all():
+            raise InputError(
+                f"there is nothing to accept in {name}: it is not proposed, or labelled already"
+            )
+        return self.draw(Stroke.accepting(name, chosen))
+
+    def change_classes(self, change: Callable[[Project], None]) -> None:
+        """Add classes, or change one."""
+        with self._changed:
+            change(self.project)
+
+    def show(self, name: str) -> None:
+        """Say which picture a person looks at: its proposals come first.
+
+        Raises:
+            InputError: there is no such picture.
+        """
+        with self._changed:
+            self.project.picture(name)
+            if name != self._shown:
+                self._broken.pop(name, None)
+            self._shown = name
+            self._changed.notify_all()
+
+    def proposal(self, name: str, version: int = 0) -> Proposal | str | None:
+        """A proposal that has learnt so much at least. `show` the picture first.
+
+        Returns:
+            it; why there will be none; or None: not yet.
+        """
+        with self._changed:
+            if name in self._broken:
+                return self._broken[name]
+            if self._learner.head is None and not self._desk.pending and self._learnt >= version:
+                return NOTHING_YET
+            found = self._proposals.get(name)
+            wanted = min(max(version, self._learnt), self._desk.version)
+            return found if found is not None and found.version >= wanted else None
+
+    def next_picture(self) -> str | None:
+        """The picture that is worth labelling most; None: all others have labels."""
+        with self._changed:
+            labelled = self._desk.labelled
+            waiting = [n for n in self.project.pictures if n not in labelled | {self._shown}]
+            return self._ranking.first(waiting, labelled)
+
+    def label_rest(self) -> dict[str, Any]:
+        """Begin to write a data set of all pictures, wholly labelled, into the project's `whole`.
+
+        Labels of people stay; where there are none, proposals are taken. How far it is is told in
+        events.
+
+        Raises:
+            InputError: there is no proposal yet.
+        """
+        with self._changed:
+            if self._learner.head is None:
+                raise InputError(NOTHING_YET)
+            if not self._rest:
+                self._rest.extend(self.project.pictures)
+                folder = self.project.place / WHOLE
+                self._job = {
+                    "state": "running",
+                    "done": 0,
+                    "total": len(self._rest),
+                    "problems": [],
+                    "folder": str(folder),
+                }
+                write_class_table(folder, self.project.config)
+                self._changed.notify_all()
+            assert self._job is not None
+            return self._job
+
+    def close(self) -> None:
+        """Learn and write what waits, and let others open the project."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self.project.close()
+
+    def _ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Have the thread do something, and wait for what it gives."""
+        promise = Promise(work, arguments)
+        with self._changed:
+            if self._closing:
+                raise InputError("the labelling ends; start plainmask label again")
+            self._asked.append(promise)
+            self._changed.notify_all()
+        return promise.result()
+
+    @contextmanager
+    def _touching(self) -> Generator[None]:
+        """With the lock, for what a person does."""
+        with self._changed:
+            yield
+            self._touched = time.monotonic()
+            self._changed.notify_all()
+
+    # From here on in the thread.
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                work = self._work()
+                if work is None:
+                    if self._closing:
+                        return
+                    self._changed.wait(QUIET)
+                    continue
+            try:
+                work()
+            except PlainmaskError as error:
+                self.tell({"type": "problem", "message": str(error)})
+            except Exception:  # the person's strokes are on the disk: go on with the next
+                log.exception("something failed between strokes")
+                self.tell({"type": "problem", "message": "something failed; the log has more"})
+
+    def _work(self) -> Callable[[], None] | None:
+        """What to do next; None: nothing now."""
+        if self._desk.pending:
+            return self._learn
+        if self._asked:
+            return self._asked.popleft().keep
+        shown, has_head = self._shown, self._learner.head is not None
+        if shown is not None and shown not in self._broken:
+            if not has_head and not self._ranking.has_seen(shown):
+                return lambda: self._look_at(shown)  # so the first stroke is answered at once
+            if has_head and self._version_of(shown) < self._learnt:
+                return lambda: self._propose(shown)
+        is_quiet = time.monotonic() - self._touched >= QUIET
+        if self._desk.unwritten and (self._closing or is_quiet):
+            return self._write
+        if self._closing:
+            return None
+        if self._rest:
+            return self._label_one
+        due = self._ranking.due(
+            [name for name in self.project.pictures if name not in self._broken],
+            self._learnt if has_head else None,
+        )
+        return (lambda: self._look_at(due[0])) if due and is_quiet else None
+
+    def _learn(self) -> None:
+        with self._changed:
+            batch, version = list(self._desk.pending), self._desk.version
+        try:
+            for change in batch:
+                with self._telling(change.picture):
+                    self._learn_one(change)
+            self._learner.solve()
+        finally:
+            with self._changed:
+                del self._desk.pending[: len(batch)]
+                self._learnt = version
+                if self._learner.head is None:
+                    self._proposals.clear()
+        self.tell({"type": "status"} | self.status())
+
+    def _learn_one(self, change: Change) -> None:
+        features = self._taps.of(self.project.pictures[change.picture])
+        with self._changed:
+            labels = self._desk.patch_labels(change)
+        if change.stroke is not None:
+            right = self._learner.right(features, labels, change.stroke)
+            self._predicted(change.stroke, right)
+        predicted = self.project.history.predicted
+        self._learner.learn(change.picture, features, labels, predicted)
+        self._ranking.see(change.picture, features)
+
+    def _predicted(self, number: int, right: float | None) -> None:
+        """Note how well a stroke that a person drew by hand was predicted."""
+        with self._changed, suppress(InputError):  # on a full disk a figure is lost, no stroke
+            stroke = self.project.history.strokes[number].stroke
+            if right is not None and stroke is not None and stroke.class_id is not None:
+                self.project.note_prediction(number, right)
+
+    def _propose(self, name: str) -> None:
+        head, version = self._learner.head, self._learnt
+        assert head is not None
+        with self._telling(name):
+            found = propose(head, version, self.project.pictures[name], self._taps)
+            self._ranking.judge(name, found.undecided, version)
+            with self._changed:
+                self._proposals[name] = found
+                self._proposals.move_to_end(name)
+                if len(self._proposals) > PROPOSALS:
+                    self._proposals.popitem(last=False)
+            self.tell({"type": "proposal", "picture": name, "version": version})
+
+    def _version_of(self, name: str) -> int:
+        return self._proposals[name].version if name in self._proposals else -1
+
+    def _whole(self, picture: ProjectPicture) -> NDArray[np.uint8]:
+        """What is proposed for a picture (H, W), at its own size."""
+        if self._learner.head is None:
+            raise InputError(NOTHING_YET)
+        return whole(self._learner.head, picture, self._taps)
+
+    def _write(self) -> None:
+        with self._changed:
+            name = self._desk.unwritten.pop()
+            labels = self._desk.labels(name)
+        self.project.write_labels(name, labels)
+
+    def _label_one(self) -> None:
+        name = self._rest.popleft()
+        picture, labels = self.project.pictures[name], self.labels(name)
+        problems: list[str] = []
+        try:
+            if (labels == NO_LABEL).any():
+                labels = np.where(labels == NO_LABEL, self._whole(picture), labels)
+            write_pair(self.project.place / WHOLE, picture, labels)
+        except InputError as error:
+            problems = [f"{name}: {error}"]
+        with self._changed:
+            assert self._job is not None
+            self._job = self._job | {
+                "state": "running" if self._rest else "done",
+                "done": self._job["done"] + 1,
+                "problems": self._job["problems"] + problems,
+            }
+        self.tell({"type": "job"} | self._job)
+
+    def _look_at(self, name: str) -> None:
+        """See what the encoder and the head say of a picture that is not shown."""
+        with self._telling(name):
+            picture = self.project.pictures[name]
+            self._ranking.see(name, self._taps.of(picture))
+            if self._learner.head is not None:
+                found = propose(self._learner.head, self._learnt, picture, self._taps)
+                self._ranking.judge(name, found.undecided, self._learnt)
+
+    @contextmanager
+    def _telling(self, name: str) -> Generator[None]:
+        """Where a picture cannot be used, remember and tell it."""
+        try:
+            yield
+        except InputError as error:
+            with self._changed:
+                self._broken[name] = str(error)
+            self.tell({"type": "problem", "picture": name, "message": str(error)})
