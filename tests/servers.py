@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
 from plainmask.cli.serve import listen
 from plainmask.inference.segmenter import Segmenter
@@ -58,10 +59,14 @@ def served(segmenter: Segmenter, **options: Any) -> AbstractContextManager[str]:
     return served_by(Service.of(segmenter), **options)
 
 
-@contextmanager
-def served_by(service: Service, **options: Any) -> Iterator[str]:
+def served_by(service: Service, **options: Any) -> AbstractContextManager[str]:
     """The same for a service that is there."""
-    app = build_app(service, **options)
+    return running(build_app(service, **options))
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """The same for an application."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with listen("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

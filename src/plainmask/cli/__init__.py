@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from plainmask import __version__
-from plainmask.cli import bench, data, doctor, evaluate, heads, segment, serve, track, train
+from plainmask.cli import bench, data, doctor, evaluate, heads, label, segment, serve, track, train
 from plainmask.cli.console import complain, patient_streams
 from plainmask.cli.options import Command, Group
 from plainmask.errors import PlainmaskError
@@ -43,6 +43,7 @@ app.command("train", cls=Command, epilog=train.EXAMPLE)(train.train)
 app.command("eval", cls=Command, epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("bench", cls=Command, epilog=bench.EXAMPLE)(bench.bench)
 app.command("serve", cls=Command, epilog=serve.EXAMPLE)(serve.serve)
+app.command("label", cls=Command, epilog=label.EXAMPLE)(label.label)
 app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")
 app.command("doctor", cls=Command, epilog=doctor.EXAMPLE)(doctor.doctor)

@@ -147,8 +147,10 @@ class Journal:
         return entry
 
     def close(self) -> None:
-        """Let others have it."""
-        os.close(self._file)
+        """Let others have it; it may be closed again."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def _replayed(path: Path) -> tuple[History, int, int]:

@@ -124,7 +124,7 @@ class Project:
             InputError: there is no picture, two have one name, the project was begun with another
                 encoder, is damaged, in use, or cannot be written.
         """
-        pictures, skipped = _pictures(folder)
+        pictures, skipped = find_pictures(folder)
         config = read_config(place) or ProjectConfig(encoder=encoder, fingerprint=fingerprint)
         if config.fingerprint != fingerprint:
             raise InputError(
@@ -213,8 +213,12 @@ class Project:
         entry = Entry(id=self.journal.next_id, do="predicted", of=stroke, right=right)
         self.journal.append(entry, wait=False)
 
-    def add_classes(self, names: Sequence[str]) -> None:
+    def add_classes(self, names: Sequence[str], color: Color | None = None) -> None:
         """Add classes at the end.
+
+        Args:
+            names: of them.
+            color: of one; None: each has its own.
 
         Raises:
             InputError: one is there already, has no name, or there are too many.
@@ -222,8 +226,8 @@ class Project:
         classes = list(self.config.classes)
         for name in names:
             place = len(classes)
-            color = COLORS[place] if place < len(COLORS) else generated_color(place)
-            classes.append(_class(place, name, color))
+            own = COLORS[place] if place < len(COLORS) else generated_color(place)
+            classes.append(_class(place, name, color or own))
         self._change_classes(classes)
 
     def change_class(
@@ -348,7 +352,7 @@ def _class(place: int, name: str, color: Color) -> LabelClass:
         raise InputError(f"the {where} of a class cannot be used: {first['msg']}") from error
 
 
-def _pictures(folder: Path) -> tuple[dict[str, ProjectPicture], dict[str, str]]:
+def find_pictures(folder: Path) -> tuple[dict[str, ProjectPicture], dict[str, str]]:
     """The pictures in a folder by name, and what is left out and why.
 
     Raises:

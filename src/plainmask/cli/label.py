@@ -1,0 +1,126 @@
+"""`plainmask label`: label one's own pictures by strokes, in the browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plainmask.cli.options import words
+from plainmask.cli.serve import listen
+from plainmask.errors import InputError
+from plainmask.options import one_of
+from plainmask.progress import counted
+
+if TYPE_CHECKING:
+    from plainmask.label.session import Session
+
+EXAMPLE = "Example:  plainmask label photos --classes cat,dog,background"
+ENCODER = "dinov2-small"
+TASKS = ("semantic",)
+GIGABYTES = 4.0
+"""Of features that are kept on disk."""
+
+
+def label(
+    folder: Annotated[
+        Path, typer.Argument(help="With the pictures; they stay as they are.", show_default=False)
+    ],
+    task: Annotated[str, typer.Option(help="What to label: semantic, classes of pixels.")] = (
+        "semantic"
+    ),
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="With commas; the page adds more.", show_default="as they are"
+        ),
+    ] = "",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="What gives features: a preset, a file or a folder.",
+            show_default=f"the project's, else {ENCODER}",
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where labels and all else is kept.",
+            show_default="FOLDER/.plainmask-label",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8060,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address, and open nothing.")
+    ] = False,
+) -> None:
+    """Label pictures by strokes; what is learnt from them is proposed at once.
+
+    Every stroke is kept on disk before it counts, and the project folder is a data set for train,
+    eval and data. Ctrl-C ends, and the same command goes on.
+    """
+    try:
+        import uvicorn
+
+        from plainmask.label.app import build_app
+    except ImportError as error:
+        raise InputError(
+            f"label needs the package {error.name}; pip install 'plainmask[label]'"
+        ) from error
+    from plainmask.label.events import Events
+    from plainmask.label.project import find_pictures
+
+    one_of(task, TASKS, f"the task {task!r} cannot be labelled yet")
+    find_pictures(folder)  # before the encoder, which takes a while
+    with listen("127.0.0.1", port) as listening:
+        events = Events()
+        session = _session(folder, project, words(classes), encoder, events.tell)
+        app = build_app(session, events, is_over=lambda: server.should_exit)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+        opened = session.project
+        where = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        print(
+            f"{counted(len(opened.pictures), 'picture')}, "
+            f"{counted(len(opened.config.classes), 'class')}, encoder {opened.config.encoder}; "
+            f"everything is kept in {opened.place}\n{where}  (Ctrl-C ends)",
+            flush=True,
+        )
+        if not no_browser:
+            webbrowser.open(where)
+        server.run(sockets=[listening])
+
+
+def _session(
+    folder: Path,
+    project: Path | None,
+    classes: list[str],
+    encoder: str | None,
+    tell: Callable[[dict[str, Any]], None],
+) -> Session:
+    """The project of a folder with an encoder, begun or gone on with."""
+    from plainmask.allocator import keep_freed_memory
+    from plainmask.cli.console import complain
+    from plainmask.encoder.weights import load_encoder
+    from plainmask.inference.shared_pass import SharedPass, pick_device, pick_dtype, placed
+    from plainmask.label.features import KeptTaps
+    from plainmask.label.project import FOLDER, Project, read_config
+    from plainmask.label.session import Session
+
+    place = folder / FOLDER if project is None else project
+    config = read_config(place)
+    source = encoder or (ENCODER if config is None else config.encoder)
+    keep_freed_memory()
+    device = pick_device("auto")
+    frozen = placed(load_encoder(source), device)
+    opened = Project.open(
+        folder, place, encoder=source, fingerprint=frozen.fingerprint, classes=classes
+    )
+    for name, reason in opened.skipped.items():
+        complain("left out", f"{name}: {reason}")
+    shared = SharedPass.of(frozen, device, pick_dtype("auto", device))
+    return Session(opened, KeptTaps(place / "features", shared, int(1e9 * GIGABYTES)), tell)

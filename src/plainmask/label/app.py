@@ -1,0 +1,350 @@
+"""The HTTP of labelling: routes and errors, for a page on this machine. `Session` does the work.
+
+Pages find in `GET /api/project` what there is. To write they `POST /api/writer` and bring the token
+that it gives as the header X-WritingPage; `GET /api/events` says what has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from plainmask.errors import PlainmaskError
+from plainmask.label.events import Events
+from plainmask.label.project import Project
+from plainmask.label.session import WHATS, Session
+from plainmask.label.shown import grey_png, labels_png, picture_file, thumb
+from plainmask.label.stroke import Stroke
+from plainmask.label.writer import WritingPage
+from plainmask.options import one_of
+from plainmask.vocabulary import Color, color_of
+
+log = logging.getLogger("plainmask.label")
+PAGE = Path(__file__).parent / "page"
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""What a page of ours is called; another name means that another page's has been led here."""
+MOST_BYTES = 8_000_000
+"""Of a request."""
+LONGEST_WAIT, LOOK_EVERY = 30.0, 0.02
+"""Seconds for which a proposal is waited for, and between looks."""
+
+
+def build_app(
+    session: Session, events: Events, *, is_over: Callable[[], bool] = lambda: False
+) -> Starlette:
+    """Labelling as an ASGI application, which closes the session at its end.
+
+    Args:
+        session: what it shows; its events go to `events`.
+        events: told to pages.
+        is_over: whether the server ends, so that pages are let go.
+    """
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncGenerator[None]:
+        yield
+        await asyncio.to_thread(session.close)
+
+    picture = "/api/pictures/{name}"
+    app = Starlette(
+        routes=[
+            Route("/", home),
+            Mount("/static", StaticFiles(directory=PAGE, check_dir=False)),
+            Route("/api/project", project),
+            Route("/api/writer", writer, methods=["POST"]),
+            Route("/api/events", listen),
+            Route("/api/next", next_picture),
+            Route("/api/classes", classes, methods=["POST"]),
+            Route("/api/undo", undo, methods=["POST"]),
+            Route("/api/redo", redo, methods=["POST"]),
+            Route("/api/label-rest", label_rest, methods=["POST"]),
+            Route(picture, file),
+            Route(f"{picture}/thumb", small),
+            Route(f"{picture}/labels.png", labels),
+            Route(f"{picture}/proposal.png", proposal),
+            Route(f"{picture}/uncertainty.png", uncertainty),
+            Route(f"{picture}/strokes", strokes, methods=["POST"]),
+            Route(f"{picture}/accept", accept, methods=["POST"]),
+        ],
+        middleware=[Middleware(AtHome)],
+        lifespan=life,
+        exception_handlers={
+            HTTPException: wrong_request,
+            PlainmaskError: refused,
+            Exception: broken,
+        },
+    )
+    app.state.session, app.state.events, app.state.is_over = session, events, is_over
+    app.state.writer = WritingPage()
+    return app
+
+
+class AtHome:
+    """Lets in pages of this server alone: web pages from elsewhere may neither read nor write."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http":
+            given = cast("list[tuple[bytes, bytes]]", scope["headers"])
+            headers = {name: value.decode("latin-1") for name, value in given}
+            host, origin = headers.get(b"host", ""), headers.get(b"origin")
+            name = host if host.endswith("]") else host.rpartition(":")[0] or host
+            if name not in HOSTS or origin not in (None, f"http://{host}"):
+                denied = problem(403, "this server answers pages of its own, on this machine")
+                await denied(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+async def home(request: Request) -> Response:
+    """GET /: the page."""
+    headers = {"content-security-policy": "frame-ancestors 'none'", "cache-control": "no-cache"}
+    return FileResponse(PAGE / "index.html", headers=headers)
+
+
+async def project(request: Request) -> Response:
+    """GET /api/project: task, classes, pictures, status."""
+    return answer(await asyncio.to_thread(session_of(request).summary))
+
+
+async def writer(request: Request) -> Response:
+    """POST /api/writer {"writer": TOKEN, "take": false, "leave": false}: the token, or null."""
+    given = await body(request)
+    token = given.get("writer")
+    token = token if isinstance(token, str) else None
+    known: WritingPage = request.app.state.writer
+    if given.get("leave") is True:
+        known.leave(token)
+        return answer({"writer": None})
+    return answer({"writer": known.claim(token, take=given.get("take") is True)})
+
+
+async def listen(request: Request) -> Response:
+    """GET /api/events?writer=TOKEN: what happens, as server-sent events; status comes first."""
+    session, known = session_of(request), cast(WritingPage, request.app.state.writer)
+    token = request.query_params.get("writer")
+
+    def first() -> dict[str, Any]:
+        return {"type": "status"} | session.status()
+
+    def is_over() -> bool:
+        known.is_writer(token)  # who listens is there
+        return request.app.state.is_over()
+
+    events: Events = request.app.state.events
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(
+        events.listen(first, is_over), media_type="text/event-stream", headers=headers
+    )
+
+
+async def next_picture(request: Request) -> Response:
+    """GET /api/next: the picture to label next, or null."""
+    return answer({"picture": await asyncio.to_thread(session_of(request).next_picture)})
+
+
+async def classes(request: Request) -> Response:
+    """POST /api/classes {"name", "color"} adds one, {"id", "name", "color"} changes one."""
+    given = await writers_body(request)
+    class_id, name, color = given.get("id"), given.get("name"), given.get("color")
+    if not isinstance(name, str | None) or not (class_id is None or type(class_id) is int):
+        raise HTTPException(422, "a class has a name, which is text, and its id is a number")
+    rgb = None if color is None else color_of(color)
+    if color is not None and rgb is None:
+        raise HTTPException(422, 'a colour is [R, G, B], each 0 to 255, or "#rrggbb"')
+    session = session_of(request)
+    await asyncio.to_thread(session.change_classes, changing(class_id, name, rgb))
+    summary = await asyncio.to_thread(session.summary)
+    request.app.state.events.tell({"type": "classes", "classes": summary["classes"]})
+    return answer({"classes": summary["classes"]})
+
+
+def changing(
+    class_id: int | None, name: str | None, color: Color | None
+) -> Callable[[Project], None]:
+    """What adds a class, where there is no id, or changes one."""
+
+    def change(project: Project) -> None:
+        if class_id is None:
+            project.add_classes([name or ""], color)
+        else:
+            project.change_class(class_id, name=name, color=color)
+
+    return change
+
+
+async def undo(request: Request) -> Response:
+    """POST /api/undo: the picture that has changed, or null."""
+    await writers_body(request)
+    return answer(await asyncio.to_thread(session_of(request).undo) or {"picture": None})
+
+
+async def redo(request: Request) -> Response:
+    """POST /api/redo: likewise."""
+    await writers_body(request)
+    return answer(await asyncio.to_thread(session_of(request).redo) or {"picture": None})
+
+
+async def label_rest(request: Request) -> Response:
+    """POST /api/label-rest: how far the labelling of all pictures is; events tell more."""
+    await writers_body(request)
+    return answer(await asyncio.to_thread(session_of(request).label_rest))
+
+
+async def file(request: Request) -> Response:
+    """GET /api/pictures/NAME: its file, or a PNG where browsers cannot show that."""
+    path = session_of(request).project.picture(request.path_params["name"]).path
+    content, kind = await asyncio.to_thread(picture_file, path)
+    return Response(content, media_type=kind, headers={"x-content-type-options": "nosniff"})
+
+
+async def small(request: Request) -> Response:
+    """GET /api/pictures/NAME/thumb: a small JPEG."""
+    path = session_of(request).project.picture(request.path_params["name"]).path
+    headers = {"cache-control": "max-age=600"}
+    content = await asyncio.to_thread(thumb, path)
+    return Response(content, media_type="image/jpeg", headers=headers)
+
+
+async def labels(request: Request) -> Response:
+    """GET /api/pictures/NAME/labels.png: class ids as a palette PNG, 255 where there are none."""
+    session, name = session_of(request), request.path_params["name"]
+
+    def made() -> bytes:
+        return labels_png(session.labels(name), session.project.config.classes)
+
+    return as_png(await asyncio.to_thread(made))
+
+
+async def proposal(request: Request) -> Response:
+    """GET /api/pictures/NAME/proposal.png?version=V: class ids, of at least this version."""
+    return await proposed(request, "classes")
+
+
+async def uncertainty(request: Request) -> Response:
+    """GET /api/pictures/NAME/uncertainty.png?version=V: 0 sure to 255 undecided."""
+    return await proposed(request, "uncertainty")
+
+
+async def proposed(request: Request, part: str) -> Response:
+    """A part of a proposal, once it is there; 404 where there will be none."""
+    session, name = session_of(request), request.path_params["name"]
+    version = request.query_params.get("version", "0")
+    if not version.isdecimal():
+        raise HTTPException(422, "version is a number, as answers to strokes and events tell it")
+    session.show(name)
+    for _ in range(round(LONGEST_WAIT / LOOK_EVERY)):
+        found = session.proposal(name, int(version[:18]))
+        if isinstance(found, str):
+            return problem(404, found)
+        if found is not None:
+            content = await asyncio.to_thread(grey_png, getattr(found, part))
+            return as_png(content, {"x-version": str(found.version)})
+        await asyncio.sleep(LOOK_EVERY)
+    return problem(503, "the proposal takes long; ask again")
+
+
+async def strokes(request: Request) -> Response:
+    """POST /api/pictures/NAME/strokes: on the disk when it is answered."""
+    given = await writers_body(request) | {"picture": request.path_params["name"]}
+    if given.get("kind") == "accept":
+        raise HTTPException(422, "proposals are accepted by POST /api/pictures/NAME/accept")
+    session = session_of(request)
+    return answer(await asyncio.to_thread(session.draw, Stroke.read(given)))
+
+
+async def accept(request: Request) -> Response:
+    """POST /api/pictures/NAME/accept {"what": "all"|"class"|"region", "class", "point"}."""
+    given = await writers_body(request)
+    what = one_of(str(given.get("what")), WHATS, "what to accept is unknown")
+    class_id, point = given.get("class"), given.get("point")
+    if what == "class" and type(class_id) is not int:
+        raise HTTPException(422, 'to accept a class needs its id: "class"')
+    if what == "region":
+        # As a stroke has it, which knows what a point is.
+        point = Stroke.read({"picture": "", "kind": "fill", "points": [point], "class": 0}).points[
+            0
+        ]
+    session, name = session_of(request), request.path_params["name"]
+    return answer(await asyncio.to_thread(session.accept, name, what, class_id, point))
+
+
+def session_of(request: Request) -> Session:
+    """The session that a request is about."""
+    return request.app.state.session
+
+
+async def body(request: Request) -> dict[str, Any]:
+    """The JSON object that a request brings; empty where it brings nothing."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise HTTPException(413, f"the request has more than {MOST_BYTES / 1e6:g} MB")
+    try:
+        given: Any = json.loads(content or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the body is not valid JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise HTTPException(400, "the body must be a JSON object")
+    return cast("dict[str, Any]", given)
+
+
+async def writers_body(request: Request) -> dict[str, Any]:
+    """As `body`, of a page that may write."""
+    known: WritingPage = request.app.state.writer
+    if not known.is_writer(request.headers.get("x-writer")):
+        raise HTTPException(423, "another page writes in this project; this one only shows it")
+    return await body(request)
+
+
+def answer(value: dict[str, Any]) -> Response:
+    """JSON that is not kept."""
+    return JSONResponse(value, headers={"cache-control": "no-store"})
+
+
+def as_png(content: bytes, headers: dict[str, str] | None = None) -> Response:
+    """A PNG that is not kept."""
+    headers = {"cache-control": "no-store"} | (headers or {})
+    return Response(content, media_type="image/png", headers=headers)
+
+
+def problem(status: int, message: str) -> Response:
+    """An error as pages get it."""
+    return JSONResponse({"error": message}, status)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What plainmask says on purpose; what a disk does not take is not the fault of who sent it."""
+    cause = error.__cause__
+    is_disk = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    return problem(507 if is_disk else 422, str(error))
+
+
+async def wrong_request(request: Request, error: Exception) -> Response:
+    """What is wrong with the request itself."""
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail)
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    """A bug of ours."""
+    log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "the server failed at this; what it prints says more")

@@ -1,0 +1,101 @@
+"""Labelling as a command: it prints where it is, ends by SIGTERM, and says what it cannot use."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from commands import Run, Workspace
+from plainmask.data.check import check_dataset
+
+
+def arguments(work: Workspace) -> list[str]:
+    return ["label", "in", "--encoder", str(work.encoder), "--no-browser", "--port", "0"]
+
+
+def labelled(work: Workspace, strokes: int, *more: str) -> str:
+    """Start it, draw so many strokes, end it; what it printed."""
+    command = [sys.executable, "-m", "plainmask", *arguments(work), *more]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as server:
+        assert server.stdout is not None
+        lines = [server.stdout.readline() for _ in range(2)]
+        with httpx.Client(base_url=lines[1].split()[0]) as client:
+            client.headers["x-writer"] = client.post("/api/writer").json()["writer"]
+            for number in range(strokes):
+                stroke = {"kind": "brush", "class": number % 2, "points": [[9 * number, 9]]}
+                path = "/api/pictures/a.png/strokes"
+                assert client.post(path, json=stroke | {"radius": 4}).status_code == 200
+            found = client.get("/api/project").json()
+            assert found["status"]["strokes"] == 2
+        server.send_signal(signal.SIGTERM)
+        _, said = server.communicate(timeout=60)
+    assert server.returncode in (0, 143, -signal.SIGTERM)
+    assert "Traceback" not in said
+    return lines[0]
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_ended(work: Workspace):
+    work.picture("in/a.png")
+    work.picture("in/b.png")
+    assert labelled(work, 2, "--classes", "cat, dog").startswith("2 pictures, 2 classes, encoder ")
+    assert "2 pictures, 2 classes" in labelled(work, 0)
+    assert check_dataset(work.folder / "in" / ".plainmask-label").all_problems == []
+
+
+def test_a_port_that_is_taken(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = run(*arguments(work)[:-1], port)
+    assert found.code == 2
+    assert re.search(rf"port {port} of 127.0.0.1 cannot be used", found.err)
+    assert not (work.folder / "in" / ".plainmask-label").exists()
+
+
+def test_a_folder_that_is_not_there(work: Workspace, run: Run):
+    found = run(*arguments(work))
+    assert found.code == 2
+    assert found.err == "error: in is no folder; give the folder that holds the pictures\n"
+
+
+def test_a_folder_without_pictures(work: Workspace, run: Run):
+    (work.folder / "in").mkdir()
+    found = run(*arguments(work))
+    assert found.code == 2
+    assert found.err == "error: in: there is no picture in this folder; put some there\n"
+
+
+def test_a_task_that_cannot_be_labelled_yet(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    found = run(*arguments(work), "--task", "instance")
+    assert found.code == 2
+    assert found.err.startswith("error: the task 'instance' cannot be labelled yet")
+
+
+def test_a_project_of_another_encoder(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    place = work.folder / "in" / ".plainmask-label"
+    place.mkdir()
+    (place / "project.json").write_text('{"encoder": "dinov2-small", "fingerprint": "abc"}')
+    found = run(*arguments(work))
+    assert found.code == 2
+    assert "was begun with the encoder dinov2-small" in found.err
+    assert len(found.err.splitlines()) == 1
+
+
+def test_a_project_that_cannot_be_written(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    (work.folder / "file").write_text("")
+    found = run(*arguments(work), "--project", "file/project")
+    assert found.code == 2
+    assert "file/project/journal.jsonl cannot be written" in found.err
