@@ -71,9 +71,11 @@ def test_kill_at_any_moment_loses_at_most_the_stroke_in_hand(tmp_path: Path):
         assert confirmed > before
         project = Project.open(folder, folder / FOLDER, encoder="tiny", fingerprint="abc")
         strokes = project.history.strokes
-        undone = set(project.history.undone)  # between an undo and its redo
         assert confirmed in strokes
-        assert sorted({*project.history.applied, *undone}) == list(strokes)
+        if project.history.undone:  # it was killed between an undo and its redo
+            assert len(project.history.undone) == 1
+            project.redo()
+        assert project.history.applied == list(strokes)
         assert sum(number > confirmed for number in strokes) <= 1
         drawn = list(project.history.of_picture("a.png"))
         canvas = Canvas.of((60, 80), (4, 6), drawn)

@@ -1,9 +1,9 @@
 """A linear head in closed form, from sums that single patches can be added to and taken from.
 
 Linear discriminant analysis on the features of labelled patches: every class has a mean, all
-share one covariance, and every class counts as equally likely, whatever was labelled of it. It
+share one covariance, and every class counts as equally likely, however much was labelled of it. It
 needs one matrix for all classes, where ridge regression that balances classes needs one for each,
-and is as good (benchmarks/label.py).
+and finds more from the strokes of a robot (benchmarks/label.py).
 
 Letters: N patches, D numbers of a patch, C classes, K classes with labels, h w patch grid, H W size
 of the picture.

@@ -1,0 +1,255 @@
+"""How good labels become by how many strokes, and how soon a stroke is answered: a robot labels.
+
+    python benchmarks/label.py --data ../shared/data/camvid --strokes 100
+
+The robot goes round some training pictures. In each it draws where the largest region lies that is
+proposed wrongly: a line from its deepest point, of the true class. The session is the one behind
+the page; times are from a stroke to the proposal that knows it. Mean IoU is that of proposals for
+test pictures, which get no stroke. At the end the pictures are labelled whole, and ridge regression
+with balanced classes learns from the robot's strokes, with the best of some penalties.
+
+`--busy N` has N other processes compute meanwhile.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from plainmask.allocator import keep_freed_memory
+from plainmask.data.class_table import find_class_table, read_class_table
+from plainmask.data.label_folder import read_label_folder
+from plainmask.encoder.weights import load_encoder
+from plainmask.evaluation.measures import target_map
+from plainmask.inference.shared_pass import SharedPass, pick_dtype
+from plainmask.label.canvas import Canvas
+from plainmask.label.features import KeptTaps
+from plainmask.label.linear import LinearHead, classes_of
+from plainmask.label.project import Project
+from plainmask.label.proposing import Proposal
+from plainmask.label.session import Session
+from plainmask.label.stroke import NO_LABEL, PixelBox, Stroke
+from plainmask.metrics.miou import MeanIoU
+
+Map = NDArray[np.uint8]
+WAIT = 0.002
+WIDEST, LONGEST = 8.0, 60.0
+"""Pixels of a stroke's radius and length."""
+
+
+class Robot(NamedTuple):
+    """Who draws, and what is true."""
+
+    session: Session
+    truths: Mapping[str, Map]
+    rng: np.random.Generator
+
+    def proposal(self, name: str, version: int) -> Map | None:
+        """Wait for it; None: there is none yet."""
+        self.session.show(name)
+        while (found := self.session.proposal(name, version)) is None:
+            time.sleep(WAIT)
+        return found.classes if isinstance(found, Proposal) else None
+
+    def stroke(self, name: str, version: int) -> Stroke | None:
+        """What it draws next in a picture; None: nothing is wrong."""
+        truth, proposed = self.truths[name], self.proposal(name, version)
+        wrong = truth != NO_LABEL if proposed is None else (truth != proposed) & (truth != NO_LABEL)
+        wrong &= self.session.labels(name) == NO_LABEL
+        region = largest(truth, wrong)
+        if region is None:
+            return None
+        depth = cast(NDArray[np.float64], ndimage.distance_transform_edt(np.pad(region, 1)))
+        depth = depth[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        radius = float(np.clip(0.7 * depth[y, x], 1, WIDEST))
+        inside = np.argwhere(depth >= min(radius, depth.max()))
+        ends = inside[self.rng.integers(0, len(inside), 60)]
+        far = [end for end in ends if np.hypot(*(end - (y, x))) <= LONGEST]
+        straight = [end for end in far if stays_in(region, np.array([y, x]), end)]
+        last = max(straight, key=lambda end: np.hypot(*(end - (y, x))), default=np.array([y, x]))
+        points = [(float(x) + 0.5, float(y) + 0.5), (float(last[1]) + 0.5, float(last[0]) + 0.5)]
+        given = {"picture": name, "kind": "brush", "class": int(truth[y, x]), "points": points}
+        return Stroke.read(given | {"radius": radius})
+
+
+def largest(truth: Map, wrong: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The largest connected region of one true class that is wrong; None: nothing is."""
+    best, most = None, 0
+    for class_id in np.unique(truth[wrong]).tolist():
+        regions = cast(Any, ndimage.label(wrong & (truth == class_id)))[0]
+        counts = np.bincount(regions.ravel())
+        counts[0] = 0
+        if counts.max() > most:
+            best, most = regions == counts.argmax(), int(counts.max())
+    return best
+
+
+def stays_in(region: NDArray[np.bool_], start: NDArray[Any], end: NDArray[Any]) -> bool:
+    steps = np.linspace(0, 1, 50)[:, None]
+    path = np.round(start + steps * (end - start)).astype(int)
+    return bool(region[path[:, 0], path[:, 1]].all())
+
+
+def mean_iou(robot: Robot, names: Sequence[str], tests: Sequence[str], version: int) -> float:
+    metric = MeanIoU(names, ignore=NO_LABEL)
+    for name in tests:
+        found = robot.proposal(name, version)
+        assert found is not None
+        metric.update(found, robot.truths[name])
+    return cast(float, metric.figures()["mIoU"])
+
+
+def ridge_regression(
+    robot: Robot, taps: KeptTaps, names: Sequence[str], trains: Sequence[str], tests: Sequence[str]
+) -> tuple[float, float]:
+    """Mean IoU of ridge regression on the strokes, classes balanced; the best, and its penalty."""
+    project, count = robot.session.project, len(names)
+    features: list[NDArray[np.float64]] = []
+    shares: list[NDArray[np.float32]] = []
+    for name in trains:
+        size = project.pictures[name].size
+        canvas = Canvas.of(size, taps.grid(size), project.history.of_picture(name))
+        labels = canvas.patch_labels(PixelBox(0, 0, *size), count)
+        known = labels.covered > 0
+        features.append(taps.of(project.pictures[name])[known].astype(np.float64))
+        shares.append(labels.shares[known])
+    y = np.concatenate(shares).astype(np.float64)
+    x = np.concatenate(features)
+    x = np.concatenate([x, np.ones((len(x), 1))], 1)
+    weights = (y / np.maximum(1e-9, y.sum(0))).sum(1)[:, None]
+    second, first = (x * weights).T @ x / weights.sum(), (x * weights).T @ y / weights.sum()
+    best = (0.0, 0.0)
+    for penalty in (1.0, 10.0, 30.0, 100.0, 300.0):
+        solved = np.linalg.solve(second + penalty * np.eye(len(second)), first).astype(np.float32)
+        head = LinearHead(np.arange(count), solved[:-1], solved[-1])
+        metric = MeanIoU(names, ignore=NO_LABEL)
+        for name in tests:
+            picture = project.pictures[name]
+            geometry, grid = taps.geometry(picture.size), taps.grid(picture.size)
+            found = classes_of(head, head.scores(taps.of(picture)), geometry, grid)
+            metric.update(found, robot.truths[name])
+        best = max(best, (cast(float, metric.figures()["mIoU"]), penalty))
+    return best
+
+
+def label_by_strokes(
+    robot: Robot, trains: Sequence[str], strokes: int
+) -> list[tuple[int, float, int]]:
+    """Draw; of each stroke its number, the seconds until it was answered, and the version then."""
+    answered: list[tuple[int, float, int]] = []
+    version = 0
+    for number in range(1, strokes + 1):
+        name = trains[(number - 1) % len(trains)]
+        stroke = robot.stroke(name, version)
+        if stroke is None:
+            continue
+        began = time.perf_counter()
+        version = robot.session.draw(stroke)["version"]
+        robot.proposal(name, version)
+        answered.append((number, time.perf_counter() - began, version))
+    return answered
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/camvid"))
+    parser.add_argument("--train", default="train")
+    parser.add_argument("--test", default="test")
+    parser.add_argument("--pictures", type=int, default=10)
+    parser.add_argument("--every", type=int, default=8, help="test picture")
+    parser.add_argument("--strokes", type=int, default=100)
+    parser.add_argument("--encoder", default="dinov2-small")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
+    table = find_class_table(options.data)
+    assert table is not None
+    names = list(read_class_table(table).vocabulary.names)
+    trains = read_label_folder(options.data, options.train)
+    trains = trains[:: max(1, len(trains) // options.pictures)][: options.pictures]
+    tests = read_label_folder(options.data, options.test)[:: options.every]
+    encoder = load_encoder(options.encoder)
+    device = torch.device("cpu")
+    shared = SharedPass.of(encoder, device, pick_dtype("auto", device))
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        truths: dict[str, Map] = {}
+        for record in (*trains, *tests):
+            assert record.picture is not None
+            name = f"{len(truths)}{record.picture.suffix}"
+            (folder / name).symlink_to(record.picture.resolve())
+            truths[name] = target_map(record.annotation()).astype(np.uint8)
+        train_names, test_names = list(truths)[: len(trains)], list(truths)[len(trains) :]
+        taps = KeptTaps(folder / "features", shared, 10**10)
+        project = Project.open(
+            folder,
+            folder / "project",
+            encoder=options.encoder,
+            fingerprint=encoder.fingerprint,
+            classes=names,
+        )
+        for picture in project.pictures.values():  # what a page does ahead
+            taps.of(picture)
+        session = Session(project, taps)
+        robot = Robot(session, truths, np.random.default_rng(options.seed))
+        burning = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            for _ in range(options.busy)
+        ]
+        try:
+            report(robot, taps, names, train_names, test_names, options.strokes)
+        finally:
+            for process in burning:
+                process.kill()
+                process.wait()
+            session.close()
+
+
+def report(
+    robot: Robot,
+    taps: KeptTaps,
+    names: Sequence[str],
+    trains: Sequence[str],
+    tests: Sequence[str],
+    strokes: int,
+) -> None:
+    """Draw, measure and print."""
+    print(f"{len(trains)} pictures labelled, {len(tests)} test pictures, {len(names)} classes")
+    seconds: list[float] = []
+    done = 0
+    for goal in sorted({10, 30, 60, strokes}):
+        if goal > strokes:
+            break
+        answered = label_by_strokes(robot, trains, goal - done)
+        done, version = goal, answered[-1][2]
+        seconds += [spent for _, spent, _ in answered]
+        print(f"{done:4d} strokes: mIoU {mean_iou(robot, names, tests, version):.1f}", flush=True)
+    p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
+    print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {1e3 * max(seconds):.0f}")
+    score, penalty = ridge_regression(robot, taps, names, trains, tests)
+    print(f"ridge regression on these strokes: mIoU {score:.1f} (penalty {penalty:g})")
+    version = 0
+    for name in trains:
+        version = robot.session.draw(Stroke.accepting(name, robot.truths[name]))["version"]
+    score = mean_iou(robot, names, tests, version)
+    print(f"the same pictures labelled whole: mIoU {score:.1f}")
+
+
+if __name__ == "__main__":
+    main()
