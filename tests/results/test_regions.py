@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from plainmask.results import regions
-from plainmask.results.regions import least_part, outline, without_speckles
+from plainmask.results.regions import least_part, outline, part_at, without_speckles
 from plainmask.results.rle import Rle, rles_of
 
 
@@ -75,3 +75,13 @@ def test_masks_of_a_map_are_those_of_each_segment(seed: int, smooth: float, size
     region_map = blots(seed, smooth, size)
     keys = [key for key in np.unique(region_map).tolist() if key]
     assert rles_of(region_map) == {key: Rle.encode(region_map == key) for key in keys}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (30, 40)])
+def test_the_part_around_a_pixel_touches_it_side_by_side(shape: tuple[int, int]):
+    rng = np.random.default_rng(0)
+    for values in (1, 2, 4):
+        region_map = rng.integers(0, values, shape).astype(np.uint8)
+        for row, column in rng.integers(0, shape, (9, 2)).tolist():
+            parts, _ = ndimage.label(region_map == region_map[row, column])
+            assert np.array_equal(part_at(region_map, row, column), parts == parts[row, column])

@@ -53,8 +53,9 @@ class Canvas:
         if found is None:
             return None
         box, changed = found
-        rows, columns = np.nonzero(changed)
-        self._newest[self._rows[box.y0 + rows], self._columns[box.x0 + columns]] = number
+        rows, columns = self._rows[box.y0 : box.y1], self._columns[box.x0 : box.x1]
+        counts, cells = _pixels_of_each(changed, rows, columns)
+        self._newest[cells] = np.where(counts, number, self._newest[cells])
         return box
 
     @property
@@ -73,13 +74,17 @@ class Canvas:
         left, right = self._columns[box.x0], self._columns[box.x1 - 1] + 1
         y0, y1 = np.searchsorted(self._rows, [top, bottom])
         x0, x1 = np.searchsorted(self._columns, [left, right])
-        labels = self.labels[y0:y1, x0:x1]
-        height, width = bottom - top, right - left
-        place = (self._rows[y0:y1, None] - top) * width + (self._columns[None, x0:x1] - left)
-        sums = np.bincount(place.ravel(), minlength=height * width)
-        known = labels < classes
-        keys = place[known] * classes + labels[known]
-        counts = np.bincount(keys, minlength=height * width * classes).reshape(-1, classes)
+        labels, rows, columns = self.labels[y0:y1, x0:x1], self._rows[y0:y1], self._columns[x0:x1]
+        shape = bottom - top, right - left
+        counts = np.zeros((*shape, classes), np.int64)
+        for class_id in np.flatnonzero(np.bincount(labels.ravel(), minlength=classes)[:classes]):
+            found, cells = _pixels_of_each(labels == class_id, rows - top, columns - left)
+            counts[(*cells, class_id)] = found
+        sums = np.outer(
+            np.bincount(rows - top, minlength=shape[0]),
+            np.bincount(columns - left, minlength=shape[1]),
+        ).ravel()
+        counts = counts.reshape(-1, classes)
         labelled = counts.sum(1)
         shares = counts / np.maximum(1, labelled)[:, None]
         patches = (np.arange(top, bottom)[:, None] * self.grid[1] + np.arange(left, right)).ravel()
@@ -89,3 +94,22 @@ class Canvas:
             (labelled / np.maximum(1, sums)).astype(np.float32),
             self._newest.ravel()[patches],
         )
+
+
+def _pixels_of_each(
+    mask: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """How many pixels of a mask (H, W) each patch has.
+
+    Args:
+        mask: which pixels count.
+        rows, columns: (H,) and (W,) of the grid, ascending: where each pixel belongs.
+
+    Returns:
+        the counts of the patches that have pixels, (h, w), and what to index a grid by for them.
+    """
+    tops, lefts = (np.flatnonzero(np.diff(places, prepend=-1)) for places in (rows, columns))
+    sums = np.add.reduceat(mask, tops, axis=0, dtype=np.int32)
+    sums = np.add.reduceat(sums, lefts, axis=1)
+    down, across = np.ix_(rows[tops], columns[lefts])
+    return sums, (down, across)

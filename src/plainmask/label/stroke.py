@@ -11,16 +11,16 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy import ndimage
 
 from plainmask.errors import InputError
 from plainmask.results.formats import png_bytes
+from plainmask.results.regions import part_at
 
 NO_LABEL = 255
 """The label of pixels that nobody has labelled."""
@@ -189,8 +189,7 @@ def region_at(
     row, column = int(np.floor(y)), int(np.floor(x))
     if not (0 <= row < classes.shape[0] and 0 <= column < classes.shape[1]):
         return None
-    regions = cast(Any, ndimage.label(classes == classes[row, column]))[0]
-    mask = regions == regions[row, column]
+    mask = part_at(classes, row, column)
     box = box_of(mask)
     assert box is not None
     return box, mask[box.cut]

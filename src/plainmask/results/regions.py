@@ -137,8 +137,16 @@ class _Runs(NamedTuple):
     """Of the part that they belong to, in the order of first pixels."""
 
 
-def _parts(region_map: NDArray[Any]) -> _Runs:
-    """The parts of a map: pixels of one value that touch, at corners too.
+def part_at(region_map: NDArray[Any], row: int, column: int) -> NDArray[np.bool_]:
+    """Which pixels (H, W) of a map are of one value with a pixel and touch it, side by side."""
+    parts = _parts(region_map, corners=False)
+    run = int(np.searchsorted(parts.starts, row * region_map.shape[1] + column, "right")) - 1
+    own = parts.number == parts.number[run]
+    return np.repeat(own, parts.lengths).reshape(region_map.shape)
+
+
+def _parts(region_map: NDArray[Any], *, corners: bool = True) -> _Runs:
+    """The parts of a map: pixels of one value that touch, at corners too or at sides alone.
 
     Rows are cut into runs, of which there are few, and runs that touch are joined.
     """
@@ -150,12 +158,13 @@ def _parts(region_map: NDArray[Any]) -> _Runs:
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=flat.size)
     # In the next row those that a run touches are side by side: from the one that has the pixel
-    # below and before its first to the one that has the pixel below and behind its last.
+    # below its first to the one that has the pixel below its last, or, with corners, from before
+    # the first to behind the last.
     upper = np.flatnonzero(starts < flat.size - width)
     columns = starts[upper] % width
     below = starts[upper] + width
-    left = below - (columns > 0)
-    right = below + lengths[upper] - (columns + lengths[upper] == width)
+    left = below - (corners & (columns > 0))
+    right = below + lengths[upper] - 1 + (corners & (columns + lengths[upper] < width))
     first = np.searchsorted(starts, left, "right") - 1
     counts = np.searchsorted(starts, right, "right") - first
     upper = np.repeat(upper, counts)
