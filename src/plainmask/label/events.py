@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 WAIT = 0.5
@@ -22,8 +23,9 @@ class Events:
 
     def tell(self, event: dict[str, Any]) -> None:
         """Send an event to all pages; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._send, _as_sent(event))
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the server has ended
+                self._loop.call_soon_threadsafe(self._send, _as_sent(event))
 
     async def listen(
         self, first: Callable[[], dict[str, Any]], is_over: Callable[[], bool]
