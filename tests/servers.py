@@ -65,10 +65,10 @@ def served_by(service: Service, **options: Any) -> AbstractContextManager[str]:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """The same for an application."""
+def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """The same for an application; at a port, 0 for a free one."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    with listen("127.0.0.1", 0) as listening:
+    with listen("127.0.0.1", port) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:
