@@ -86,7 +86,7 @@ def main() -> None:
     segmenter: plainmask.Segmenter = load_heads(names)
     segmenter(parts[0][0])
     row(f"library, {len(names)} heads", load_of(segmenter, parts[0], 1))
-    command = [sys.executable, "-m", "plainmask", "serve", *names, "--port", "0"]
+    command = [sys.executable, "-m", "plainmask", "serve", *names, "--port", "0", "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         said = "".join(server.stdout.readline() for _ in range(3))

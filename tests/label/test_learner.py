@@ -88,6 +88,14 @@ def test_a_stroke_is_predicted_before_it_is_learnt():
     assert learner.right(features(), both, 9) is None
 
 
+def test_the_first_stroke_of_a_class_could_not_be_predicted():
+    learner = Learner(WIDTH)
+    learner.learn("a", features(), labelled((10, 0), (40, 1)), {})
+    learner.solve()
+    few = Canvas.of(SIZE, GRID, [(1, dot(10, 0)), (2, dot(40, 1)), (3, dot(25, 2))])
+    assert learner.right(features(), few.patch_labels(WHOLE, 3), 3) is None
+
+
 def test_classes_may_come_later():
     learner = Learner(WIDTH)
     few = Canvas.of(SIZE, GRID, [(1, dot(10, 0)), (2, dot(40, 1))])

@@ -2,122 +2,48 @@
 
 import hashlib
 import os
-import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from images import png
-from labelling import SIZE, fields, session, waited_for
-from plainmask.label.app import build_app
-from plainmask.label.events import Events
-from plainmask.label.session import Session
+from labelling import fields, waited_for
+from pages import (
+    CHROMIUM,
+    DIGEST,
+    at,
+    chromium,
+    labelling,
+    labels_on,
+    large_picture,
+    opened,
+    settle,
+    stroke,
+    tab,
+    visit,
+    zigzag,
+)
 from plainmask.label.stroke import NO_LABEL
-from servers import running
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
 ]
 
-LABELS = """async () => {
-    const { drawn } = await import("/static/desk.js");
-    return Array.from(drawn.labels.pixels);
-}"""
-QUIET = """async () => {
-    const { state } = await import("/static/state.js");
-    return state.unsent === 0 && !state.loading;
-}"""
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        made = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
-
-
-@contextmanager
-def labelling(folder: Path, port: int = 0, **more: Any) -> Iterator[tuple[Session, str]]:
-    """A session and the address of its page."""
-    events, over = Events(), threading.Event()
-    with session(folder, events.tell, **more) as made:
-        app = build_app(made, events, is_over=over.is_set)
-        with running(app, port) as address:
-            try:
-                yield made, f"http://{address}/"
-            finally:
-                over.set()  # lets go of pages that listen
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return fields(tmp_path / "in", "a.png", "b.png", "c.png")
-
-
-@contextmanager
-def tab(browser: Any, **options: Any) -> Iterator[Any]:
-    """A tab in a browser of its own; an error in it fails the test."""
-    size = {"width": 1200, "height": 760}
-    context = browser.new_context(viewport=size, **options)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    try:
-        yield page
-        assert not errors
-    finally:
-        context.close()
-
-
-@contextmanager
-def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
-    """A tab with the page."""
-    with tab(browser, **options) as page:
-        visit(page, address)
-        yield page
-
-
-def visit(page: Any, address: str) -> None:
-    page.goto(address)
-    page.wait_for_selector("#strip [aria-current]")
-    settle(page)
-
-
-def settle(page: Any) -> None:
-    """Wait until all is on the server."""
-    waited_for(lambda: page.evaluate(QUIET))
-
-
-def labels_on(page: Any) -> NDArray[np.uint8]:
-    return np.array(page.evaluate(LABELS), np.uint8).reshape(SIZE)
-
-
-def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a point of the picture is in the window."""
-    box = page.locator("#stage").bounding_box()
-    place = page.evaluate(
-        f'async () => (await import("/static/view.js")).toStage([{x}, {y}])',
-    )
-    return box["x"] + place[0], box["y"] + place[1]
-
-
-def stroke(page: Any, *points: tuple[float, float]) -> None:
-    """Draw by mouse, through points of the picture."""
-    page.mouse.move(*at(page, *points[0]))
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*at(page, *point), steps=4)
-    page.mouse.up()
 
 
 def test_a_whole_walk(browser: Any, folder: Path):
@@ -357,44 +283,9 @@ def test_a_finger_draws_and_two_zoom(browser: Any, folder: Path):
         assert len(made.project.history.applied) == 1
 
 
-DIGEST = """async () => {
-    const { drawn } = await import("/static/desk.js");
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", drawn.labels.pixels));
-    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}"""
-SEGMENTS = """() => {
-    window.segments = [];
-    let began = 0;
-    addEventListener("pointermove", () => { began = performance.now(); }, { capture: true });
-    addEventListener("pointermove", () => segments.push(performance.now() - began));
-    window.frames = [];
-    let last = performance.now();
-    requestAnimationFrame(function frame(now) {
-        frames.push(now - last);
-        last = now;
-        requestAnimationFrame(frame);
-    });
-    window.releases = [];
-    addEventListener("pointerup", () => { began = performance.now(); }, { capture: true });
-    addEventListener("pointerup", () => releases.push(performance.now() - began));
-}"""
-
-
-def test_large_pictures_are_painted_without_lag(browser: Any, tmp_path: Path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    small = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    (folder / "large.png").write_bytes(png(small.repeat(100, 0).repeat(100, 1)))
-    with labelling(folder) as (made, address), opened(browser, address) as page:
-        page.evaluate(SEGMENTS)
+def test_large_pictures_are_painted_as_the_server_has_them(browser: Any, tmp_path: Path):
+    with labelling(large_picture(tmp_path)) as (made, address), opened(browser, address) as page:
         for k in range(6):
-            stroke(page, *[(400 + 300 * i, 500 + 250 * k + 200 * (i % 2)) for i in range(10)])
+            zigzag(page, 500 + 250 * k)
         settle(page)
-        times = np.array(page.evaluate("segments"))
-        assert len(times) > 100
-        assert np.percentile(times, 95) < 16
-        print(f"segment: median {np.median(times):.2f} ms, p95 {np.percentile(times, 95):.2f} ms")
-        frames = np.array(page.evaluate("frames"))
-        print(f"frames: median {np.median(frames):.1f} ms, p95 {np.percentile(frames, 95):.1f} ms")
-        print(f"stroke's end: {np.round(page.evaluate('releases'), 1)} ms")
         assert page.evaluate(DIGEST) == hashlib.sha256(made.labels("large.png")).hexdigest()

@@ -72,9 +72,14 @@ class Learner:
     def right(
         self, features: NDArray[np.float16], labels: PatchLabels, stroke: int
     ) -> float | None:
-        """The share of a new stroke that the head predicts right; None: there is none to tell."""
+        """The share of a new stroke that the head predicts right; None: there is none to tell.
+
+        The first stroke of a class could not be predicted, and does not count.
+        """
         new = (labels.newest == stroke) & (labels.covered > 0)
         if self.head is None or not new.any():
+            return None
+        if labels.shares[new][:, self.head.classes].sum(1).mean() < 0.5:  # mostly of the new class
             return None
         found = self.head.predict(features[labels.patches[new]])
         right = np.take_along_axis(labels.shares[new], found[:, None], 1)[:, 0]
