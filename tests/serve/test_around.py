@@ -37,8 +37,14 @@ def head(length: int, path: str = "/v1/segment") -> bytes:
 
 
 def answer(connection: socket.socket) -> str:
+    """Head and JSON of an answer, which may come in parts."""
     connection.settimeout(20)
-    return connection.recv(65536).decode("latin-1")
+    told = b""
+    while not told.endswith(b"}"):
+        part = connection.recv(65536)
+        assert part, told
+        told += part
+    return told.decode("latin-1")
 
 
 def goes_on(address: tuple[str, int]) -> None:
