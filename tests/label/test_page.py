@@ -26,6 +26,7 @@ from pages import (
     visit,
     zigzag,
 )
+from plainmask.label.session import WHOLE
 from plainmask.label.stroke import NO_LABEL
 
 pytest.importorskip("playwright.sync_api")
@@ -87,7 +88,7 @@ def test_a_whole_walk(browser: Any, folder: Path):
 
         page.click("#rest")
         page.wait_for_selector("#job:has-text('3 pictures are in')")
-        whole = made.project.place / "whole" / "labels"
+        whole = made.project.place / WHOLE / "labels"
         assert sorted(path.name for path in whole.iterdir()) == ["a.png", "b.png", "c.png"]
         np.testing.assert_array_equal(np.asarray(Image.open(whole / "c.png")), labels_on(page))
 

@@ -11,7 +11,7 @@ from plainmask.data.check import check_dataset
 from plainmask.errors import InputError
 from plainmask.label.project import FOLDER
 from plainmask.label.proposing import Proposal
-from plainmask.label.session import NOTHING_YET, Session
+from plainmask.label.session import NOTHING_YET, WHOLE, Session
 
 HALF = SIZE[1] // 2
 
@@ -160,7 +160,7 @@ def test_the_rest_is_labelled_into_a_data_set(folder: Path):
     jobs = [event for event in events if event["type"] == "job"]
     assert [event["done"] for event in jobs] == [1, 2, 3]
     assert jobs[-1]["problems"] == []
-    whole = folder / FOLDER / "whole"
+    whole = folder / FOLDER / WHOLE
     assert jobs[-1]["folder"] == str(whole)
     report = check_dataset(whole)
     assert report.all_problems == []
@@ -171,6 +171,8 @@ def test_the_rest_is_labelled_into_a_data_set(folder: Path):
     assert np.array_equal(found[labels != 255], labels[labels != 255])
     assert len(list((whole / "labels").iterdir())) == 3
     assert len(list((folder / FOLDER / "labels").iterdir())) == 1
+    (own,) = check_dataset(folder / FOLDER).splits  # what is proposed is no part of it
+    assert own.images == 1
 
 
 def test_the_next_picture_is_one_without_labels(folder: Path):

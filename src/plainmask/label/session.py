@@ -34,8 +34,9 @@ PROPOSALS = 4
 QUIET = 1.0
 """Seconds after a stroke before anything is done that nobody waits for."""
 NOTHING_YET = "there is no proposal before two classes have labels"
-WHOLE = "whole"
-"""Folder in the project, of a data set in which all pictures are labelled."""
+WHOLE = "whole/data"
+"""Folder in the project, of a data set in which all pictures are labelled. Not at its top, where it
+would be taken for a part of the person's own."""
 
 Event: TypeAlias = dict[str, Any]
 What: TypeAlias = Literal["all", "class", "region"]
@@ -189,7 +190,7 @@ class Session:
             return self._ranking.first(waiting, labelled)
 
     def label_rest(self) -> dict[str, Any]:
-        """Begin to write a data set of all pictures, wholly labelled, into the project's `whole`.
+        """Begin to write a data set of all pictures, wholly labelled, in the project (`WHOLE`).
 
         Labels of people stay; where there are none, proposals are taken. How far it is is told in
         events.
