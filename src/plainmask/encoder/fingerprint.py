@@ -19,13 +19,15 @@ def fingerprint(
     row of a position table is folded into the class token and RoPE periods do not occur; zero
     biases count as absent, so that layouts which store them and layouts which do not agree.
     The patch size in use, the way the table is resized and the statistics that pixels are
-    normalised by belong to it: the same weights run by another rule give other features. Those of
-    ImageNet are not written down, so encoders that use them have the fingerprint that they had
-    before statistics counted; `with_statistics=False` gives that of others, too, which older heads
-    are bound to.
+    normalised by belong to it: the same weights run by another rule give other features. Bicubic
+    resizing and ImageNet's statistics are not written down, so encoders that use them have the
+    fingerprint that they had before there were others; `with_statistics=False` gives that of other
+    statistics, too, which older heads are bound to.
     """
     digest = hashlib.sha256()
     rule = "rope" if config.positions == "rope" else f"antialias={config.table_antialias}"
+    if config.table_resize != "bicubic":
+        rule += f" resize={config.table_resize}"
     digest.update(f"patch={config.patch_size} positions={rule} eps={config.norm_eps}".encode())
     if with_statistics and (config.mean, config.std) != IMAGENET_STATISTICS:
         digest.update(f" mean={config.mean} std={config.std}".encode())

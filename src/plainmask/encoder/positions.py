@@ -5,24 +5,44 @@ See docs/model.md 1.3.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TableResize: TypeAlias = Literal["bicubic", "bilinear", "square"]
+"""DINOv2's rule, TIPSv2's and C-RADIO's: see `resize_table`."""
+
 
 def resize_table(
-    table: Tensor, old: tuple[int, int], new: tuple[int, int], *, antialias: bool
+    table: Tensor,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    *,
+    antialias: bool,
+    resize: TableResize = "bicubic",
 ) -> Tensor:
-    """Resize a position table (h*w, D) of grid `old` to grid `new`, bicubic in float32.
+    """Resize a position table (h*w, D) of grid `old` to grid `new` in float32, half-pixel centres.
 
-    `antialias` is what the published implementations differ in: off for the Hugging Face
-    `Dinov2Model`, on for its variant with registers and for timm. A grid that fits is untouched.
+    Published rules differ, and features with them. A grid that fits is untouched.
+
+    Args:
+        table: a row for each place of the grid, row by row.
+        old: its grid (h, w).
+        new: the grid that is wanted.
+        antialias: off for the Hugging Face `Dinov2Model` and C-RADIO, on for `Dinov2Model`'s
+            variant with registers, TIPSv2 and timm's DINOv2.
+        resize: "bicubic" (DINOv2), "bilinear" (TIPSv2), or "square": bilinear to a square of the
+            longer side, of which the top left is taken (C-RADIO).
     """
     if old == new:
         return table
     planes = table.float().reshape(1, *old, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(planes, new, mode="bicubic", antialias=antialias, align_corners=False)
-    return resized.flatten(2).squeeze(0).T.to(table.dtype)
+    mode = "bicubic" if resize == "bicubic" else "bilinear"
+    size = (max(new), max(new)) if resize == "square" else new
+    resized = F.interpolate(planes, size, mode=mode, antialias=antialias, align_corners=False)
+    return resized[..., : new[0], : new[1]].flatten(2).squeeze(0).T.to(table.dtype)
 
 
 def resample_patch_kernel(kernel: Tensor, new: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The frozen encoder: one plain Vision Transformer that is DINOv2 or DINOv3 by configuration.
+"""The frozen encoder: one plain Vision Transformer; its configuration says of which family.
 
 Letters: B batch, h w patch grid, R prefix tokens (class token + registers), N = R + h*w tokens,
 D width, nh heads, d head dim. See docs/model.md 1.
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
 from plainmask.encoder.attention import attend
-from plainmask.encoder.positions import resize_table
+from plainmask.encoder.positions import TableResize, resize_table
 from plainmask.encoder.products import linear
 from plainmask.encoder.rope import KEPT_GRIDS, Rope, rope_tables, rotate_patches
 from plainmask.errors import InputError
@@ -45,6 +45,11 @@ class Features(NamedTuple):
 Statistics: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SATELLITE_STATISTICS: Statistics = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
+PLAIN_STATISTICS: Statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+CLIP_STATISTICS: Statistics = (
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
+)
 """Mean and standard deviation of red, green and blue, of pixels in 0..1."""
 
 
@@ -62,11 +67,16 @@ class EncoderConfig(BaseModel):
     patch_size: int
     positions: Literal["rope", "table"]
     """DINOv3 rotates queries and keys; DINOv2 adds a learnt table, resized to the grid."""
+    key_bias: bool = False
+    """With rope, whether keys have a bias: no released encoder's have. With a table all do."""
     table_grid: tuple[int, int] = (37, 37)
     """The grid of the stored table (unused with rope)."""
     table_antialias: bool = False
+    table_resize: TableResize = "bicubic"
     """How the table is resized: see positions.resize_table. Part of the fingerprint."""
     norm_eps: float
+    final_norm: bool = True
+    """Whether taps go through a last LayerNorm; C-RADIO has none."""
     taps: tuple[int, ...]
     """Blocks (0-based) whose output the decoder reads."""
     mean: tuple[float, float, float] = IMAGENET_STATISTICS[0]
@@ -194,11 +204,12 @@ class Encoder(nn.Module):
                 config.heads,
                 ffn(width, config.ffn_hidden),
                 eps=config.norm_eps,
-                key_bias=has_table,  # DINOv2 has one, DINOv3 never
+                key_bias=has_table or config.key_bias,
             )
             for _ in range(config.depth)
         )
-        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        norm = nn.LayerNorm(width, eps=config.norm_eps) if config.final_norm else nn.Identity()
+        self.norm: nn.Module = norm
         self.requires_grad_(False)
         self.eval()
 
@@ -273,7 +284,11 @@ class Encoder(nn.Module):
             if len(self.kept_tables) >= KEPT_GRIDS:
                 self.kept_tables.pop(next(iter(self.kept_tables)))
             self.kept_tables[key] = resize_table(
-                positions, config.table_grid, grid, antialias=config.table_antialias
+                positions,
+                config.table_grid,
+                grid,
+                antialias=config.table_antialias,
+                resize=config.table_resize,
             )
         return self.kept_tables[key]
 
