@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from commands import Run, Workspace
-from plainmask.encoder.presets import PRESETS
+from plainmask.encoder.releases import PRESETS
 from plainmask.errors import InputError
 from plainmask.heads import head as head_room
 

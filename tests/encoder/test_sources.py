@@ -5,6 +5,7 @@ The hub's protocol has its own tests (test_hub.py); here the hub is one function
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,22 @@ def test_only_dinov2_small_has_a_wheel(index: Index, hub: list[str]):
         preset_file(find_preset("dinov3-small"))
     assert not index.commands
     assert hub[0] == "facebook/dinov3-vits16-pretrain-lvd1689m/model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("tipsv2-base", "google/tipsv2-b14/model.safetensors"),
+        ("lingbot-giant", "robbyant/lingbot-vision-vit-giant/model.pt"),
+        ("eupe-tiny", "facebook/EUPE-ViT-T/EUPE-ViT-T.pt"),
+    ],
+)
+@pytest.mark.usefixtures("index")
+def test_the_file_that_the_hub_is_asked_for(hub: list[str], name: str, file: str):
+    licence = re.escape(find_preset(name).licence)
+    with pytest.raises(WeightsError, match=rf"weights of {name} \({licence}\) could not be"):
+        preset_file(find_preset(name))
+    assert hub[0] == file
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(index: Index, hub: list[str]):

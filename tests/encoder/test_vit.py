@@ -1,6 +1,8 @@
 """The encoder against recorded cases and against transformers' own models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 from goldens import below, golden, relative_error
 from plainmask.encoder.layouts import read_state
 from plainmask.encoder.positions import resample_patch_kernel, resize_table
+from plainmask.encoder.presets import find_preset
+from plainmask.encoder.releases import PRESETS
 from plainmask.encoder.rope import KEPT_GRIDS, rope_tables
 from plainmask.encoder.vit import Encoder, EncoderConfig
 from plainmask.encoder.weights import load_encoder
@@ -158,41 +162,57 @@ def test_patch_kernels_equal_published(old: str, new: tuple[int, int]):
 
 
 TINY = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2, "patch_size": 14}
+TINY_16 = TINY | {"patch_size": 16}
 
 
-def transformers_models() -> dict[str, torch.nn.Module]:
-    v3 = TINY | {"patch_size": 16, "num_register_tokens": 4, "intermediate_size": 128}
-    return {
-        "dinov2": transformers.Dinov2Model(transformers.Dinov2Config(**TINY, image_size=518)),
-        "dinov2-swiglu": transformers.Dinov2Model(
-            transformers.Dinov2Config(**TINY, image_size=70, use_swiglu_ffn=True)
-        ),
-        "dinov2-registers": transformers.Dinov2WithRegistersModel(
-            transformers.Dinov2WithRegistersConfig(**TINY, image_size=518, num_register_tokens=4)
-        ),
-        "dinov3": transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**v3)),
-        "dinov3-swiglu": transformers.DINOv3ViTModel(
-            transformers.DINOv3ViTConfig(**v3, use_gated_mlp=True, hidden_act="silu")
-        ),
-    }
+def dinov3(**options: Any) -> torch.nn.Module:
+    shape = TINY_16 | {"num_register_tokens": 4, "intermediate_size": 128}
+    return transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**shape, **options))
 
 
-@pytest.mark.parametrize(
-    "name", ["dinov2", "dinov2-swiglu", "dinov2-registers", "dinov3", "dinov3-swiglu"]
-)
+def with_registers(**options: Any) -> torch.nn.Module:
+    config = transformers.Dinov2WithRegistersConfig(**TINY, num_register_tokens=4, **options)
+    return transformers.Dinov2WithRegistersModel(config)
+
+
+def dinov2(**options: Any) -> torch.nn.Module:
+    return transformers.Dinov2Model(transformers.Dinov2Config(**TINY, **options))
+
+
+def tipsv2(**options: Any) -> torch.nn.Module:
+    return transformers.Tipsv2VisionModel(transformers.Tipsv2VisionConfig(**TINY, **options))
+
+
+SWIGLU = {"use_gated_mlp": True, "hidden_act": "silu"}
+NO_BIAS = {"query_bias": False, "value_bias": False}
+TRANSFORMERS: dict[str, Callable[[], torch.nn.Module]] = {
+    "dinov2": partial(dinov2, image_size=518),
+    "dinov2-swiglu": partial(dinov2, image_size=70, use_swiglu_ffn=True),
+    "dinov2-registers": partial(with_registers, image_size=518),
+    # LingBot-Vision and EUPE are DINOv3 in all that is computed; LingBot's giant has fewer biases.
+    "dinov3": dinov3,
+    "dinov3-swiglu": partial(dinov3, **SWIGLU),
+    "dinov3-swiglu-without-biases": partial(dinov3, **SWIGLU, **NO_BIAS),
+    "dinov3-key-bias": partial(dinov3, key_bias=True),
+    "tipsv2": partial(tipsv2, image_size=448),
+    "tipsv2-swiglu": partial(tipsv2, image_size=448, use_swiglu_ffn=True),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
 def test_equals_transformers(name: str):
     torch.manual_seed(0)
-    model = transformers_models()[name].eval()
+    model = TRANSFORMERS[name]().eval()
     with torch.no_grad():
         for parameter in model.parameters():  # nothing is identity or zero by accident
             parameter.copy_(torch.randn_like(parameter) * 0.1 + (parameter.ndim == 1) * 0.5)
-    # transformers gives inner layers without the final norm, which our taps go through
-    final = model.norm if "dinov3" in name else model.layernorm
     encoder = encoder_of(model.state_dict(), 2, taps=(0, 1, 2, 3))
     patch = encoder.config.patch_size
     mean = torch.tensor(encoder.config.mean).view(3, 1, 1)
     std = torch.tensor(encoder.config.std).view(3, 1, 1)
-    for height, width in [(5, 5), (37, 37), (3, 8), (11, 6)]:
+    # transformers gives inner layers without the final norm, which our taps go through
+    final = model.norm if "dinov3" in name else model.layernorm
+    for height, width in [(5, 5), (37, 37), (3, 8), (20, 7), (32, 32), (11, 46)]:
         pixels = torch.randint(0, 256, (1, 3, height * patch, width * patch), dtype=torch.uint8)
         with torch.no_grad():
             outputs = model((pixels / 255 - mean) / std, output_hidden_states=True)
@@ -200,6 +220,36 @@ def test_equals_transformers(name: str):
         expected = [*hidden, outputs.last_hidden_state]
         for tap, wanted in zip(encoder(pixels).taps, expected, strict=True):
             assert relative_error(tap, wanted) < MODEL
+
+
+def published(name: str) -> torch.nn.Module:
+    """transformers' model of a released encoder, without data, by its own names of sizes."""
+    config = find_preset(name).config
+    shape = {
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+    }
+    ratio = config.ffn_hidden / config.width
+    if name.startswith("tipsv2"):
+        swiglu = {"use_swiglu_ffn": True} if config.ffn == "swiglu" else {"mlp_ratio": ratio}
+        model, options = transformers.Tipsv2VisionModel, transformers.Tipsv2VisionConfig
+        return model(options(**shape, **swiglu))
+    rope = {"num_register_tokens": 4, "intermediate_size": config.ffn_hidden}
+    swiglu = SWIGLU | NO_BIAS if config.ffn == "swiglu" else {}
+    model, options = transformers.DINOv3ViTModel, transformers.DINOv3ViTConfig
+    return model(options(**shape, **rope, **swiglu))
+
+
+NEWER = [preset.name for preset in PRESETS if preset.family not in ("dinov2", "dinov3")]
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_presets_are_read_from_models_of_transformers(name: str):
+    with torch.device("meta"):
+        state = published(name).state_dict()
+    _, config = read_state(state)
+    assert config == find_preset(name).config
 
 
 def test_frozen_whatever_the_model_around_it_does():

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from plainmask.encoder.layouts import read_state
-from plainmask.encoder.presets import PRESETS, find_preset
+from plainmask.encoder.presets import find_preset
+from plainmask.encoder.releases import PRESETS
 from plainmask.encoder.vit import Encoder, EncoderConfig
 from plainmask.encoder.weights import build_encoder, load_encoder, read_weights_file
 from plainmask.errors import InputError, WeightsError
@@ -80,8 +81,31 @@ def dinov2(size: str, shape: tuple[int, int, int, int], ffn: str, params: tuple[
     )
 
 
+def tipsv2(size: str, shape: tuple[int, int, int, int], params: int, name: str):
+    swiglu = "swiglu" if size == "giant" else "mlp"
+    timm = f"vit_{size}_patch14_reg1_tipsv2.webli"
+    own = f"tips_v2_oss_{name.replace('400m', '')}"
+    hub = f"google/tipsv2-{name}"
+    return Released(f"tipsv2-{size}", shape, swiglu, 1, 14, params, hub, timm, own)
+
+
+def lingbot(size: str, shape: tuple[int, int, int, int], params: int):
+    swiglu = "swiglu" if size == "giant" else "mlp"
+    timm = f"vit_{size}_patch16_lingbot.robbyant"
+    hub = f"robbyant/lingbot-vision-vit-{size}"
+    own = f"lbotv_vit_{size}"
+    return Released(f"lingbot-{size}", shape, swiglu, 4, 16, params, hub, timm, own)
+
+
+def eupe(size: str, shape: tuple[int, int, int, int], params: int, letter: str):
+    timm = f"vit_{size}_patch16_dinov3_qkvb.eupe_lvd1689m"
+    hub, own = f"facebook/EUPE-ViT-{letter}", f"eupe_vit{letter.lower()}16"
+    return Released(f"eupe-{size}", shape, "mlp", 4, 16, params, hub, timm, own)
+
+
 SMALL, BASE, LARGE = (384, 12, 6, 1536), (768, 12, 12, 3072), (1024, 24, 16, 4096)
 HUGE, SEVEN = (1280, 32, 20, 5120), (4096, 40, 32, 8192)
+SO400M, GIANT = (1152, 27, 16, 4304), (1536, 40, 24, 4096)
 CATALOGUE = [
     *dinov2("small", SMALL, "mlp", (22_056_192, 22_057_344)),
     *dinov2("base", BASE, "mlp", (86_579_712, 86_582_016)),
@@ -95,10 +119,50 @@ CATALOGUE = [
     dinov3("huge-plus", HUGE, "swiglu", 840_592_640, "vith16plus huge_plus lvd1689m"),
     dinov3("7b", SEVEN, "swiglu", 6_716_035_072, "vit7b16 7b lvd1689m"),
     dinov3("7b", SEVEN, "swiglu", 6_716_035_072, "vit7b16 7b sat493m"),
+    tipsv2("base", BASE, 86_314_752, "b14"),
+    tipsv2("large", LARGE, 304_014_336, "l14"),
+    tipsv2("so400m", SO400M, 413_391_600, "so400m14"),
+    tipsv2("giant", GIANT, 1_135_949_312, "g14"),
+    lingbot("small", SMALL, 21_596_160),
+    lingbot("base", BASE, 85_659_648),
+    lingbot("large", LARGE, 303_128_576),
+    lingbot("giant", GIANT, 1_134_473_216),
+    eupe("tiny", (192, 12, 3, 768), 5_489_664, "T"),
+    eupe("small", SMALL, 21_596_160, "S"),
+    eupe("base", BASE, 85_659_648, "B"),
 ]
 
-TAPS = {12: (2, 5, 8, 11), 24: (5, 11, 17, 23), 32: (7, 15, 23, 31), 40: (9, 19, 29, 39)}
+TAPS = {
+    12: (2, 5, 8, 11),
+    24: (5, 11, 17, 23),
+    27: (5, 12, 19, 26),
+    32: (7, 15, 23, 31),
+    40: (9, 19, 29, 39),
+}
 """Depth -> the blocks that are read: published for 12 and 24, by the same rule beyond."""
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SATELLITE = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
+PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class Terms(NamedTuple):
+    """What all encoders of a family have in common."""
+
+    norm_eps: float
+    statistics: tuple[tuple[float, float, float], tuple[float, float, float]]
+    licence: str
+    table: tuple[tuple[int, int], str] = ((37, 37), "bicubic")
+    final_norm: bool = True
+
+
+FAMILIES = {
+    "dinov2": Terms(1e-6, IMAGENET, "Apache-2.0"),
+    "dinov3": Terms(1e-5, IMAGENET, "DINOv3 License (Meta; gated)"),
+    "tipsv2": Terms(1e-6, PLAIN, "Apache-2.0", ((32, 32), "bilinear")),
+    "lingbot": Terms(1e-5, IMAGENET, "Apache-2.0"),
+    "eupe": Terms(1e-5, IMAGENET, "FAIR Noncommercial Research License (Meta)"),
+}
 
 
 def test_every_released_encoder_is_a_preset():
@@ -113,11 +177,13 @@ def test_presets_are_as_published(row: Released):
     config = preset.config
     assert (config.width, config.depth, config.heads, config.ffn_hidden) == row.shape
     assert (config.ffn, config.registers, config.patch_size) == (row.ffn, row.registers, row.patch)
-    assert config.norm_eps == (1e-5 if row.patch == 16 else 1e-6)
     assert config.taps == TAPS[config.depth]
+    terms = FAMILIES[preset.family]
+    assert config.norm_eps == terms.norm_eps
+    assert (config.table_grid, config.table_resize) == terms.table
+    assert (config.final_norm, preset.licence) == (terms.final_norm, terms.licence)
     satellite = row.preset.endswith("-sat")
-    assert config.mean == ((0.430, 0.411, 0.296) if satellite else (0.485, 0.456, 0.406))
-    assert config.std == ((0.213, 0.156, 0.143) if satellite else (0.229, 0.224, 0.225))
+    assert (config.mean, config.std) == (SATELLITE if satellite else terms.statistics)
     assert preset.gated == row.preset.startswith("dinov3")
     for name in (row.hub, row.timm, f"timm/{row.timm}", row.meta):
         assert find_preset(name) is preset
@@ -130,11 +196,11 @@ def test_parameters_are_counted_as_published(row: Released):
         encoder = Encoder(preset.config)
     count = sum(parameter.numel() for parameter in encoder.parameters())
     width, depth = row.shape[:2]
-    if row.patch == 16:
+    if preset.family == "dinov3":
         count += width  # Hugging Face's form has the mask token
-    elif not row.registers:
+    elif preset.family == "dinov2" and not row.registers:
         count += width  # timm's form has a table row for the class token
-    if row.preset.startswith("dinov3-7b"):
+    if row.preset.startswith("dinov3-7b") or row.preset == "lingbot-giant":
         count -= 2 * depth * width  # its q and v have no biases; ours are zero
     assert count == row.params == preset.num_params
 
@@ -146,6 +212,8 @@ def test_parameters_are_counted_as_published(row: Released):
         ("dinov2_small", "dinov2-small"),
         ("DINOv3-7b", "dinov3-7b"),
         ("facebook/dinov2-smal", "dinov2-small"),
+        ("tips-v2-base", "tipsv2-base"),
+        ("lingbot", "lingbot-base"),
     ],
 )
 def test_a_misspelt_name_gets_suggestions(typed: str, meant: str):
@@ -187,7 +255,8 @@ def small_state(config: EncoderConfig) -> State:
 
 
 def blocks(state: State) -> Iterator[tuple[int, State]]:
-    for index in range(DEPTH):
+    depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
+    for index in range(depth):
         prefix = f"blocks.{index}."
         yield index, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
@@ -383,8 +452,35 @@ def stacked_up(block: State, name: str) -> State:
     }
 
 
-DINOV3 = [hf_dinov3, newer_hf_dinov3, meta_dinov3, meta_dinov3_uninitialised, timm_dinov3]
+def hub_tipsv2(state: State) -> State:
+    """The hub's file, with the other half of the model."""
+    out = {f"vision_encoder.{key}": value for key, value in meta_dinov2(state).items()}
+    return out | {"text_encoder.ln_final.weight": torch.ones(WIDTH), "temperature": torch.ones(())}
+
+
+def hf_tipsv2(state: State) -> State:
+    return {f"vision_model.{key}": value for key, value in newer_hf_dinov2(state).items()}
+
+
+def backbone_of_lingbot(state: State) -> State:
+    return {f"backbone.{key}": value for key, value in meta_dinov3(state).items()}
+
+
+def eupe_with_projectors(state: State) -> State:
+    return meta_dinov3(state) | {"projectors.dinov3.0.weight": torch.ones(2, 2)}
+
+
+DINOV3 = [
+    hf_dinov3,
+    newer_hf_dinov3,
+    meta_dinov3,
+    meta_dinov3_uninitialised,
+    timm_dinov3,
+    backbone_of_lingbot,
+    eupe_with_projectors,
+]
 DINOV2 = [hf_dinov2, newer_hf_dinov2, meta_dinov2, timm_dinov2]
+TIPSV2 = [hub_tipsv2, hf_tipsv2, newer_hf_dinov2, timm_dinov2]
 
 
 def pixels() -> Tensor:
@@ -434,6 +530,38 @@ def test_dinov2_layouts_without_registers_differ_by_timm_s_rule(
     assert_same(load(foreign), build_encoder(state, config))
 
 
+def small_tipsv2(*, swiglu: bool = False) -> EncoderConfig:
+    mean, std = PLAIN
+    rules = {"table_resize": "bilinear", "table_antialias": True, "mean": mean, "std": std}
+    return small_config(2, swiglu=swiglu, registers=1).model_copy(update=rules)
+
+
+@pytest.mark.parametrize("swiglu", [False, True], ids=["mlp", "swiglu"])
+@pytest.mark.parametrize("layout", TIPSV2)
+def test_tipsv2_layouts_are_one_encoder(layout: Callable[[State], State], swiglu: bool):
+    config = small_tipsv2(swiglu=swiglu)
+    state = small_state(config)
+    foreign = layout(state)
+    assert_same(load(foreign), build_encoder(state, config))
+
+
+def test_a_key_bias_counts_where_nothing_masks_it():
+    config = small_config(3).model_copy(update={"key_bias": True})
+    state = small_state(config)
+    expected = build_encoder(state, config)
+    without = {key: value for key, value in state.items() if "k_bias" not in key}
+    assert expected.fingerprint != build_encoder(without, small_config(3)).fingerprint
+    stacked = meta_dinov3(state)
+    for index, block in blocks(state):
+        del stacked[f"blocks.{index}.attn.qkv.bias_mask"]
+        biases = [block[f"attention.{letter}_bias"] for letter in "qkv"]
+        stacked[f"blocks.{index}.attn.qkv.bias"] = torch.cat(biases)
+    assert_same(load(stacked), expected)
+    for index, _ in blocks(state):
+        stacked[f"blocks.{index}.attn.qkv.bias"][WIDTH : 2 * WIDTH] = 0
+    assert_same(load(stacked), build_encoder(without, small_config(3)))
+
+
 def test_a_7b_without_q_and_v_biases():
     config = small_config(3, swiglu=True)
     state = small_state(config)
@@ -481,9 +609,6 @@ def test_the_position_rule_counts():
     assert not torch.equal(one(wide).taps[0], other(wide).taps[0])
 
 
-SATELLITE = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
-
-
 def test_what_pixels_are_normalised_by_counts():
     state = meta_dinov3(small_state(small_config(3)))
     photographs, satellite = load(state), load(state, statistics="satellite")
@@ -518,6 +643,20 @@ def test_a_file_is_normalised_as_its_place_says(
     assert (found.mean, found.std) == (expected or usual)
 
 
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [
+        (small_tipsv2(), {"table_resize": "bicubic"}),
+        (small_tipsv2(), dict(zip(("mean", "std"), IMAGENET, strict=True))),
+    ],
+)
+def test_the_rules_of_other_families_count(config: EncoderConfig, rule: dict[str, Any]):
+    state = small_state(config)
+    one, other = (build_encoder(state, c) for c in (config, config.model_copy(update=rule)))
+    assert one.fingerprint != other.fingerprint
+    assert not torch.equal(one(pixels()).taps[0], other(pixels()).taps[0])
+
+
 def test_the_patch_size_in_use_counts():
     state = timm_dinov2(small_state(small_config(2)))
     native, resampled = load(state), load(state, patch_size=16)
@@ -528,6 +667,59 @@ def test_the_patch_size_in_use_counts():
 
 def test_what_runs_by_no_released_preset_is_custom():
     assert load(hf_dinov3(small_state(small_config(3)))).name == "custom"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("vits.pth", "dinov3-small"),
+        ("EUPE-ViT-S.pt", "eupe-small"),
+        ("lbotv_vit_small.pt", "lingbot-small"),
+        ("vit_small_patch16_lingbot.robbyant/model.safetensors", "lingbot-small"),
+        ("vit_small_patch16_dinov3_qkvb.eupe_lvd1689m/model.safetensors", "eupe-small"),
+        ("dinov3-vits16-pretrain-lvd1689m/model.safetensors", "dinov3-small"),
+    ],
+)
+def test_a_file_of_a_shape_that_several_have_goes_by_its_name(tmp_path: Path, file: str, name: str):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    config = find_preset("eupe-small").config.model_copy(update={"ffn_hidden": 8})
+    state = timm_dinov3(small_state(config))
+    (save_file if file.endswith("safetensors") else torch.save)(state, path)
+    assert load_encoder(path).name == name
+
+
+# Presets
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLAINMASK_CACHE", str(tmp_path))
+    (tmp_path / "encoders").mkdir()
+    return tmp_path / "encoders"
+
+
+def test_a_preset_has_its_own_name_whatever_shares_its_shape(cache: Path):
+    state = small_state(find_preset("eupe-tiny").config)
+    save_file(timm_dinov3(state), cache / "eupe-tiny.safetensors")
+    for name in ("eupe-tiny", "facebook/EUPE-ViT-T", "eupe_vitt16"):
+        encoder = load_encoder(name)
+        assert (encoder.name, encoder.config) == ("eupe-tiny", find_preset("eupe-tiny").config)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("lingbot-small", r"width \(192 for 384\), ffn_hidden .*"),
+        ("tipsv2-base", r".*positions \(rope for table\)"),
+    ],
+)
+def test_a_checkpoint_of_another_shape_is_refused(cache: Path, name: str, reason: str):
+    state = timm_dinov3(small_state(find_preset("eupe-tiny").config))
+    save_file(state, cache / f"{name}.safetensors")
+    with pytest.raises(WeightsError, match=f"for {name} are another model: .*{reason}") as caught:
+        load_encoder(name)
+    assert "\n" not in str(caught.value)
 
 
 # Keys that do not fit

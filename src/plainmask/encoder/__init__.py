@@ -1,1 +1,1 @@
-"""The frozen encoder: DINOv2 and DINOv3, and where their weights come from."""
+"""The frozen encoder: DINOv2, DINOv3 and their kind, and where their weights come from."""

@@ -1,8 +1,8 @@
-"""Foreign layouts of encoder weights -> ours: Hugging Face, timm and Meta, DINOv2 and DINOv3.
+"""Foreign layouts of encoder weights -> ours: Hugging Face's, timm's and the publishers'.
 
 The layouts share no name with two meanings, so one table of patterns serves them all
 (docs/model.md 1.4). Shapes say the rest: stacked q, k, v; gate and up in one matrix; a class row in
-the table.
+the table; which family it is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from plainmask.encoder.presets import default_taps, matching_preset
-from plainmask.encoder.vit import EncoderConfig
+from plainmask.encoder.presets import matching_preset
+from plainmask.encoder.releases import default_taps
+from plainmask.encoder.vit import PLAIN_STATISTICS, EncoderConfig
 from plainmask.errors import InputError, WeightsError
 
 Renaming = tuple[tuple[str, str], ...]
@@ -26,6 +27,9 @@ _HF_QKV = r"attention\.(?:attention\.)?([qkv])(?:uery|ey|alue|_proj)"
 _OUT = r"(?:attention\.output\.dense|attention\.o_proj|attn\.proj)"
 _SCALE = r"(?:layer_scale([12])\.lambda1|ls([12])\.gamma|gamma_([12]))"
 _KIND = r"\.(weight|bias)"
+
+_INNER = r"(?:vision_encoder|vision_model|backbone)\."
+"""What an encoder is called in what it was published with (TIPSv2, LingBot)."""
 
 _GLOBAL: Renaming = (
     (r"(?:embeddings\.|patch_embed\.)?cls_token", "cls_token"),
@@ -60,8 +64,10 @@ IGNORED = (
     r"rope_embed\.periods",  # recomputed in float32, as PMT does (docs/model.md 1.4)
     r".*attn\.qkv\.bias_mask",
     r"local_cls_norm\..*",
+    r"projectors\..*",  # EUPE's, to its teachers
+    r"(?:text_encoder|text_model)\..*|temperature",  # TIPSv2's other half
 )
-"""Keys without a meaning for us: pre-training only, or computed."""
+"""Keys without a meaning for us: pre-training only, computed, or of another part of a model."""
 
 
 def translate(
@@ -116,27 +122,37 @@ def read_state(
         InputError: the width does not split into `num_heads`, or there are no such `taps`.
         WeightsError: keys that belong to no known encoder, or that are missing.
     """
-    ours, unknown = translate(state, RENAMED, IGNORED)
+    inner = {re.sub(f"^{_INNER}", "", key): tensor for key, tensor in state.items()}
+    ours, unknown = translate(inner, RENAMED, IGNORED)
     if unknown:
         raise WeightsError(
-            f"{len(unknown)} keys belong to no known encoder layout: {some(unknown)}; "
-            "accepted are DINOv2 and DINOv3 as published by Hugging Face, timm or Meta"
+            f"{len(unknown)} keys belong to no known encoder layout: {some(unknown)}; accepted are "
+            "those of docs/model.md 1.5 as published by Hugging Face, timm or their authors"
         )
     needed = ["cls_token", "patch.weight", "blocks.0.ffn.up.weight", "blocks.0.ffn.down.weight"]
     missing = [key for key in needed if key not in ours]
     if missing:
         raise WeightsError(f"this is no whole encoder: nothing found for {some(missing)}")
+    is_timm = any(".attn." in key for key in inner) and "mask_token" not in inner
+    # A mask says that the originals leave out what is stored as a key bias.
+    masks_keys = any(key.endswith("bias_mask") for key in inner)
+    _assemble(ours, masks_keys=masks_keys)
+    config = _infer_config(ours, num_heads, taps)
+    return ours, config.model_copy(update=_rules(config, is_timm=is_timm))
+
+
+def _rules(config: EncoderConfig, *, is_timm: bool) -> dict[str, object]:
+    """How a family with a table runs it, and normalises pixels, which no weight says."""
+    if config.positions == "table" and config.registers == 1:  # TIPSv2 alone
+        mean, std = PLAIN_STATISTICS
+        table = {"table_resize": "bilinear", "table_antialias": True}
+        return {**table, "mean": mean, "std": std}
     # timm and Hugging Face's variant with registers resize the table with antialiasing; Hugging
     # Face's plain Dinov2 and Meta's code do not. timm's files alone lack the mask token.
-    is_timm = any(".attn." in key for key in state) and "mask_token" not in state
-    _assemble(ours)
-    config = _infer_config(ours, num_heads, taps)
-    if config.positions == "table" and (is_timm or config.registers):
-        config = config.model_copy(update={"table_antialias": True})
-    return ours, config
+    return {"table_antialias": config.positions == "table" and (is_timm or config.registers > 0)}
 
 
-def _assemble(ours: dict[str, Tensor]) -> None:
+def _assemble(ours: dict[str, Tensor], *, masks_keys: bool) -> None:
     """Bring our names to our shapes, in place."""
     ours["cls_token"] = ours["cls_token"].flatten()
     width = len(ours["cls_token"])
@@ -149,12 +165,17 @@ def _assemble(ours: dict[str, Tensor]) -> None:
             ours["cls_token"] = ours["cls_token"] + table[0]
             table = table[1:]
         ours["positions"] = table
-    stack_qkv(ours, key_bias=table is not None)
+    stack_qkv(ours, key_bias=not masks_keys)
+    key_biases = [key for key in ours if key.endswith("attention.k_bias")]
+    has_key_bias = table is not None or any(ours[key].any() for key in key_biases)
+    if not has_key_bias:
+        for key in key_biases:
+            del ours[key]
     blocks = [key.removesuffix("norm1.weight") for key in ours if key.endswith("norm1.weight")]
     for block in blocks:
         _split_gate(ours, f"{block}ffn.")
         zeros = torch.zeros_like(ours["cls_token"])
-        names = ("q_bias", "v_bias") if table is None else ("q_bias", "k_bias", "v_bias")
+        names = ("q_bias", "k_bias", "v_bias") if has_key_bias else ("q_bias", "v_bias")
         for name in names:  # absent where it is zero: 7B, timm's DINOv3
             ours.setdefault(f"{block}attention.{name}", zeros)
 
@@ -190,6 +211,7 @@ def _infer_config(
             registers=len(ours["registers"]),
             patch_size=ours["patch.weight"].shape[-1],
             positions="rope" if table is None else "table",
+            key_bias=table is None and "blocks.0.attention.k_bias" in ours,
             table_grid=(side, side),
             norm_eps=1e-5 if table is None else 1e-6,
             taps=taps or default_taps(depth),

