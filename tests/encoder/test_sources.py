@@ -178,6 +178,7 @@ def test_only_dinov2_small_has_a_wheel(index: Index, hub: list[str]):
         ("tipsv2-base", "google/tipsv2-b14/model.safetensors"),
         ("lingbot-giant", "robbyant/lingbot-vision-vit-giant/model.pt"),
         ("eupe-tiny", "facebook/EUPE-ViT-T/EUPE-ViT-T.pt"),
+        ("cradiov4-huge", "nvidia/C-RADIOv4-H/model.safetensors"),
     ],
 )
 @pytest.mark.usefixtures("index")

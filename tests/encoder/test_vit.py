@@ -183,6 +183,11 @@ def tipsv2(**options: Any) -> torch.nn.Module:
     return transformers.Tipsv2VisionModel(transformers.Tipsv2VisionConfig(**TINY, **options))
 
 
+def cradio(**options: Any) -> torch.nn.Module:
+    config = transformers.RadioConfig(**TINY_16, max_img_size=20 * 16, **options)
+    return transformers.RadioModel(config)
+
+
 SWIGLU = {"use_gated_mlp": True, "hidden_act": "silu"}
 NO_BIAS = {"query_bias": False, "value_bias": False}
 TRANSFORMERS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -196,6 +201,8 @@ TRANSFORMERS: dict[str, Callable[[], torch.nn.Module]] = {
     "dinov3-key-bias": partial(dinov3, key_bias=True),
     "tipsv2": partial(tipsv2, image_size=448),
     "tipsv2-swiglu": partial(tipsv2, image_size=448, use_swiglu_ffn=True),
+    "cradio": cradio,
+    "cradio-mlp-of-so400m": partial(cradio, mlp_ratio=3.7362),
 }
 
 
@@ -210,8 +217,10 @@ def test_equals_transformers(name: str):
     patch = encoder.config.patch_size
     mean = torch.tensor(encoder.config.mean).view(3, 1, 1)
     std = torch.tensor(encoder.config.std).view(3, 1, 1)
-    # transformers gives inner layers without the final norm, which our taps go through
-    final = model.norm if "dinov3" in name else model.layernorm
+    if name.startswith("cradio"):  # it normalises pixels itself, and has no final norm
+        mean, std, final = 0, 1, torch.nn.Identity()
+    else:  # transformers gives inner layers without the final norm, which our taps go through
+        final = model.norm if "dinov3" in name else model.layernorm
     for height, width in [(5, 5), (37, 37), (3, 8), (20, 7), (32, 32), (11, 46)]:
         pixels = torch.randint(0, 256, (1, 3, height * patch, width * patch), dtype=torch.uint8)
         with torch.no_grad():
@@ -235,6 +244,8 @@ def published(name: str) -> torch.nn.Module:
         swiglu = {"use_swiglu_ffn": True} if config.ffn == "swiglu" else {"mlp_ratio": ratio}
         model, options = transformers.Tipsv2VisionModel, transformers.Tipsv2VisionConfig
         return model(options(**shape, **swiglu))
+    if name.startswith("cradio"):
+        return transformers.RadioModel(transformers.RadioConfig(**shape, mlp_ratio=ratio))
     rope = {"num_register_tokens": 4, "intermediate_size": config.ffn_hidden}
     swiglu = SWIGLU | NO_BIAS if config.ffn == "swiglu" else {}
     model, options = transformers.DINOv3ViTModel, transformers.DINOv3ViTConfig

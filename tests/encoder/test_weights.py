@@ -103,6 +103,12 @@ def eupe(size: str, shape: tuple[int, int, int, int], params: int, letter: str):
     return Released(f"eupe-{size}", shape, "mlp", 4, 16, params, hub, timm, own)
 
 
+def cradio(size: str, shape: tuple[int, int, int, int], params: int, name: str):
+    timm, hub = f"vit_{size}_patch16_radio_v4.c_radio", f"nvidia/C-RADIOv4-{name}"
+    own = f"c-radio_v4-{name.lower()}"
+    return Released(f"cradiov4-{size}", shape, "mlp", 9, 16, params, hub, timm, own)
+
+
 SMALL, BASE, LARGE = (384, 12, 6, 1536), (768, 12, 12, 3072), (1024, 24, 16, 4096)
 HUGE, SEVEN = (1280, 32, 20, 5120), (4096, 40, 32, 8192)
 SO400M, GIANT = (1152, 27, 16, 4304), (1536, 40, 24, 4096)
@@ -130,6 +136,8 @@ CATALOGUE = [
     eupe("tiny", (192, 12, 3, 768), 5_489_664, "T"),
     eupe("small", SMALL, 21_596_160, "S"),
     eupe("base", BASE, 85_659_648, "B"),
+    cradio("so400m", SO400M, 431_237_232, "SO400M"),
+    cradio("huge", (1280, 32, 16, 5120), 651_645_440, "H"),
 ]
 
 TAPS = {
@@ -144,6 +152,7 @@ TAPS = {
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SATELLITE = ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
 PLAIN = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 
 class Terms(NamedTuple):
@@ -162,6 +171,7 @@ FAMILIES = {
     "tipsv2": Terms(1e-6, PLAIN, "Apache-2.0", ((32, 32), "bilinear")),
     "lingbot": Terms(1e-5, IMAGENET, "Apache-2.0"),
     "eupe": Terms(1e-5, IMAGENET, "FAIR Noncommercial Research License (Meta)"),
+    "cradiov4": Terms(1e-6, CLIP, "NVIDIA Open Model License", ((128, 128), "square"), False),
 }
 
 
@@ -202,6 +212,8 @@ def test_parameters_are_counted_as_published(row: Released):
         count += width  # timm's form has a table row for the class token
     if row.preset.startswith("dinov3-7b") or row.preset == "lingbot-giant":
         count -= 2 * depth * width  # its q and v have no biases; ours are zero
+    if preset.family == "cradiov4":
+        count -= width + 2 * depth * width  # no bias of the patches, no LayerScale: 0 and 1 in ours
     assert count == row.params == preset.num_params
 
 
@@ -214,6 +226,7 @@ def test_parameters_are_counted_as_published(row: Released):
         ("facebook/dinov2-smal", "dinov2-small"),
         ("tips-v2-base", "tipsv2-base"),
         ("lingbot", "lingbot-base"),
+        ("c-radiov4-huge", "cradiov4-huge"),
     ],
 )
 def test_a_misspelt_name_gets_suggestions(typed: str, meant: str):
@@ -462,6 +475,46 @@ def hf_tipsv2(state: State) -> State:
     return {f"vision_model.{key}": value for key, value in newer_hf_dinov2(state).items()}
 
 
+def hub_cradio(state: State) -> State:
+    names = {"cls_token": "patch_generator.cls_token.token", "patch": "patch_generator.embedder"}
+    prefix = torch.cat([state["cls_token"][None], state["registers"]])
+    out = {
+        names["cls_token"]: prefix,
+        "patch_generator.pos_embed": state["positions"][None],
+        f"{names['patch']}.weight": state["patch.weight"].flatten(1),
+    }
+    out |= {k: v for k, v in dinov2_blocks(state, "fc1", "fc2").items() if "blocks" in k}
+    out = {f"radio_model.model.{k}": v for k, v in out.items() if ".ls" not in k}
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in CLIP)
+    out |= {"radio_model.input_conditioner.norm_mean": mean}
+    out |= {"radio_model.input_conditioner.norm_std": std}
+    return out | {"radio_model.summary_idxs": torch.tensor([0, 1])}
+
+
+def hf_cradio(state: State) -> State:
+    out = {k: v for k, v in newer_hf_dinov2(state).items() if k.startswith("encoder.layer")}
+    prefix = torch.cat([state["cls_token"][None], state["registers"]])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in CLIP)
+    return out | {
+        "embeddings.cls_register_token": prefix,
+        "embeddings.position_embedding": state["positions"][None],
+        "embeddings.patch_projection.weight": state["patch.weight"].flatten(1),
+        "input_conditioner.norm_mean": mean,
+        "input_conditioner.norm_std": std,
+        "summary_idxs": torch.tensor([0, 1]),
+    }
+
+
+def timm_cradio(state: State) -> State:
+    out = {
+        "cls_token": state["cls_token"].view(1, 1, -1),
+        "reg_token": state["registers"][None],
+        "pos_embed": state["positions"][None],
+    }
+    out |= dinov2_blocks(state, "fc1", "fc2")
+    return {key: value for key, value in out.items() if ".ls" not in key}
+
+
 def backbone_of_lingbot(state: State) -> State:
     return {f"backbone.{key}": value for key, value in meta_dinov3(state).items()}
 
@@ -481,6 +534,7 @@ DINOV3 = [
 ]
 DINOV2 = [hf_dinov2, newer_hf_dinov2, meta_dinov2, timm_dinov2]
 TIPSV2 = [hub_tipsv2, hf_tipsv2, newer_hf_dinov2, timm_dinov2]
+CRADIO = [hub_cradio, hf_cradio, timm_cradio]
 
 
 def pixels() -> Tensor:
@@ -536,6 +590,19 @@ def small_tipsv2(*, swiglu: bool = False) -> EncoderConfig:
     return small_config(2, swiglu=swiglu, registers=1).model_copy(update=rules)
 
 
+def small_cradio(*, registers: int = 9) -> EncoderConfig:
+    mean, std = CLIP
+    rules = {"table_resize": "square", "final_norm": False, "mean": mean, "std": std}
+    return small_config(2, registers=registers).model_copy(update=rules | {"patch_size": 16})
+
+
+def state_of_cradio(config: EncoderConfig) -> State:
+    """Random, but for what it has not: a bias of the patches, LayerScale."""
+    state = small_state(config)
+    lacking = {k: torch.ones(WIDTH) for k in state if ".scale" in k}
+    return state | lacking | {"patch.bias": torch.zeros(WIDTH)}
+
+
 @pytest.mark.parametrize("swiglu", [False, True], ids=["mlp", "swiglu"])
 @pytest.mark.parametrize("layout", TIPSV2)
 def test_tipsv2_layouts_are_one_encoder(layout: Callable[[State], State], swiglu: bool):
@@ -543,6 +610,28 @@ def test_tipsv2_layouts_are_one_encoder(layout: Callable[[State], State], swiglu
     state = small_state(config)
     foreign = layout(state)
     assert_same(load(foreign), build_encoder(state, config))
+
+
+@pytest.mark.parametrize("layout", CRADIO)
+def test_cradio_layouts_are_one_encoder(layout: Callable[[State], State]):
+    config = small_cradio()
+    state = state_of_cradio(config)
+    foreign = layout(state)  # before building, as above
+    assert_same(load(foreign), build_encoder(state, config))
+
+
+@pytest.mark.parametrize("layout", [hub_cradio, timm_cradio])
+def test_a_cradio_before_version_4_is_refused(layout: Callable[[State], State]):
+    config = small_cradio(registers=7)
+    with pytest.raises(WeightsError, match=r"C-RADIO with 8 tokens .*; known is version 4"):
+        load(layout(state_of_cradio(config)))
+
+
+def test_a_dinov2_that_lost_its_final_norm_is_no_cradio():
+    state = timm_dinov2(small_state(small_config(2)))
+    del state["norm.weight"]
+    with pytest.raises(WeightsError, match=r"do not fit: missing norm\.weight"):
+        load(state)
 
 
 def test_a_key_bias_counts_where_nothing_masks_it():
@@ -648,6 +737,8 @@ def test_a_file_is_normalised_as_its_place_says(
     [
         (small_tipsv2(), {"table_resize": "bicubic"}),
         (small_tipsv2(), dict(zip(("mean", "std"), IMAGENET, strict=True))),
+        (small_cradio(), {"table_resize": "bilinear"}),
+        (small_cradio(), dict(zip(("mean", "std"), IMAGENET, strict=True))),
     ],
 )
 def test_the_rules_of_other_families_count(config: EncoderConfig, rule: dict[str, Any]):
@@ -655,6 +746,14 @@ def test_the_rules_of_other_families_count(config: EncoderConfig, rule: dict[str
     one, other = (build_encoder(state, c) for c in (config, config.model_copy(update=rule)))
     assert one.fingerprint != other.fingerprint
     assert not torch.equal(one(pixels()).taps[0], other(pixels()).taps[0])
+
+
+def test_a_folder_of_what_normalises_by_itself_keeps_its_family_s_statistics(tmp_path: Path):
+    save_file(hub_cradio(state_of_cradio(small_cradio())), tmp_path / "model.safetensors")
+    content = {"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(content))
+    found = load_encoder(tmp_path, num_heads=HEADS, taps=(0, 1)).config
+    assert (found.mean, found.std) == CLIP
 
 
 def test_the_patch_size_in_use_counts():
@@ -712,6 +811,7 @@ def test_a_preset_has_its_own_name_whatever_shares_its_shape(cache: Path):
     [
         ("lingbot-small", r"width \(192 for 384\), ffn_hidden .*"),
         ("tipsv2-base", r".*positions \(rope for table\)"),
+        ("cradiov4-huge", r".*final_norm \(True for False\)"),
     ],
 )
 def test_a_checkpoint_of_another_shape_is_refused(cache: Path, name: str, reason: str):

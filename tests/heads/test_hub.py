@@ -448,7 +448,7 @@ def test_refusals_of_a_head_say_what_to_do(hub: Hub, status: int, code: str, rea
         plainmask.load(HEAD)
 
 
-@pytest.mark.parametrize("name", ["eupe-tiny", "tipsv2-base"])
+@pytest.mark.parametrize("name", ["eupe-tiny", "tipsv2-base", "cradiov4-huge"])
 def test_an_encoder_that_became_gated_says_what_to_do(hub: Hub, name: str):
     preset = find_preset(name)
     hub.refusals[preset.hub_id] = (401, "GatedRepo")

@@ -15,9 +15,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from plainmask.encoder import cradio
 from plainmask.encoder.presets import matching_preset
 from plainmask.encoder.releases import default_taps
-from plainmask.encoder.vit import PLAIN_STATISTICS, EncoderConfig
+from plainmask.encoder.vit import CLIP_STATISTICS, PLAIN_STATISTICS, EncoderConfig
 from plainmask.errors import InputError, WeightsError
 
 Renaming = tuple[tuple[str, str], ...]
@@ -28,13 +29,15 @@ _OUT = r"(?:attention\.output\.dense|attention\.o_proj|attn\.proj)"
 _SCALE = r"(?:layer_scale([12])\.lambda1|ls([12])\.gamma|gamma_([12]))"
 _KIND = r"\.(weight|bias)"
 
-_INNER = r"(?:vision_encoder|vision_model|backbone)\."
-"""What an encoder is called in what it was published with (TIPSv2, LingBot)."""
+_INNER = r"(?:vision_encoder|vision_model|radio_model\.model|backbone)\."
+"""What an encoder is called in what it was published with (TIPSv2, C-RADIO, LingBot)."""
 
 _GLOBAL: Renaming = (
     (r"(?:embeddings\.|patch_embed\.)?cls_token", "cls_token"),
     (r"(?:(?:embeddings\.|patch_embed\.)?register_tokens|storage_tokens|reg_token)", "registers"),
-    (r"(?:embeddings\.position_embeddings|pos_embed)", "positions"),
+    (r"(?:embeddings\.cls_register_token|patch_generator\.cls_token\.token)", "prefix"),
+    (r"(?:embeddings\.position_embeddings?|(?:patch_generator\.)?pos_embed)", "positions"),
+    (r"(?:embeddings\.patch_projection|patch_generator\.embedder)\.weight", "patch.weight"),
     (r"(?:embeddings|patch_embed)\.patch_embeddings\.(?:projection\.)?(weight|bias)", r"patch.\1"),
     (r"patch_embed\.proj\.(weight|bias)", r"patch.\1"),
     (r"(?:layernorm|norm)\.(weight|bias)", r"norm.\1"),
@@ -66,6 +69,7 @@ IGNORED = (
     r"local_cls_norm\..*",
     r"projectors\..*",  # EUPE's, to its teachers
     r"(?:text_encoder|text_model)\..*|temperature",  # TIPSv2's other half
+    r"radio_model\..*|input_conditioner\..*|summary_idxs",  # C-RADIO's statistics, and its heads
 )
 """Keys without a meaning for us: pre-training only, computed, or of another part of a model."""
 
@@ -129,20 +133,26 @@ def read_state(
             f"{len(unknown)} keys belong to no known encoder layout: {some(unknown)}; accepted are "
             "those of docs/model.md 1.5 as published by Hugging Face, timm or their authors"
         )
-    needed = ["cls_token", "patch.weight", "blocks.0.ffn.up.weight", "blocks.0.ffn.down.weight"]
+    first = "prefix" if "prefix" in ours else "cls_token"
+    needed = [first, "patch.weight", "blocks.0.ffn.up.weight", "blocks.0.ffn.down.weight"]
     missing = [key for key in needed if key not in ours]
     if missing:
         raise WeightsError(f"this is no whole encoder: nothing found for {some(missing)}")
+    if is_cradio := cradio.is_one(ours):
+        cradio.complete(ours)
     is_timm = any(".attn." in key for key in inner) and "mask_token" not in inner
     # A mask says that the originals leave out what is stored as a key bias.
     masks_keys = any(key.endswith("bias_mask") for key in inner)
     _assemble(ours, masks_keys=masks_keys)
     config = _infer_config(ours, num_heads, taps)
-    return ours, config.model_copy(update=_rules(config, is_timm=is_timm))
+    return ours, config.model_copy(update=_rules(config, is_timm=is_timm, is_cradio=is_cradio))
 
 
-def _rules(config: EncoderConfig, *, is_timm: bool) -> dict[str, object]:
+def _rules(config: EncoderConfig, *, is_timm: bool, is_cradio: bool) -> dict[str, object]:
     """How a family with a table runs it, and normalises pixels, which no weight says."""
+    if is_cradio:
+        mean, std = CLIP_STATISTICS
+        return {"table_resize": "square", "final_norm": False, "mean": mean, "std": std}
     if config.positions == "table" and config.registers == 1:  # TIPSv2 alone
         mean, std = PLAIN_STATISTICS
         table = {"table_resize": "bilinear", "table_antialias": True}

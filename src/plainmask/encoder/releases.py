@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainmask.encoder.vit import (
+    CLIP_STATISTICS,
     IMAGENET_STATISTICS,
     PLAIN_STATISTICS,
     SATELLITE_STATISTICS,
@@ -15,6 +16,7 @@ from plainmask.encoder.vit import (
 APACHE = "Apache-2.0"
 DINOV3 = "DINOv3 License (Meta; gated)"
 FAIR = "FAIR Noncommercial Research License (Meta)"
+NVIDIA = "NVIDIA Open Model License"
 PINNED = "d1e286d4eb1ba46ae606141518a00069"
 """Fingerprint of the DINOv2 small that shipped heads were trained on (sources.WHEELS)."""
 
@@ -30,7 +32,7 @@ class Preset:
     meta_name: str
     """What its publisher's own code (Meta's, where it is DINO) or file calls it."""
     num_params: int
-    """Parameters as published (DINOv3 with its mask token; others in timm)."""
+    """Parameters as published (DINOv3 with its mask token; C-RADIO on the hub; others in timm)."""
     licence: str
     hub_file: str = "model.safetensors"
     """Its weights in the hub's repository; where a safetensors file is missing, an index may be."""
@@ -185,6 +187,28 @@ def _eupe(size: str, shape: tuple[int, int, int, int], params: int) -> Preset:
     )
 
 
+def _cradio(size: str, shape: tuple[int, int, int, int], params: int, *, published: str) -> Preset:
+    mean, std = CLIP_STATISTICS
+    rules = {
+        "patch_size": 16,
+        "table_grid": (128, 128),
+        "table_resize": "square",
+        "table_antialias": False,
+        "final_norm": False,
+        "mean": mean,
+        "std": std,
+    }
+    return Preset(
+        name=f"cradiov4-{size}",
+        config=_with_table(shape, registers=9).model_copy(update=rules),
+        hub_id=f"nvidia/C-RADIOv4-{published}",
+        timm_name=f"vit_{size}_patch16_radio_v4.c_radio",
+        meta_name=f"c-radio_v4-{published.lower()}",
+        num_params=params,
+        licence=NVIDIA,
+    )
+
+
 _DINOV2 = (
     ("small", _SMALL, (22_056_192, 22_057_344)),
     ("base", _BASE, (86_579_712, 86_582_016)),
@@ -216,6 +240,8 @@ PRESETS: tuple[Preset, ...] = (
     _eupe("tiny", _TINY, 5_489_664),
     _eupe("small", _SMALL, 21_596_160),
     _eupe("base", _BASE, 85_659_648),
+    _cradio("so400m", _SO400M, 431_237_232, published="SO400M"),
+    _cradio("huge", (1280, 32, 16, 5120), 651_645_440, published="H"),
 )
 """Small to large within a family. Of those after DINOv3, the publishers' pages were read (LingBot,
-EUPE) or other libraries' tables of them (TIPSv2); none of their weights was at hand."""
+EUPE) or other libraries' tables of them (TIPSv2, C-RADIO); none of their weights was at hand."""

@@ -204,7 +204,7 @@ def _statistics(place: Path | None, named: str | None, config: EncoderConfig) ->
     try:
         stated: Any = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
         mean, std = stated["image_mean"], stated["image_std"]
-        if stated.get("do_normalize") is False:  # TIPSv2 does without
+        if stated.get("do_normalize") is False:  # C-RADIO's network does it, TIPSv2 does without
             return of_family
         red, green, blue = map(float, mean)
         return (red, green, blue), (float(std[0]), float(std[1]), float(std[2]))
