@@ -22,7 +22,19 @@ from typing import Annotated
 import typer
 
 from plainmask import __version__
-from plainmask.cli import bench, data, doctor, evaluate, heads, label, segment, serve, track, train
+from plainmask.cli import (
+    bench,
+    data,
+    doctor,
+    encoders,
+    evaluate,
+    heads,
+    label,
+    segment,
+    serve,
+    track,
+    train,
+)
 from plainmask.cli.console import complain, patient_streams
 from plainmask.cli.options import Command, Group
 from plainmask.errors import PlainmaskError
@@ -46,6 +58,7 @@ app.command("serve", cls=Command, epilog=serve.EXAMPLE)(serve.serve)
 app.command("label", cls=Command, epilog=label.EXAMPLE)(label.label)
 app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")
+app.command("encoders", cls=Command, epilog=encoders.EXAMPLE)(encoders.encoders)
 app.command("doctor", cls=Command, epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -131,7 +131,7 @@ def read_state(
     if unknown:
         raise WeightsError(
             f"{len(unknown)} keys belong to no known encoder layout: {some(unknown)}; accepted are "
-            "those of docs/model.md 1.5 as published by Hugging Face, timm or their authors"
+            "those of `plainmask encoders` as published by Hugging Face, timm or their authors"
         )
     first = "prefix" if "prefix" in ours else "cls_token"
     needed = [first, "patch.weight", "blocks.0.ffn.up.weight", "blocks.0.ffn.down.weight"]
