@@ -5,8 +5,7 @@
 The robot goes round some training pictures. In each it draws where the largest region lies that is
 proposed wrongly: a line from its deepest point, of the true class. The session is the one behind
 the page; times are from a stroke to the proposal that knows it. Mean IoU is that of proposals for
-test pictures, which get no stroke. At the end the pictures are labelled whole, and ridge regression
-with balanced classes learns from the robot's strokes, with the best of some penalties.
+test pictures, which get no stroke. At the end the pictures are labelled whole.
 
 `--busy N` has N other processes compute meanwhile.
 """
@@ -31,13 +30,11 @@ from plainmask.data.label_folder import read_label_folder
 from plainmask.encoder.weights import load_encoder
 from plainmask.evaluation.measures import target_map
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
-from plainmask.label.canvas import Canvas
 from plainmask.label.features import KeptTaps
-from plainmask.label.linear import LinearHead, classes_of
 from plainmask.label.project import Project
 from plainmask.label.proposing import Proposal
 from plainmask.label.session import Session
-from plainmask.label.stroke import NO_LABEL, PixelBox, Stroke
+from plainmask.label.stroke import NO_LABEL, Stroke
 from plainmask.metrics.miou import MeanIoU
 
 Map = NDArray[np.uint8]
@@ -63,8 +60,14 @@ class Robot(NamedTuple):
     def stroke(self, name: str, version: int) -> Stroke | None:
         """What it draws next in a picture; None: nothing is wrong."""
         truth, proposed = self.truths[name], self.proposal(name, version)
-        wrong = truth != NO_LABEL if proposed is None else (truth != proposed) & (truth != NO_LABEL)
-        wrong &= self.session.labels(name) == NO_LABEL
+        wrong = (truth != NO_LABEL) & (self.session.labels(name) == NO_LABEL)
+        if proposed is None:  # a class that has no stroke, if one is there
+            strokes = self.session.project.history.strokes.values()
+            known = {entry.stroke.class_id for entry in strokes if entry.stroke is not None}
+            new = wrong & ~np.isin(truth, [one for one in known if one is not None])
+            wrong = new if new.any() else wrong
+        else:
+            wrong &= truth != proposed
         region = largest(truth, wrong)
         if region is None:
             return None
@@ -107,39 +110,6 @@ def mean_iou(robot: Robot, names: Sequence[str], tests: Sequence[str], version: 
         assert found is not None
         metric.update(found, robot.truths[name])
     return cast(float, metric.figures()["mIoU"])
-
-
-def ridge_regression(
-    robot: Robot, taps: KeptTaps, names: Sequence[str], trains: Sequence[str], tests: Sequence[str]
-) -> tuple[float, float]:
-    """Mean IoU of ridge regression on the strokes, classes balanced; the best, and its penalty."""
-    project, count = robot.session.project, len(names)
-    features: list[NDArray[np.float64]] = []
-    shares: list[NDArray[np.float32]] = []
-    for name in trains:
-        size = project.pictures[name].size
-        canvas = Canvas.of(size, taps.grid(size), project.history.of_picture(name))
-        labels = canvas.patch_labels(PixelBox(0, 0, *size), count)
-        known = labels.covered > 0
-        features.append(taps.of(project.pictures[name])[known].astype(np.float64))
-        shares.append(labels.shares[known])
-    y = np.concatenate(shares).astype(np.float64)
-    x = np.concatenate(features)
-    x = np.concatenate([x, np.ones((len(x), 1))], 1)
-    weights = (y / np.maximum(1e-9, y.sum(0))).sum(1)[:, None]
-    second, first = (x * weights).T @ x / weights.sum(), (x * weights).T @ y / weights.sum()
-    best = (0.0, 0.0)
-    for penalty in (1.0, 10.0, 30.0, 100.0, 300.0):
-        solved = np.linalg.solve(second + penalty * np.eye(len(second)), first).astype(np.float32)
-        head = LinearHead(np.arange(count), solved[:-1], solved[-1])
-        metric = MeanIoU(names, ignore=NO_LABEL)
-        for name in tests:
-            picture = project.pictures[name]
-            geometry, grid = taps.geometry(picture.size), taps.grid(picture.size)
-            found = classes_of(head, head.scores(taps.of(picture)), geometry, grid)
-            metric.update(found, robot.truths[name])
-        best = max(best, (cast(float, metric.figures()["mIoU"]), penalty))
-    return best
 
 
 def label_by_strokes(
@@ -213,7 +183,7 @@ def main() -> None:
             for _ in range(options.busy)
         ]
         try:
-            report(robot, taps, names, train_names, test_names, options.strokes)
+            report(robot, names, train_names, test_names, options.strokes)
         finally:
             for process in burning:
                 process.kill()
@@ -223,7 +193,6 @@ def main() -> None:
 
 def report(
     robot: Robot,
-    taps: KeptTaps,
     names: Sequence[str],
     trains: Sequence[str],
     tests: Sequence[str],
@@ -242,8 +211,6 @@ def report(
         print(f"{done:4d} strokes: mIoU {mean_iou(robot, names, tests, version):.1f}", flush=True)
     p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
     print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {1e3 * max(seconds):.0f}")
-    score, penalty = ridge_regression(robot, taps, names, trains, tests)
-    print(f"ridge regression on these strokes: mIoU {score:.1f} (penalty {penalty:g})")
     version = 0
     for name in trains:
         version = robot.session.draw(Stroke.accepting(name, robot.truths[name]))["version"]

@@ -111,6 +111,7 @@ PUBLIC = [
     "Vocabulary",
     "WeightsError",
     "evaluate",
+    "fit",
     "follow",
     "load",
     "load_encoder",

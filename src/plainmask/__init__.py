@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from plainmask.inference.loading import load, load_official
     from plainmask.inference.segmenter import HeadSegmenter, HeadStream, Segmenter
     from plainmask.inference.stream import Stream
+    from plainmask.label.fit import fit
     from plainmask.results import InstanceResult, PanopticResult, Segment, SemanticResult
     from plainmask.vocabulary import Vocabulary
 
@@ -48,6 +49,7 @@ __all__ = [
     "Vocabulary",
     "WeightsError",
     "evaluate",
+    "fit",
     "follow",
     "load",
     "load_encoder",
@@ -77,6 +79,7 @@ __getattr__ = resolver(
         "Vocabulary": "vocabulary",
         "WeightsError": "errors",
         "evaluate": "calls",
+        "fit": "label.fit",
         "follow": "inference.follow",
         "load": "inference.loading",
         "load_encoder": "encoder.weights",

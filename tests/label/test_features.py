@@ -8,8 +8,9 @@ import torch
 
 from labelling import SIZE, fields, tiny_taps
 from plainmask.errors import InputError
-from plainmask.label.features import LONGEST, SHORTER, KeptTaps, seen
+from plainmask.label.features import PROTOCOL, KeptTaps, seen
 from plainmask.label.project import ProjectPicture
+from plainmask.pictures.geometry import Geometry
 
 
 def picture(path: Path, size: tuple[int, int] = SIZE) -> ProjectPicture:
@@ -22,30 +23,31 @@ def taps(tmp_path: Path) -> KeptTaps:
     return tiny_taps(tmp_path / "project")
 
 
-@pytest.mark.parametrize(
-    "size", [(360, 480), (480, 360), (3000, 4000), (10, 10), (7, 9000), (1, 1)]
-)
+@pytest.mark.parametrize("size", [(360, 480), (480, 360), (3000, 4000), (10, 10), (1, 20)])
 @pytest.mark.parametrize("patch", [14, 16])
-def test_pictures_are_seen_in_whole_patches(size: tuple[int, int], patch: int):
-    height, width = seen(size, patch).model_size
-    assert height % patch == 0
-    assert width % patch == 0
-    assert min(height, width) <= SHORTER + patch
-    assert max(height, width) <= LONGEST + patch
-    if max(size) / min(size) < 3:
-        assert abs(height / width - size[0] / size[1]) < 0.05
-        assert abs(min(height, width) - SHORTER) < patch
+def test_pictures_are_seen_in_whole_patches_as_the_head_sees_them(
+    size: tuple[int, int], patch: int
+):
+    found = seen(size, patch)
+    assert found == Geometry.plan(size, PROTOCOL, patch)
+    assert found.model_size == tuple(side * patch for side in found.grid(patch))
+    assert min(found.content_size) == 448
+
+
+def test_a_picture_that_is_too_long_and_thin():
+    with pytest.raises(InputError, match="7 x 9000 pixels is too long and thin"):
+        seen((7, 9000), 14)
 
 
 def test_features_are_the_encoders_taps(taps: KeptTaps, tmp_path: Path):
     one = picture(tmp_path / "a.png")
     found = taps.of(one)
-    height, width = taps.grid(SIZE)
+    height, width = seen(SIZE, taps.patch).grid(taps.patch)
     assert found.shape == (height * width, taps.width)
     assert found.dtype == np.float16
     from plainmask.pictures.images import read_image
 
-    pixels = torch.from_numpy(taps.geometry(SIZE).fit(read_image(one.path)))
+    pixels = torch.from_numpy(seen(SIZE, taps.patch).fit(read_image(one.path)))
     with torch.no_grad():
         direct = taps.shared.encoder(pixels)
     expected = torch.cat([tap[0, direct.prefix :] for tap in direct.taps], 1).half().numpy()

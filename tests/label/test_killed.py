@@ -16,6 +16,7 @@ from plainmask.data.check import check_dataset
 from plainmask.label.canvas import Canvas
 from plainmask.label.project import FOLDER, Project
 from plainmask.label.stroke import Stroke
+from plainmask.pictures.geometry import Geometry
 
 KILLS = 10
 
@@ -25,12 +26,14 @@ from pathlib import Path
 from plainmask.label.canvas import Canvas
 from plainmask.label.project import FOLDER, Project
 from plainmask.label.stroke import Stroke
+from plainmask.pictures.geometry import Geometry
 
 folder = Path(sys.argv[1])
 project = Project.open(
     folder, folder / FOLDER, encoder="tiny", fingerprint="abc", classes=["dark", "bright"]
 )
-canvas = Canvas.of((60, 80), (4, 6), project.history.of_picture("a.png"))
+geometry = Geometry((60, 80), (60, 80), (60, 80), ((0, 0),))
+canvas = Canvas.of(geometry, 10, project.history.of_picture("a.png"))
 for number in range(10_000):
     points = [[float(number % 70 + k % 5), float(k % 60)] for k in range(50)]
     stroke = Stroke.read(
@@ -78,7 +81,7 @@ def test_kill_at_any_moment_loses_at_most_the_stroke_in_hand(tmp_path: Path):
         assert project.history.applied == list(strokes)
         assert sum(number > confirmed for number in strokes) <= 1
         drawn = list(project.history.of_picture("a.png"))
-        canvas = Canvas.of((60, 80), (4, 6), drawn)
+        canvas = Canvas.of(Geometry((60, 80), (60, 80), (60, 80), ((0, 0),)), 10, drawn)
         project.write_labels("a.png", canvas.labels)
         before = next(reversed(strokes))
         project.close()

@@ -8,8 +8,10 @@ import pytest
 from plainmask.label.canvas import Canvas, PatchLabels
 from plainmask.label.learner import Learner
 from plainmask.label.stroke import PixelBox, Stroke
+from plainmask.pictures.geometry import Geometry
 
-SIZE, GRID, WIDTH = (40, 60), (4, 6), 8
+SIZE, GRID, PATCH, WIDTH = (40, 60), (4, 6), 10, 8
+GEOMETRY = Geometry(SIZE, SIZE, SIZE, ((0, 0),))
 WHOLE = PixelBox(0, 0, *SIZE)
 
 
@@ -28,7 +30,7 @@ def features(seed: int = 0):
 
 def labelled(*strokes: tuple[float, int]) -> PatchLabels:
     numbered = enumerate((dot(x, class_id) for x, class_id in strokes), 1)
-    return Canvas.of(SIZE, GRID, numbered).patch_labels(WHOLE, 3)
+    return Canvas.of(GEOMETRY, PATCH, numbered).patch_labels(WHOLE, 3)
 
 
 def learnt(*steps: PatchLabels, predicted: dict[int, float] | None = None) -> Any:
@@ -92,13 +94,13 @@ def test_the_first_stroke_of_a_class_could_not_be_predicted():
     learner = Learner(WIDTH)
     learner.learn("a", features(), labelled((10, 0), (40, 1)), {})
     learner.solve()
-    few = Canvas.of(SIZE, GRID, [(1, dot(10, 0)), (2, dot(40, 1)), (3, dot(25, 2))])
+    few = Canvas.of(GEOMETRY, PATCH, [(1, dot(10, 0)), (2, dot(40, 1)), (3, dot(25, 2))])
     assert learner.right(features(), few.patch_labels(WHOLE, 3), 3) is None
 
 
 def test_classes_may_come_later():
     learner = Learner(WIDTH)
-    few = Canvas.of(SIZE, GRID, [(1, dot(10, 0)), (2, dot(40, 1))])
+    few = Canvas.of(GEOMETRY, PATCH, [(1, dot(10, 0)), (2, dot(40, 1))])
     learner.learn("a", features(), few.patch_labels(WHOLE, 2), {})
     few.draw(3, dot(25, 2))
     learner.learn("a", features(), few.patch_labels(WHOLE, 3), {})

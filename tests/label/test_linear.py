@@ -1,13 +1,10 @@
 """The linear head in closed form: what it learns, and that sums forget what is taken away."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plainmask.label.features import seen
-from plainmask.label.linear import PRIOR, LinearHead, Sums, classes_of, entropy, smooth
+from plainmask.label.linear import PRIOR, LinearHead, Sums, entropy
 
 
 def clouds(count: int = 300, width: int = 12) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
@@ -95,23 +92,27 @@ def test_one_class_makes_no_head(count: int):
     assert solved((features[rows], shares[rows], ones(count))) is None
 
 
-def test_the_class_of_each_pixel_lies_between_patches():
-    geometry = replace(seen((40, 60), 14), image_size=(40, 60))
-    grid = (geometry.model_size[0] // 14, geometry.model_size[1] // 14)
-    scores = np.zeros((*grid, 2), np.float32)
-    scores[:, : grid[1] // 2, 0] = scores[:, grid[1] // 2 :, 1] = 1
-    head = LinearHead(np.array([2, 7]), np.zeros((1, 2), np.float32), np.zeros(2, np.float32))
-    found = classes_of(head, scores.reshape(-1, 2), geometry, grid)
-    assert found.dtype == np.uint8
-    assert (found[:, :30] == 2).all()
-    assert (found[:, 30:] == 7).all()
+def test_patches_without_labels_join_the_classes():
+    features, shares = clouds(600)
+    few = np.concatenate([np.flatnonzero(shares[:, k])[: 2 + k] for k in range(3)])
+    noisy = (features + 4 * np.random.default_rng(3).standard_normal(features.shape)).astype(
+        np.float16
+    )
+    sums = Sums(12)
+    sums.change(noisy[few], shares[few], ones(len(few)))
+    alone = sums.solve()
+    sums.see("a", noisy, 0.3)
+    joined = sums.solve()
+    assert alone is not None
+    assert joined is not None
+    right = [(head.predict(noisy) == shares.argmax(1)).mean() for head in (alone, joined)]
+    assert right[1] > right[0]
+    sums.see("a", noisy[:9], 2.0)  # instead
+    sums.forget("a")
+    sums.forget("b")
+    assert close(sums.solve(), alone)
 
 
 def test_what_is_undecided():
     scores = np.array([[0, 0, 0], [50, 0, 0], [9, 9, -50]], np.float32)
     assert np.allclose(entropy(scores), [1, 0, np.log(2) / np.log(3)], atol=1e-5)
-    geometry = replace(seen((28, 28), 14), model_size=(28, 28), content_size=(28, 28))
-    grey = smooth(np.array([0, 1, 0, 1], np.float32), geometry, (2, 2))
-    assert grey.dtype == np.uint8
-    assert grey[0, 0] == 0
-    assert grey[0, -1] == 255

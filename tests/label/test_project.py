@@ -16,6 +16,7 @@ from plainmask.errors import InputError
 from plainmask.label.canvas import Canvas
 from plainmask.label.project import COLORS, FOLDER, Project, read_config
 from plainmask.label.stroke import Stroke
+from plainmask.pictures.geometry import Geometry
 
 ENCODER = {"encoder": "tiny", "fingerprint": "abc"}
 
@@ -46,7 +47,8 @@ def test_a_project_is_a_data_set(tmp_path: Path):
         for class_id, x in ((0, 10), (1, 40)):
             project.add_stroke(brush(name, class_id, x))
         strokes = project.history.of_picture(name)
-        project.write_labels(name, Canvas.of((40, 60), (4, 6), strokes).labels)
+        geometry = Geometry((40, 60), (40, 60), (40, 60), ((0, 0),))
+        project.write_labels(name, Canvas.of(geometry, 10, strokes).labels)
     project.close()
     report = check_dataset(folder / FOLDER)
     assert report.all_problems == []

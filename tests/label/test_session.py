@@ -9,9 +9,12 @@ import pytest
 from labelling import SIZE, dot, fields, session, waited_for
 from plainmask.data.check import check_dataset
 from plainmask.errors import InputError
+from plainmask.heads.head import Head
+from plainmask.inference.segmenter import Segmenter
 from plainmask.label.project import FOLDER
 from plainmask.label.proposing import Proposal
 from plainmask.label.session import NOTHING_YET, WHOLE, Session
+from tiny import tiny_encoder
 
 HALF = SIZE[1] // 2
 
@@ -171,6 +174,14 @@ def test_the_rest_is_labelled_into_a_data_set(folder: Path):
     assert np.array_equal(found[labels != 255], labels[labels != 255])
     assert len(list((whole / "labels").iterdir())) == 3
     assert len(list((folder / FOLDER / "labels").iterdir())) == 1
+    head = Head.load(jobs[-1]["head"])
+    assert head.config.vocabulary.names == ("dark", "bright")
+    segmenter = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
+    for name in ("b", "c"):  # but for rounding: features are kept in float16
+        same = segmenter(folder / f"{name}.png").label_map == read_label(
+            whole / "labels" / f"{name}.png"
+        )
+        assert same.mean() > 0.999
     (own,) = check_dataset(folder / FOLDER).splits  # what is proposed is no part of it
     assert own.images == 1
 

@@ -55,7 +55,7 @@ class DecoderConfig(BaseModel):
     num_taps: int = Field(default=4, gt=0)
     num_queries: int = Field(default=100, gt=0)
     num_classes: int = Field(gt=0)
-    num_blocks: int = Field(default=6, gt=0)
+    num_blocks: int = Field(default=6, ge=0)
     ffn_hidden: int = Field(gt=0)
     upscale_stages: int = Field(ge=1)
     """Each stage doubles the mask resolution; the published rule is `published_stages`."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.label.stroke import NO_LABEL, PixelBox, Stroke, draw
-from plainmask.pictures.geometry import Size
+from plainmask.pictures.geometry import Geometry
 
 
 class PatchLabels(NamedTuple):
@@ -31,18 +31,19 @@ class PatchLabels(NamedTuple):
 class Canvas:
     """Labels that strokes change one after the other."""
 
-    def __init__(self, size: Size, grid: Size):
-        self.size, self.grid = size, grid
+    def __init__(self, geometry: Geometry, patch: int):
+        self.size, self.grid = size, grid = geometry.image_size, geometry.grid(patch)
         self.labels: NDArray[np.uint8] = np.full(size, NO_LABEL, np.uint8)
         """(H, W), class ids, 255 for none."""
         self._newest = np.zeros(grid, np.int64)
-        self._rows = np.arange(size[0]) * grid[0] // size[0]
-        self._columns = np.arange(size[1]) * grid[1] // size[1]
+        self._rows, self._columns = (
+            _patches_of(*sides, patch) for sides in zip(size, geometry.content_size, strict=True)
+        )
 
     @classmethod
-    def of(cls, size: Size, grid: Size, strokes: Iterable[tuple[int, Stroke]]) -> Self:
-        """The canvas of a picture (H, W) with a patch grid (h, w), after numbered strokes."""
-        canvas = cls(size, grid)
+    def of(cls, geometry: Geometry, patch: int, strokes: Iterable[tuple[int, Stroke]]) -> Self:
+        """The canvas of a picture that is seen in one piece, after numbered strokes."""
+        canvas = cls(geometry, patch)
         for number, stroke in strokes:
             canvas.draw(number, stroke)
         return canvas
@@ -94,6 +95,11 @@ class Canvas:
             (labelled / np.maximum(1, sums)).astype(np.float32),
             self._newest.ravel()[patches],
         )
+
+
+def _patches_of(pixels: int, content: int, patch: int) -> NDArray[np.int64]:
+    """In which patch the middle of each pixel of a side lies, as the encoder sees it."""
+    return (2 * np.arange(pixels) + 1) * content // (2 * pixels * patch)
 
 
 def _pixels_of_each(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.label.canvas import Canvas, PatchLabels
+from plainmask.label.features import seen
 from plainmask.label.project import Project, ProjectPicture
 from plainmask.label.stroke import PixelBox, Stroke
-from plainmask.pictures.geometry import Size
 
 CANVASES = 16
 """Pictures whose labels are kept in memory."""
@@ -34,16 +33,16 @@ class Desk:
 
     Args:
         project: open.
-        grid_of: the patch grid (h, w) of a picture (H, W).
+        patch: side of the encoder's patches, in pixels as it sees them.
     """
 
-    def __init__(self, project: Project, grid_of: Callable[[Size], Size]):
+    def __init__(self, project: Project, patch: int):
         self.project = project
         self.pending: list[Change] = []
         """In order."""
         self.unwritten: set[str] = set()
         """Pictures whose label files may be old."""
-        self._grid_of = grid_of
+        self._patch = patch
         self._canvases: OrderedDict[str, Canvas] = OrderedDict()
         self._shares: dict[str, float] = {}
         for name in project.history.pictures():
@@ -144,7 +143,7 @@ class Desk:
         found = self._canvases.pop(picture.name, None)
         if found is None:
             strokes = self.project.history.of_picture(picture.name)
-            found = Canvas.of(picture.size, self._grid_of(picture.size), strokes)
+            found = Canvas.of(seen(picture.size, self._patch), self._patch, strokes)
         self._canvases[picture.name] = found
         if len(self._canvases) > CANVASES:
             self._canvases.popitem(last=False)

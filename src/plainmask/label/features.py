@@ -15,16 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from plainmask.atomic import temporary_beside
+from plainmask.encoder.vit import Features
 from plainmask.errors import InputError
 from plainmask.inference.shared_pass import SharedPass
 from plainmask.label.project import ProjectPicture
-from plainmask.pictures.geometry import Geometry, Size, bounded_size
+from plainmask.pictures.geometry import Geometry, InputProtocol, Size
 from plainmask.pictures.images import read_image
 
-SHORTER = 448
-"""Pixels of the shorter side as the encoder sees it."""
-LONGEST = 3 * SHORTER
-"""Bound of the longer side; a longer and thinner picture is seen smaller."""
+PROTOCOL = InputProtocol(kind="stride", size=448)
+"""How pictures are seen, here and by the head that comes of them."""
 
 
 class KeptTaps:
@@ -39,7 +38,7 @@ class KeptTaps:
     def __init__(self, folder: Path, shared: SharedPass, max_bytes: int):
         self.folder, self.shared, self.max_bytes = folder, shared, max_bytes
         config = shared.encoder.config
-        self.rule = f"{shared.encoder.fingerprint} {config.taps} {SHORTER} {LONGEST} {shared.dtype}"
+        self.rule = f"{shared.encoder.fingerprint} {config.taps} {PROTOCOL} {shared.dtype}"
         self._keys: dict[tuple[Path, int, int], str] = {}
 
     @property
@@ -48,15 +47,10 @@ class KeptTaps:
         config = self.shared.encoder.config
         return config.width * len(config.taps)
 
-    def geometry(self, size: Size) -> Geometry:
-        """How a picture (H, W) is seen: whole patches, no padding."""
-        return seen(size, self.shared.encoder.config.patch_size)
-
-    def grid(self, size: Size) -> Size:
-        """The patch grid (h, w) of a picture (H, W)."""
-        patch = self.shared.encoder.config.patch_size
-        height, width = self.geometry(size).model_size
-        return height // patch, width // patch
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels, as the encoder sees them."""
+        return self.shared.encoder.config.patch_size
 
     def of(self, picture: ProjectPicture) -> NDArray[np.float16]:
         """The features (h * w, D) of a picture, read-only.
@@ -66,11 +60,18 @@ class KeptTaps:
         """
         path = self._path(picture)
         found = _read(path)
-        height, width = self.grid(picture.size)
+        height, width = seen(picture.size, self.patch).grid(self.patch)
         if found is None or len(found) != height * width:
             found = self._compute(picture)
             self._keep(path, found)
         return found
+
+    def for_decoder(self, picture: ProjectPicture) -> Features:
+        """The same as a decoder takes them, without the tokens that stand before patches."""
+        grid = seen(picture.size, self.patch).grid(self.patch)
+        taps = torch.from_numpy(self.of(picture).astype(np.float32))[None]
+        taps = taps.to(self.shared.device).split(self.shared.encoder.config.width, dim=2)
+        return Features(tuple(taps), grid, 0)
 
     def _path(self, picture: ProjectPicture) -> Path:
         try:
@@ -94,11 +95,7 @@ class KeptTaps:
                 f"{picture.path} has {image.shape[1]} x {image.shape[0]} pixels now; start "
                 "plainmask label again"
             )
-        pixels = torch.from_numpy(self.geometry(picture.size).fit(image))
-        with self.shared.computing():
-            found = self.shared.computing_encoder(pixels.to(self.shared.device))
-            taps = torch.cat([tap[0, found.prefix :] for tap in found.taps], dim=1)
-            return taps.half().cpu().numpy()
+        return compute_taps(image, self.shared)
 
     def _keep(self, path: Path, taps: NDArray[np.float16]) -> None:
         """Write a file; a disk that is full or may not be written only costs time later."""
@@ -124,10 +121,23 @@ class KeptTaps:
 
 
 def seen(size: Size, patch: int) -> Geometry:
-    """How a picture (H, W) is shown to an encoder: the nearest size of whole patches."""
-    bounded = bounded_size(size, SHORTER, LONGEST)
-    height, width = (max(1, round(side / patch)) * patch for side in bounded)
-    return Geometry(size, (height, width), (height, width), ((0, 0),))
+    """How a picture (H, W) is shown to an encoder.
+
+    Raises:
+        InputError: it is too long and thin.
+    """
+    return Geometry.plan(size, PROTOCOL, patch)
+
+
+def compute_taps(image: NDArray[np.uint8], shared: SharedPass) -> NDArray[np.float16]:
+    """The features (h * w, D) of an image (H, W, 3) uint8; errors as `seen`."""
+    height, width = image.shape[:2]
+    geometry = seen((height, width), shared.encoder.config.patch_size)
+    with shared.computing():
+        pixels = torch.from_numpy(geometry.fit(image)).to(shared.device)
+        found = shared.computing_encoder(pixels)
+        taps = torch.cat([tap[0, found.prefix :] for tap in found.taps], dim=1)
+        return taps.half().cpu().numpy()
 
 
 def _read(path: Path) -> NDArray[np.float16] | None:

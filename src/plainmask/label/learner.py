@@ -15,8 +15,14 @@ from plainmask.label.linear import LinearHead, Sums
 
 ENOUGH = 0.25
 """Share of a patch's pixels that must be labelled for it to count wholly."""
-CORRECTION = 2.0
+CORRECTION = 1.0
 """How much more a stroke weighs that was predicted wholly wrong than one that was right."""
+OTHERS = 0.3
+"""What a patch counts for beside one with labels, only for being in a picture that has some."""
+SEEN = 512
+"""Patches of a picture that stand for all of it."""
+PICTURES = 32
+"""Pictures, those labelled last, whose patches count without labels."""
 
 
 class Learner:
@@ -26,6 +32,7 @@ class Learner:
         self.head: LinearHead | None = None
         self._sums = Sums(width)
         self._learnt: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._seen: list[str] = []
 
     @property
     def pictures(self) -> list[str]:
@@ -64,6 +71,7 @@ class Learner:
             np.concatenate([-old[gone], new[come]]),
         )
         shares[patches], weights[patches] = labels.shares, new
+        self._see(name, features, has_labels=bool(weights.any()))
 
     def solve(self) -> None:
         """Bring the head up to what was learnt."""
@@ -84,6 +92,19 @@ class Learner:
         found = self.head.predict(features[labels.patches[new]])
         right = np.take_along_axis(labels.shares[new], found[:, None], 1)[:, 0]
         return float(np.average(right, weights=labels.covered[new]))
+
+    def _see(self, name: str, features: NDArray[np.float16], *, has_labels: bool) -> None:
+        """Let the patches of a picture count without labels while it has some."""
+        if has_labels and name not in self._seen:
+            count = min(len(features), SEEN)
+            evenly = np.arange(count) * len(features) // count
+            self._sums.see(name, features[evenly], OTHERS * len(features) / count)
+            self._seen.append(name)
+            if len(self._seen) > PICTURES:
+                self._sums.forget(self._seen.pop(0))
+        elif not has_labels and name in self._seen:
+            self._sums.forget(name)
+            self._seen.remove(name)
 
     def _learnt_of(
         self, name: str, patches: int, classes: int

@@ -5,8 +5,11 @@ share one covariance, and every class counts as equally likely, however much was
 needs one matrix for all classes, where ridge regression that balances classes needs one for each,
 and finds more from the strokes of a robot (benchmarks/label.py).
 
-Letters: N patches, D numbers of a patch, C classes, K classes with labels, h w patch grid, H W size
-of the picture.
+Patches without labels help: they join the classes by the shares that a head gives them, and a head
+follows from all, a few times over (expectation maximisation). That is worth 1 to 8 points of mean
+IoU where strokes are few.
+
+Letters: N patches, D numbers of a patch, C classes, K classes with labels.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-
-from plainmask.label.stroke import NO_LABEL
-from plainmask.pictures.geometry import Geometry, Size
+from torch import Tensor
 
 PRIOR = 1000.0
 """Patches that a covariance without any structure counts as; it matters while labels are few."""
 LEAST = 1e-6
 """Patches of a class below which it counts as not labelled: what is left of sums that went away."""
+ROUNDS = 3
+"""How often patches without labels join the classes anew; ten times are worse."""
 
 
 class LinearHead(NamedTuple):
@@ -36,6 +39,8 @@ class LinearHead(NamedTuple):
     """(D, K)"""
     bias: NDArray[np.float32]
     """(K,)"""
+    scale: float
+    """Standard deviation of the scores of the classes' means, apart from what all have."""
 
     def scores(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
         """(N, D) -> (N, K): log-probabilities, up to a number each patch has."""
@@ -46,13 +51,30 @@ class LinearHead(NamedTuple):
         return self.classes[self.scores(features).argmax(1)]
 
 
+class Total(NamedTuple):
+    """What patches add up to: all that a head follows from."""
+
+    second: Tensor
+    """(D, D) float64: products of the patches' numbers."""
+    first: Tensor
+    """(C, D) float64: sums of each class."""
+    counts: Tensor
+    """(C,) float64: patches of each class."""
+
+    def of_classes(self, count: int) -> Total:
+        """The same with room for so many classes."""
+        missing = count - len(self.counts)
+        first, counts = F.pad(self.first, (0, 0, 0, missing)), F.pad(self.counts, (0, missing))
+        return Total(self.second, first, counts)
+
+
 class Sums:
-    """What patches with labels add up to: all that a head follows from."""
+    """The sums of patches with labels, and patches without."""
 
     def __init__(self, width: int):
-        self._second = torch.zeros(width, width, dtype=torch.float64)
-        self._first = torch.zeros(0, width, dtype=torch.float64)
-        self._counts = torch.zeros(0, dtype=torch.float64)
+        self._labelled = Total(_zeros(width, width), _zeros(0, width), _zeros(0))
+        self._others: dict[str, tuple[Tensor, float]] = {}
+        self._others_second = _zeros(width, width)
 
     def change(
         self,
@@ -67,50 +89,65 @@ class Sums:
             shares: (N, C) of each class in a patch; rows sum to 1. C never falls.
             weights: (N,).
         """
-        missing = shares.shape[1] - len(self._counts)
-        self._first = F.pad(self._first, (0, 0, 0, missing))
-        self._counts = F.pad(self._counts, (0, missing))
+        second, first, counts = self._labelled = self._labelled.of_classes(shares.shape[1])
         values = torch.from_numpy(features).double()
         weight = torch.from_numpy(weights).double()[:, None]
         weighted = torch.from_numpy(shares).double() * weight
-        self._second.addmm_((values * weight).T, values)
-        self._first.addmm_(weighted.T, values)
-        self._counts += weighted.sum(0)
+        second.addmm_((values * weight).T, values)
+        first.addmm_(weighted.T, values)
+        counts += weighted.sum(0)
+
+    def see(self, name: str, features: NDArray[np.float16], weight: float) -> None:
+        """Let patches (N, D) of a picture count without labels, each for so much."""
+        self.forget(name)
+        values = torch.from_numpy(features).float()
+        self._others[name] = values, weight
+        self._others_second.addmm_(values.T.double(), values.double(), alpha=weight)
+
+    def forget(self, name: str) -> None:
+        """Take away what `see` added."""
+        if name in self._others:
+            values, weight = self._others.pop(name)
+            self._others_second.addmm_(values.T.double(), values.double(), alpha=-weight)
 
     def solve(self) -> LinearHead | None:
         """The head of what is known; None: fewer than two classes have labels."""
-        classes = torch.nonzero(self._counts > LEAST)[:, 0]
+        labelled = self._labelled
+        classes = torch.nonzero(labelled.counts > LEAST)[:, 0]
         if len(classes) < 2:
             return None
-        counts = self._counts[classes]
-        means = self._first[classes] / counts[:, None]
-        total = counts.sum()
-        covariance = torch.addmm(self._second, (means * counts[:, None]).T, means, alpha=-1)
-        variance = self._second.trace() / (total * len(covariance))
-        covariance.diagonal().add_(PRIOR * variance)
-        factor = torch.linalg.cholesky(covariance)
-        weights = torch.cholesky_solve(means.T, factor) * (total + PRIOR)
-        bias = -0.5 * (means.T * weights).sum(0)
-        return LinearHead(classes.numpy(), weights.float().numpy(), bias.float().numpy())
+        known = Total(labelled.second, labelled.first[classes], labelled.counts[classes])
+        weights, bias, scale = _discriminants(known)
+        second = known.second + self._others_second
+        for _ in range(ROUNDS if self._others else 0):
+            first, counts = known.first.clone(), known.counts.clone()
+            for values, weight in self._others.values():
+                shares = (values @ weights + bias).softmax(1).mul_(weight)
+                first += (shares.T @ values).double()
+                counts += shares.sum(0).double()
+            weights, bias, scale = _discriminants(Total(second, first, counts))
+        return LinearHead(classes.numpy(), weights.numpy(), bias.numpy(), scale)
 
 
-def classes_of(
-    head: LinearHead, scores: NDArray[np.float32], geometry: Geometry, grid: Size
-) -> NDArray[np.uint8]:
-    """The class of each pixel (H, W), from scores (h * w, K) between whose patches lines are drawn.
+def _zeros(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64)
 
-    One class after the other, so a large picture takes no more memory with many of them.
-    """
-    maps = torch.from_numpy(scores).T.reshape(-1, *grid)
-    best = geometry.to_image(maps[:1])[0]
-    found = torch.full(geometry.image_size, int(head.classes[0]), dtype=torch.uint8)
-    for class_id, values in zip(head.classes[1:].tolist(), maps[1:], strict=True):
-        here = geometry.to_image(values[None])[0]
-        better = here > best
-        found[better] = class_id
-        best = torch.where(better, here, best)
-    assert NO_LABEL not in head.classes
-    return found.numpy()
+
+def _discriminants(total: Total) -> tuple[Tensor, Tensor, float]:
+    """Weights (D, K), bias (K,) and scale of the head that follows from sums of K classes."""
+    second, first, counts = total
+    means = first / counts[:, None]
+    patches = counts.sum()
+    covariance = torch.addmm(second, (means * counts[:, None]).T, means, alpha=-1)
+    variance = second.trace() / (patches * len(covariance))
+    covariance.diagonal().add_(PRIOR * variance)
+    factor = torch.linalg.cholesky(covariance)
+    weights = torch.cholesky_solve(means.T, factor) * (patches + PRIOR)
+    bias = -0.5 * (means.T * weights).sum(0)
+    scores = means @ weights + bias
+    scale = float((scores - scores.mean(1, keepdim=True)).std(correction=0))
+    # Classes that look alike to the last digit have none.
+    return weights.float(), bias.float(), scale or 1.0
 
 
 def entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -120,9 +157,3 @@ def entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     total = probs.sum(1)
     found = np.log(total) - (probs * shifted).sum(1) / total
     return np.clip(found / np.log(scores.shape[1]), 0, 1)
-
-
-def smooth(values: NDArray[np.float32], geometry: Geometry, grid: Size) -> NDArray[np.uint8]:
-    """Values 0..1 of patches (h * w,) as a grey picture (H, W), 0..255."""
-    maps = torch.from_numpy(values).reshape(1, *grid)
-    return (geometry.to_image(maps)[0] * 255).round().to(torch.uint8).numpy()

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -295,15 +295,19 @@ def read_config(place: Path) -> ProjectConfig | None:
         ) from error
 
 
-def write_class_table(root: Path, config: ProjectConfig) -> None:
-    """Write classes.json of a data set; see `data.class_table`."""
-    if not config.classes:
-        return
+def class_table(config: ProjectConfig) -> dict[str, Any]:
+    """What classes.json of a data set holds; see `data.class_table`."""
     classes = [
         {"id": entry.id, "name": entry.name, "color": list(entry.color)} for entry in config.classes
     ]
-    table = {"name": "labels", "classes": classes, "ignore_values": [NO_LABEL]}
-    write_atomically(root / "classes.json", json.dumps(table, indent=1).encode() + b"\n")
+    return {"name": "labels", "classes": classes, "ignore_values": [NO_LABEL]}
+
+
+def write_class_table(root: Path, config: ProjectConfig) -> None:
+    """Write classes.json of a data set."""
+    if config.classes:
+        text = json.dumps(class_table(config), indent=1)
+        write_atomically(root / "classes.json", text.encode() + b"\n")
 
 
 def write_pair(root: Path, picture: ProjectPicture, labels: NDArray[np.uint8]) -> None:

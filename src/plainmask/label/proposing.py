@@ -1,4 +1,4 @@
-"""What a linear head proposes for a picture.
+"""What a head proposes for a picture.
 
 Letters: H W size of the picture, h w size of the proposal.
 """
@@ -9,12 +9,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from plainmask.label.features import KeptTaps
-from plainmask.label.linear import LinearHead, classes_of, entropy, smooth
+from plainmask.heads.head import Head
+from plainmask.label.features import KeptTaps, seen
+from plainmask.label.linear import LinearHead, entropy
 from plainmask.label.project import ProjectPicture
 from plainmask.label.stroke import region_at
+from plainmask.pictures.geometry import Geometry
+from plainmask.results import SemanticResult
 
 LONGEST_SIDE = 1024
 """Pixels of the longer side of a proposal that is shown."""
@@ -33,30 +37,45 @@ class Proposal(NamedTuple):
     """The mean of it, 0..1."""
 
 
-def propose(head: LinearHead, version: int, picture: ProjectPicture, taps: KeptTaps) -> Proposal:
+def propose(
+    head: Head, linear: LinearHead, version: int, picture: ProjectPicture, taps: KeptTaps
+) -> Proposal:
     """A proposal to be shown.
+
+    Args:
+        head: says which class a pixel has.
+        linear: says how sure that is.
+        version, picture: of what.
+        taps: its features.
 
     Raises:
         InputError: see `KeptTaps.of`.
     """
     factor = min(1.0, LONGEST_SIDE / max(picture.size))
     height, width = (max(1, round(side * factor)) for side in picture.size)
-    geometry = replace(taps.geometry(picture.size), image_size=(height, width))
-    grid = taps.grid(picture.size)
-    scores = head.scores(taps.of(picture))
-    undecided = entropy(scores)
+    geometry = replace(seen(picture.size, taps.patch), image_size=(height, width))
+    undecided = entropy(linear.scores(taps.of(picture)))
+    shown = geometry.restore(torch.from_numpy(undecided).view(1, 1, *geometry.grid(taps.patch)))
     return Proposal(
         version,
-        classes_of(head, scores, geometry, grid),
-        smooth(undecided, geometry, grid),
+        _classes(head, picture, taps, geometry),
+        (shown[0] * 255).round().to(torch.uint8).numpy(),
         float(undecided.mean()),
     )
 
 
-def whole(head: LinearHead, picture: ProjectPicture, taps: KeptTaps) -> NDArray[np.uint8]:
+def whole(head: Head, picture: ProjectPicture, taps: KeptTaps) -> NDArray[np.uint8]:
     """The class (H, W) of each pixel of a picture; errors as above."""
-    scores = head.scores(taps.of(picture))
-    return classes_of(head, scores, taps.geometry(picture.size), taps.grid(picture.size))
+    return _classes(head, picture, taps, seen(picture.size, taps.patch))
+
+
+def _classes(
+    head: Head, picture: ProjectPicture, taps: KeptTaps, geometry: Geometry
+) -> NDArray[np.uint8]:
+    with taps.shared.computing():
+        result = head.result(head.predict(taps.for_decoder(picture)), geometry)
+    assert isinstance(result, SemanticResult)
+    return result.label_map.astype(np.uint8)
 
 
 def region_of(classes: NDArray[np.uint8], point: tuple[float, float]) -> NDArray[np.bool_]:

@@ -19,14 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.heads.head import Head
+from plainmask.label.closed_form import head_of
 from plainmask.label.desk import Change, Desk
 from plainmask.label.features import KeptTaps
 from plainmask.label.learner import Learner
-from plainmask.label.project import Project, ProjectPicture, write_class_table, write_pair
+from plainmask.label.project import (
+    Project,
+    ProjectPicture,
+    class_table,
+    write_class_table,
+    write_pair,
+)
 from plainmask.label.proposing import Proposal, propose, region_of, whole
 from plainmask.label.ranking import Ranking
 from plainmask.label.stroke import NO_LABEL, Stroke
 from plainmask.threads import Promise
+from plainmask.vocabulary import Vocabulary
 
 log = logging.getLogger("plainmask.label")
 PROPOSALS = 4
@@ -37,6 +46,9 @@ NOTHING_YET = "there is no proposal before two classes have labels"
 WHOLE = "whole/data"
 """Folder in the project, of a data set in which all pictures are labelled. Not at its top, where it
 would be taken for a part of the person's own."""
+
+HEAD = "head"
+"""Folder in the project, of the head that labelled them."""
 
 Event: TypeAlias = dict[str, Any]
 What: TypeAlias = Literal["all", "class", "region"]
@@ -57,14 +69,16 @@ class Session:
     ):
         self.project, self.tell = project, tell
         self._taps = taps
-        self._desk = Desk(project, taps.grid)
+        self._desk = Desk(project, taps.patch)
         self._learner, self._ranking = Learner(taps.width), Ranking()
+        self._head: Head | None = None
         self._changed = threading.Condition()
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
         self._shown: str | None = None
         self._broken: dict[str, str] = {}
         self._rest: deque[str] = deque()
+        self._rest_head: Head | None = None
         self._job: dict[str, Any] | None = None
         self._learnt = 0
         self._touched = time.monotonic() - QUIET
@@ -192,16 +206,18 @@ class Session:
     def label_rest(self) -> dict[str, Any]:
         """Begin to write a data set of all pictures, wholly labelled, in the project (`WHOLE`).
 
-        Labels of people stay; where there are none, proposals are taken. How far it is is told in
-        events.
+        Labels of people stay; where there are none, a head decides: the one that is there now,
+        whatever is learnt meanwhile. It is kept, too (`HEAD`). How far it is is told in events.
 
         Raises:
-            InputError: there is no proposal yet.
+            InputError: there is no proposal yet, or it cannot be written.
         """
         with self._changed:
-            if self._learner.head is None:
+            if self._head is None:
                 raise InputError(NOTHING_YET)
             if not self._rest:
+                # As it is read again, so that whoever loads it gets the same.
+                self._rest_head = Head.load(self._head.save(self.project.place / HEAD))
                 self._rest.extend(self.project.pictures)
                 folder = self.project.place / WHOLE
                 self._job = {
@@ -210,6 +226,7 @@ class Session:
                     "total": len(self._rest),
                     "problems": [],
                     "folder": str(folder),
+                    "head": str(self.project.place / HEAD),
                 }
                 write_class_table(folder, self.project.config)
                 self._changed.notify_all()
@@ -294,6 +311,7 @@ class Session:
                 with self._telling(change.picture):
                     self._learn_one(change)
             self._learner.solve()
+            self._make_head()
         finally:
             with self._changed:
                 del self._desk.pending[: len(batch)]
@@ -321,10 +339,9 @@ class Session:
                 self.project.note_prediction(number, right)
 
     def _propose(self, name: str) -> None:
-        head, version = self._learner.head, self._learnt
-        assert head is not None
+        version = self._learnt
         with self._telling(name):
-            found = propose(head, version, self.project.pictures[name], self._taps)
+            found = self._proposed(name)
             self._ranking.judge(name, found.undecided, version)
             with self._changed:
                 self._proposals[name] = found
@@ -333,14 +350,28 @@ class Session:
                     self._proposals.popitem(last=False)
             self.tell({"type": "proposal", "picture": name, "version": version})
 
+    def _proposed(self, name: str) -> Proposal:
+        assert self._head is not None
+        assert self._learner.head is not None
+        picture = self.project.pictures[name]
+        return propose(self._head, self._learner.head, self._learnt, picture, self._taps)
+
+    def _make_head(self) -> None:
+        """Bring the head up to what is learnt."""
+        linear, encoder = self._learner.head, self._taps.shared.encoder
+        self._head = None
+        if linear is not None:
+            vocabulary = Vocabulary.load(class_table(self.project.config))
+            self._head = head_of(linear, encoder, vocabulary, HEAD)
+
     def _version_of(self, name: str) -> int:
         return self._proposals[name].version if name in self._proposals else -1
 
     def _whole(self, picture: ProjectPicture) -> NDArray[np.uint8]:
         """What is proposed for a picture (H, W), at its own size."""
-        if self._learner.head is None:
+        if self._head is None:
             raise InputError(NOTHING_YET)
-        return whole(self._learner.head, picture, self._taps)
+        return whole(self._head, picture, self._taps)
 
     def _write(self) -> None:
         with self._changed:
@@ -354,7 +385,9 @@ class Session:
         problems: list[str] = []
         try:
             if (labels == NO_LABEL).any():
-                labels = np.where(labels == NO_LABEL, self._whole(picture), labels)
+                assert self._rest_head is not None
+                proposed = whole(self._rest_head, picture, self._taps)
+                labels = np.where(labels == NO_LABEL, proposed, labels)
             write_pair(self.project.place / WHOLE, picture, labels)
         except InputError as error:
             problems = [f"{name}: {error}"]
@@ -370,18 +403,16 @@ class Session:
     def _look_at(self, name: str) -> None:
         """See what the encoder and the head say of a picture that is not shown."""
         with self._telling(name):
-            picture = self.project.pictures[name]
-            self._ranking.see(name, self._taps.of(picture))
+            self._ranking.see(name, self._taps.of(self.project.pictures[name]))
             if self._learner.head is not None:
-                found = propose(self._learner.head, self._learnt, picture, self._taps)
-                self._ranking.judge(name, found.undecided, self._learnt)
+                self._ranking.judge(name, self._proposed(name).undecided, self._learnt)
 
     @contextmanager
     def _telling(self, name: str) -> Generator[None]:
         """Where a picture cannot be used, remember and tell it."""
         try:
             yield
-        except InputError as error:
+        except PlainmaskError as error:
             with self._changed:
                 self._broken[name] = str(error)
             self.tell({"type": "problem", "picture": name, "message": str(error)})

@@ -155,6 +155,11 @@ class Geometry:
         """What to tell the encoder of the padding: one content size for each window, or None."""
         return [self.content_size] * len(self.windows) if self.zero_padding else None
 
+    def grid(self, patch_size: int) -> Size:
+        """Whole patches of a window (h, w)."""
+        height, width = self.model_size
+        return height // patch_size, width // patch_size
+
     @classmethod
     def plan(cls, image_size: Size, protocol: InputProtocol, patch_size: int) -> Self:
         """Decide on the sizes for an image of `image_size` (H, W).
