@@ -93,6 +93,7 @@ def measure(case: Case, device: torch.device) -> dict[str, float]:
     if case.what == "video":
         return video(segmenter, case.side, device)
     if case.way == "fp8":
+        assert isinstance(segmenter.shared.computing_encoder, Encoder)
         to_fp8(segmenter.shared.computing_encoder)
     found: dict[str, float] = {}
     for batch in BATCHES if case.best_batch else (1,):

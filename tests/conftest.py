@@ -1,4 +1,4 @@
-"""`pytest --parity`: a table of the golden cases and the largest error of each."""
+"""What all tests may use: an export, and `pytest --parity`, a table of the golden cases' errors."""
 
 import os
 
@@ -11,7 +11,11 @@ os.environ["PLAINMASK_DTYPE"] = "float32"
 
 import pytest
 
+from exports import Exported
 from goldens import measured
+from plainmask.export.folder import export_heads
+from plainmask.inference.segmenter import Segmenter
+from tiny import tiny_encoder, tiny_head, tiny_video_head
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +30,18 @@ def pytest_terminal_summary(
     terminalreporter.section("parity: largest difference / largest entry (at least 1)")
     for test, error in sorted(measured.items()):
         terminalreporter.write_line(f"{error:.1e}  {test.removeprefix('tests/')}")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The tiny heads and their export, which takes some seconds; tests change neither."""
+    encoder = tiny_encoder()
+    heads = [
+        tiny_head("instance", encoder),
+        tiny_video_head("semantic", encoder),
+        tiny_video_head("instance", encoder, "linear"),
+    ]
+    segmenter = Segmenter(encoder, {head.config.name: head for head in heads}, device="cpu")
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    export_heads(segmenter, folder)
+    return Exported(segmenter, folder)

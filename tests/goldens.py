@@ -33,8 +33,8 @@ def relative_error(found: Tensor, expected: Tensor, *, at_least: float = 1.0) ->
     assert found.shape == expected.shape, (found.shape, expected.shape)
     if expected.numel() == 0:
         return 0.0
-    scale = max(at_least, float(expected.abs().max()))
-    error = float((found.detach().double() - expected.double()).abs().max()) / scale
+    scale = max(at_least, float(expected.detach().abs().max()))
+    error = float((found.double() - expected.double()).detach().abs().max()) / scale
     test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
     measured[test] = max(error, measured.get(test, 0.0))
     return error

@@ -18,8 +18,8 @@ SOURCE = Path(plainmask.__file__).parent
 
 LAYERS = (
     {"errors", "public"},
-    {"allocator", "atomic", "options", "progress", "threads"},
-    {"vocabulary", "pictures"},
+    {"allocator", "atomic", "extra", "options", "progress", "threads"},
+    {"graphs", "vocabulary", "pictures"},
     {"results"},
     {"data", "encoder", "metrics"},
     {"decoder", "result_files"},
@@ -28,7 +28,7 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"bridges", "calls", "label", "serve"},
+    {"bridges", "calls", "export", "label", "serve"},
     {"cli"},
     {"__main__"},
 )
@@ -39,11 +39,15 @@ WITHOUT_TORCH = {
     "atomic",
     "data",
     "errors",
+    "extra",
     "evaluation.image_result_files",
     "evaluation.measures",
     "evaluation.report",
     "evaluation.result_files",
     "evaluation.video_measures",
+    "graphs.graph",
+    "graphs.onnx_file",
+    "graphs.openvino_file",
     "heads.card",
     "inference.mosaic",
     "inference.tiles",
@@ -89,6 +93,9 @@ EXTRAS = {
     "cvat_sdk": {"bridges"},
     "fiftyone": {"bridges"},
     "label_studio_ml": {"bridges"},
+    "onnx": {"export"},
+    "onnxruntime": {"graphs"},
+    "openvino": {"export", "graphs"},
 }
 """What comes with an extra, and the rooms that alone may use it."""
 

@@ -198,6 +198,7 @@ def mask2former(encoder: Encoder, dtype: torch.dtype, width: int) -> Any:
 
 
 def theirs(shared: SharedPass, pixels: Tensor, width: int) -> Way:
+    assert isinstance(shared.computing_encoder, Encoder)
     model = mask2former(shared.computing_encoder, shared.dtype, width)
 
     def run() -> Any:
@@ -210,6 +211,7 @@ def theirs(shared: SharedPass, pixels: Tensor, width: int) -> Way:
 def print_flops(segmenters: dict[int, Segmenter], pixels: Tensor, width: int) -> None:
     """GFLOPs of the encoder, of the peer without it, and of our decoders by their blocks."""
     encoder = next(iter(segmenters.values())).encoder
+    assert isinstance(encoder, Encoder)
     config, side = encoder.config, SIDE // encoder.config.patch_size
     grid = (side, side)
     model = mask2former(encoder, torch.float32, width)

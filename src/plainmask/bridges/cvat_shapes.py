@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainmask.bridges.clicks import mask_of_box
-from plainmask.bridges.extra import need
 from plainmask.data.coco_masks import decode_mask
+from plainmask.extra import need
 from plainmask.results.trace import trace_polygon
 
 SHAPES = ("mask", "polygon", "rectangle")

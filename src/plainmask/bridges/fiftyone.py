@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.bridges.extra import need
+from plainmask.extra import need
 from plainmask.inference.loading import load_heads
 from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.shared_pass import Dtype

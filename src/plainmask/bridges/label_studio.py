@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from plainmask.bridges.brush import brush_rle
 from plainmask.bridges.clicks import Clicks, meant
-from plainmask.bridges.extra import need
 from plainmask.errors import InputError
+from plainmask.extra import need
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.inference.shared_pass import Dtype

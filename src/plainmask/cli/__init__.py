@@ -28,6 +28,7 @@ from plainmask.cli import (
     doctor,
     encoders,
     evaluate,
+    export,
     heads,
     label,
     segment,
@@ -55,6 +56,7 @@ app.command("train", cls=Command, epilog=train.EXAMPLE)(train.train)
 app.command("eval", cls=Command, epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("bench", cls=Command, epilog=bench.EXAMPLE)(bench.bench)
 app.command("serve", cls=Command, epilog=serve.EXAMPLE)(serve.serve)
+app.command("export", cls=Command, epilog=export.EXAMPLE)(export.export)
 app.command("label", cls=Command, epilog=label.EXAMPLE)(label.label)
 app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")

@@ -232,10 +232,16 @@ class PlainMaskDecoder(nn.Module):
             This frame's predictions, and the state for the next frame.
         """
         state = state or State.start(self.first_queries(len(fused)), self.config.num_classes)
-        x = self._decode(fused, self.rope(grid), state.queries)
-        predictions = self.predict(x, self.config.num_queries, grid)
-        queries = self.propagate(x, state.queries)
+        predictions, queries = self.advance(fused, grid, state.queries)
         return predictions, state.after(queries, predictions.class_logits.float())
+
+    def advance(
+        self, fused: Tensor, grid: tuple[int, int], queries: Tensor
+    ) -> tuple[Predictions, Tensor]:
+        """The same without what a `State` counts: queries (B, Q, D) in, those that follow out."""
+        x = self._decode(fused, self.rope(grid), queries)
+        predictions = self.predict(x, self.config.num_queries, grid)
+        return predictions, self.propagate(x, queries)
 
     def every_layer(
         self,

@@ -53,4 +53,5 @@ def mkl_holds_back(x: Tensor) -> bool:
         and x.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and not (torch.is_grad_enabled() and x.requires_grad)
+        and not torch.compiler.is_exporting()  # graphs for elsewhere know torch's products alone
     )

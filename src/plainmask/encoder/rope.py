@@ -31,7 +31,7 @@ def rope_tables(
     Computed in float32 whatever the model's dtype; those of the plain embedding are kept for the
     grids used last. `head_dim` must be a multiple of 4.
     """
-    if scale == 1:
+    if scale == 1 and not torch.compiler.is_exporting():  # there a side is a symbol, not a number
         return _kept_tables(grid, head_dim, device)
     return _tables(grid, head_dim, device, scale)
 

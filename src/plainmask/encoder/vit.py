@@ -249,31 +249,34 @@ class Encoder(nn.Module):
         rope = None
         if self.config.positions == "rope":
             rope = rope_tables(grid, self.config.head_dim, device=x.device, scale=rope_scale)
+        return Features(self.read_taps(x, rope, chosen), grid, self.config.prefix)
+
+    def read_taps(self, x: Tensor, rope: Rope | None, taps: Sequence[int]) -> tuple[Tensor, ...]:
+        """What these blocks make of tokens (B, R + h*w, D), through the final norm."""
         outputs: dict[int, Tensor] = {}
-        for index, block in enumerate(self.blocks[: max(chosen) + 1]):
+        for index, block in enumerate(self.blocks[: max(taps) + 1]):
             x = block(x, rope)
-            if index in chosen:
+            if index in taps:
                 outputs[index] = self.norm(x)
-        return Features(tuple(outputs[tap] for tap in chosen), grid, self.config.prefix)
+        return tuple(outputs[tap] for tap in taps)
 
     def embed(
         self, pixels: Tensor, content: Sequence[tuple[int, int]] | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
         """Tokens before the first block (B, R + h*w, D), and the grid (h, w)."""
         check_pixels(pixels, self.config.patch_size)
-        mean, std = (_planes(v, pixels.device) for v in (self.config.mean, self.config.std))
-        normalised = (pixels.float() / 255 - mean) / std
-        if content is not None:
-            for image, (height, width) in zip(normalised, content, strict=True):
-                image[:, height:] = 0
-                image[:, :, width:] = 0
-        planes = self.patch(normalised.to(self.dtype))  # (B, D, h, w)
+        planes = self.patch(normalise(pixels, self.config, content).to(self.dtype))  # (B, D, h, w)
         grid = (planes.shape[-2], planes.shape[-1])
+        table = None if self.positions is None else self._table(self.positions, grid)
+        return self.tokens(planes, table), grid
+
+    def tokens(self, planes: Tensor, table: Tensor | None) -> Tensor:
+        """Embedded patches (B, D, h, w) and their positions (h*w, D) -> (B, R + h*w, D)."""
         patches = planes.flatten(2).transpose(1, 2)  # (B, h*w, D)
-        if self.positions is not None:
-            patches = patches + self._table(self.positions, grid)
+        if table is not None:
+            patches = patches + table
         prefix = torch.cat([self.cls_token[None], self.registers])  # (R, D)
-        return torch.cat([prefix.expand(len(pixels), -1, -1), patches], dim=1), grid
+        return torch.cat([prefix.expand(planes.shape[0], -1, -1), patches], dim=1)
 
     def _table(self, positions: Tensor, grid: tuple[int, int]) -> Tensor:
         """The position table of a grid (h*w, D); those of the grids used last are kept."""
@@ -291,6 +294,19 @@ class Encoder(nn.Module):
                 resize=config.table_resize,
             )
         return self.kept_tables[key]
+
+
+def normalise(
+    pixels: Tensor, config: EncoderConfig, content: Sequence[tuple[int, int]] | None = None
+) -> Tensor:
+    """Pixels (B, 3, H, W) uint8 by the encoder's statistics, float32; see `Encoder.forward`."""
+    mean, std = (_planes(values, pixels.device) for values in (config.mean, config.std))
+    normalised = (pixels.float() / 255 - mean) / std
+    if content is not None:
+        for image, (height, width) in zip(normalised, content, strict=True):
+            image[:, height:] = 0
+            image[:, :, width:] = 0
+    return normalised
 
 
 @lru_cache(maxsize=8)

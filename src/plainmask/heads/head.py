@@ -23,7 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from plainmask.decoder.decoder import DecoderConfig, PlainMaskDecoder, Predictions
+from plainmask.decoder.exported import AnyDecoder, ExportedDecoder
 from plainmask.decoder.propagation import State
+from plainmask.encoder.exported import AnyEncoder
 from plainmask.encoder.vit import Encoder, EncoderConfig, Features
 from plainmask.encoder.weights import build_encoder, load_strictly, read_weights_file
 from plainmask.errors import HeadError, InputError, WeightsError
@@ -56,7 +58,7 @@ class EncoderRef(BaseModel):
     taps: tuple[int, ...]
 
     @classmethod
-    def of(cls, encoder: Encoder) -> Self:
+    def of(cls, encoder: AnyEncoder) -> Self:
         """The reference to this encoder, with its configured taps."""
         config = encoder.config
         return cls(
@@ -66,7 +68,7 @@ class EncoderRef(BaseModel):
             taps=config.taps,
         )
 
-    def means(self, encoder: Encoder) -> bool:
+    def means(self, encoder: AnyEncoder) -> bool:
         """Whether this is the encoder meant.
 
         Fingerprints of older heads leave out what pixels are normalised by; there the name says it.
@@ -74,7 +76,7 @@ class EncoderRef(BaseModel):
         older = self.fingerprint == encoder.older_fingerprint and self.name == encoder.name
         return self.fingerprint == encoder.fingerprint or older
 
-    def check(self, encoder: Encoder, head: str) -> None:
+    def check(self, encoder: AnyEncoder, head: str) -> None:
         """Raise HeadError unless this is the encoder meant."""
         if not self.means(encoder):
             raise HeadError(
@@ -144,11 +146,11 @@ class Head:
     """One trained head, mostly without the encoder that it reads."""
 
     config: HeadConfig
-    decoder: PlainMaskDecoder
+    decoder: AnyDecoder
     encoder: Encoder | None = None
     """Its own, where training or a published file changed the encoder."""
 
-    def check(self, encoder: Encoder) -> None:
+    def check(self, encoder: AnyEncoder) -> None:
         """Raise HeadError unless the decoder reads this encoder's features."""
         name, decoder, reference = self.config.name, self.config.decoder, self.config.encoder
         reference.check(encoder, name)
@@ -235,8 +237,14 @@ class Head:
         """Write the head folder; after an error it is as it was before.
 
         Raises:
-            InputError: the folder exists and is no head, or cannot be written.
+            InputError: the folder exists and is no head, or cannot be written; or this is an
+                exported head, whose weights lie in its graph alone.
         """
+        if isinstance(self.decoder, ExportedDecoder):
+            raise InputError(
+                f"the head {self.config.name!r} comes from {self.decoder.graph.path}, an exported "
+                "file; save the head that was exported"
+            )
         target = Path(folder)
         is_head = (target / "config.json").is_file()
         if target.exists() and not is_head and (target.is_file() or any(target.iterdir())):

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.decoder.official import read_checkpoint, split_checkpoint
 from plainmask.decoder.published import PUBLISHED
+from plainmask.encoder.exported import AnyEncoder, ExportedEncoder
 from plainmask.encoder.positions import resize_table
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.sources import hub_first
@@ -26,7 +27,9 @@ from plainmask.encoder.weights import (
     unwrap,
 )
 from plainmask.errors import HeadError, InputError
-from plainmask.heads.head import EncoderRef, Head, HeadConfig, find_head
+from plainmask.graphs.graph import is_graph
+from plainmask.heads.exported import encoder_of, load_exported_encoder, load_head
+from plainmask.heads.head import EncoderRef, Head, HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter, Weights
 from plainmask.inference.shared_pass import Dtype
 from plainmask.pictures.geometry import InputProtocol
@@ -47,7 +50,7 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,
-    encoder: Encoder | Weights | None = None,
+    encoder: AnyEncoder | Weights | None = None,
 ) -> HeadSegmenter[SemanticResult]: ...
 
 
@@ -58,7 +61,7 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,
-    encoder: Encoder | Weights | None = None,
+    encoder: AnyEncoder | Weights | None = None,
 ) -> HeadSegmenter[InstanceResult]: ...
 
 
@@ -69,7 +72,7 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,
-    encoder: Encoder | Weights | None = None,
+    encoder: AnyEncoder | Weights | None = None,
 ) -> HeadSegmenter[Any]: ...
 
 
@@ -79,15 +82,17 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,
-    encoder: Encoder | Weights | None = None,
+    encoder: AnyEncoder | Weights | None = None,
 ) -> HeadSegmenter[Any]:
     """A head on its encoder, ready for images and videos.
 
     Args:
         name: a shipped head ("street-semantic"), a head folder, or a hub repository: a head
-            folder or one of the published models (`plainmask.decoder.published.PUBLISHED`).
+            folder or one of the published models (`plainmask.decoder.published.PUBLISHED`); or an
+            exported head, such as out/street-semantic.onnx, with its encoder beside it.
         device, dtype, compile: see `Segmenter`.
-        encoder: instead of the encoder that the head names: a file, folder, preset or `Encoder`.
+        encoder: instead of the encoder that the head names: a file, folder, preset, exported
+            encoder or `Encoder`.
             One of the same shape but other weights is used with a warning.
 
     Raises:
@@ -97,6 +102,11 @@ def load(
     """
     if str(name) in PUBLISHED:
         published = PUBLISHED[str(name)]
+        if isinstance(encoder, ExportedEncoder):
+            raise InputError(
+                f"{name} is published as weights, which run on weights alone: give those of its "
+                "encoder, or export both together"
+            )
         return load_official(
             hub_first(published.repository, published.files),
             published.encoder if encoder is None else encoder,
@@ -109,27 +119,36 @@ def load(
             compile=compile,
             name=str(name),
         )
-    head = Head.load(find_head(name))
-    reference = head.config.encoder
-    loaded = reference.name if encoder is None else encoder
-    if encoder is None and head.encoder is not None:
-        loaded = head.encoder
-    elif encoder is None and reference.name == "custom":
-        raise HeadError(
-            f"the head {head.config.name!r} was trained on an encoder of no released shape "
-            f"(fingerprint {reference.fingerprint}): give its weights, encoder=PATH"
-        )
-    if not isinstance(loaded, Encoder):
-        loaded = load_encoder(
-            loaded,
-            patch_size=reference.patch_size,
-            taps=reference.taps,
-            statistics="satellite" if reference.name.endswith("-sat") else None,
-        )
+    head = load_head(name)
+    loaded = _encoder_for(head, name, encoder)
     if encoder is not None:
         head = _rebind(head, loaded)
     name = head.config.name
     return Segmenter(loaded, {name: head}, device=device, dtype=dtype, compile=compile)[name]
+
+
+def _encoder_for(head: Head, name: str | Path, encoder: AnyEncoder | Weights | None) -> AnyEncoder:
+    """The encoder to run a head on: the one given, its own, or the one that it names."""
+    reference = head.config.encoder
+    if isinstance(encoder, AnyEncoder):
+        return encoder
+    if is_graph(name) and encoder is None:
+        return encoder_of(name)
+    if is_graph(name) and is_graph(encoder):  # with other heads, ONNX files hold weights alone
+        return load_exported_encoder(encoder)
+    if encoder is None and head.encoder is not None:
+        return head.encoder
+    if encoder is None and reference.name == "custom":
+        raise HeadError(
+            f"the head {head.config.name!r} was trained on an encoder of no released shape "
+            f"(fingerprint {reference.fingerprint}): give its weights, encoder=PATH"
+        )
+    return load_encoder(
+        reference.name if encoder is None else encoder,
+        patch_size=reference.patch_size,
+        taps=reference.taps,
+        statistics="satellite" if reference.name.endswith("-sat") else None,
+    )
 
 
 def load_heads(
@@ -138,7 +157,7 @@ def load_heads(
     device: str | torch.device = "auto",
     dtype: Dtype = "auto",
     compile: bool = False,
-    encoder: Encoder | Weights | None = None,
+    encoder: AnyEncoder | Weights | None = None,
 ) -> Segmenter:
     """Several heads on one encoder, each named as it is; see `load`.
 
@@ -158,7 +177,7 @@ def load_heads(
         compile=compile,
     )
     for name in names[1:]:
-        head = Head.load(find_head(name))
+        head = load_head(name)
         if head.config.name in segmenter.heads:
             raise InputError(f"two of the heads are called {head.config.name!r}; give each once")
         head = head if encoder is None else _rebind(head, segmenter.encoder)
@@ -319,7 +338,7 @@ def encoder_difference(one: Encoder, other: Encoder) -> float:
     )
 
 
-def _rebind(head: Head, encoder: Encoder) -> Head:
+def _rebind(head: Head, encoder: AnyEncoder) -> Head:
     """The head on an encoder that the caller chose: of the same shape, perhaps of other weights."""
     reference = head.config.encoder
     preset = find_preset(reference.name).config if reference.name != "custom" else None
@@ -339,6 +358,7 @@ def _rebind(head: Head, encoder: Encoder) -> Head:
     if head.encoder is None:
         return replace(head, config=head.config.model_copy(update={"encoder": bound}))
     # A head that keeps an encoder of its own keeps the one that it is used with.
+    assert isinstance(encoder, Encoder)
     update = {"encoder": bound, "own_encoder": encoder.config}
     return Head(head.config.model_copy(update=update), head.decoder, encoder)
 

@@ -16,11 +16,14 @@ import torch
 from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
+from plainmask.decoder.exported import ExportedDecoder
 from plainmask.decoder.propagation import State
+from plainmask.encoder.exported import AnyEncoder, ExportedEncoder
 from plainmask.encoder.vit import Encoder, Features
 from plainmask.encoder.weights import load_encoder
 from plainmask.errors import InputError
-from plainmask.heads.head import Head, find_head
+from plainmask.heads.exported import load_head
+from plainmask.heads.head import Head
 from plainmask.inference import images
 from plainmask.inference.compiled import check_compiler, compiled
 from plainmask.inference.images import OnTile
@@ -61,20 +64,23 @@ class Segmenter:
 
     def __init__(
         self,
-        encoder: Encoder | Weights,
+        encoder: AnyEncoder | Weights,
         heads: Mapping[str, Head | str | Path] | None = None,
         *,
         device: str | torch.device = "auto",
         dtype: Dtype = "auto",
         compile: bool = False,
     ):
+        if isinstance(encoder, ExportedEncoder):
+            device, dtype = _as_exported(device, dtype, compile=compile)
         place = pick_device(device)
         if compile:
             check_compiler(place)
         self._compile = compile
-        loaded = encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
+        loaded = encoder if isinstance(encoder, AnyEncoder) else load_encoder(encoder)
         self.shared = SharedPass.of(placed(loaded, place), place, pick_dtype(dtype, place))
         if compile:
+            assert isinstance(self.shared.computing_encoder, Encoder)
             faster = compiled(self.shared.computing_encoder)
             self.shared = replace(self.shared, computing_encoder=faster)
         self._heads: dict[str, Head] = {}
@@ -86,7 +92,7 @@ class Segmenter:
         return f"Segmenter({self.encoder.name} on {self.device}, heads: {heads or 'none'})"
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> AnyEncoder:
         """The encoder that all heads share."""
         return self.shared.encoder
 
@@ -122,10 +128,14 @@ class Segmenter:
         Raises:
             HeadError: the head was trained on another encoder.
         """
-        new = head if isinstance(head, Head) else Head.load(find_head(head))
+        new = head if isinstance(head, Head) else load_head(head)
         new.check(self.encoder)
         decoder = placed(new.decoder, self.device)
-        return replace(new, decoder=compiled(decoder) if self._compile else decoder)
+        if isinstance(decoder, ExportedDecoder):
+            _as_exported(self.device, "auto", compile=self._compile)
+        elif self._compile:
+            decoder = compiled(decoder)
+        return replace(new, decoder=decoder)
 
     def remove(self, name: str) -> None:
         """Take a head out.
@@ -286,7 +296,7 @@ class HeadSegmenter(Generic[R]):
         return f"HeadSegmenter({self.name} ({self.head.config.task}) on {self.encoder.name})"
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> AnyEncoder:
         """The encoder that the head reads."""
         return self.shared.encoder
 
@@ -392,6 +402,23 @@ class HeadStream(Generic[R]):
     def logits(self, pixels: Tensor) -> Predictions:
         """The raw network on the next frame of B videos; see `Stream.logits`."""
         return self.inner.logits(pixels)[self.name]
+
+
+def _as_exported(
+    device: str | torch.device, dtype: Dtype, *, compile: bool
+) -> tuple[torch.device, torch.dtype]:
+    """Where and in what exported files are run: on the CPU, with what they were exported in.
+
+    Raises:
+        InputError: something else is asked for.
+    """
+    here, plain = torch.device("cpu"), (torch.float32, "float32", "auto")
+    if compile or dtype not in plain or (device != "auto" and torch.device(device) != here):
+        raise InputError(
+            "exported files run on the CPU, with the precision that was chosen at the export: "
+            "leave device and dtype to them, and do not compile"
+        )
+    return here, torch.float32
 
 
 def several(image: Images) -> Iterable[ImageSource]:

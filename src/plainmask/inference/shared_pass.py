@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plainmask.encoder.attention import has_bfloat16_units
-from plainmask.encoder.vit import Encoder, Features
+from plainmask.encoder.exported import AnyEncoder, ExportedEncoder
+from plainmask.encoder.vit import Features
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
 from plainmask.pictures.geometry import Geometry, InputProtocol
@@ -28,16 +29,16 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"] | torch.dtype
 class SharedPass:
     """An encoder on its device."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
     """As it was given."""
     device: torch.device
     dtype: torch.dtype
     """What to compute in, by autocast."""
-    computing_encoder: Encoder
+    computing_encoder: AnyEncoder
     """The same with its matrices in `dtype`: autocast would cast what is frozen at every call."""
 
     @classmethod
-    def of(cls, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> SharedPass:
+    def of(cls, encoder: AnyEncoder, device: torch.device, dtype: torch.dtype) -> SharedPass:
         """An encoder that lies on `device`, to be computed in `dtype`."""
         return cls(encoder, device, dtype, _with_matrices(encoder, dtype))
 
@@ -112,9 +113,9 @@ def placed(module: Module, device: torch.device) -> Module:
     return copy.deepcopy(module).to(device).eval()
 
 
-def _with_matrices(encoder: Encoder, dtype: torch.dtype) -> Encoder:
+def _with_matrices(encoder: AnyEncoder, dtype: torch.dtype) -> AnyEncoder:
     """The encoder with the weights of its products in another dtype; all else is shared."""
-    if dtype == encoder.dtype:
+    if isinstance(encoder, ExportedEncoder) or dtype == encoder.dtype:
         return encoder
     held = copy.deepcopy(encoder, {id(value): value for value in encoder.parameters()})
     for part in held.modules():

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from torch import Tensor
 
 from plainmask import __version__
-from plainmask.encoder.vit import Encoder
+from plainmask.encoder.exported import AnyEncoder
 from plainmask.results.formats import png_bytes
 from plainmask.results.sheet import sheet
 from plainmask.serve.answers import answer, timing
@@ -86,7 +86,7 @@ async def features(request: Request) -> Response:
     return Response(content, media_type="application/octet-stream", headers=times)
 
 
-def safetensors_of(found: Found, encoder: Encoder) -> bytes:
+def safetensors_of(found: Found, encoder: AnyEncoder) -> bytes:
     """Features of one picture as a file."""
     tensors: dict[str, Tensor] = {}
     for block, (tap,) in found.taps.items():

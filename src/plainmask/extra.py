@@ -1,4 +1,4 @@
-"""The tools, which an installation may lack."""
+"""Packages of other tools, which an installation may lack."""
 
 from __future__ import annotations
 

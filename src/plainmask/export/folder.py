@@ -1,0 +1,125 @@
+"""A segmenter as a folder of exported files: the encoder once, and each head."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from plainmask.atomic import cannot_write
+from plainmask.decoder.decoder import PlainMaskDecoder
+from plainmask.encoder.vit import Encoder
+from plainmask.errors import InputError, PlainmaskError
+from plainmask.export.formats import Piece, write
+from plainmask.export.modules import EncoderGraph, HeadGraph
+from plainmask.export.trace import trace_encoder, trace_head
+from plainmask.graphs.graph import SUFFIXES, GraphFormat, open_graph
+from plainmask.heads.exported import ENCODER, About, Precision, read_about
+from plainmask.inference.segmenter import Segmenter
+from plainmask.results.places import check_writable
+
+
+def export_heads(
+    segmenter: Segmenter,
+    out: Path,
+    *,
+    format: GraphFormat = "onnx",
+    accept: Callable[[Path], None] | None = None,
+) -> list[Path]:
+    """Write the encoder and each head of a segmenter as graphs of their own.
+
+    What is there of an earlier export is replaced, after all is done; nothing else is touched.
+
+    Args:
+        segmenter: on the CPU, not compiled.
+        out: the folder.
+        format: of the files.
+        accept: called with a folder that holds the finished files; raises where they are not good,
+            and then nothing is written.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: the folder cannot be written or a file there is not ours, two heads have one
+            name as a file, a package is missing, or the segmenter was itself exported.
+    """
+    suffix = next(known for known, name in SUFFIXES.items() if name == format)
+    check_writable(out)
+    names = file_names(segmenter)
+    for name in (ENCODER, *names.values()):
+        _check_ours(out / f"{name}{suffix}", segmenter)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
+            for piece in pieces_of(segmenter, names, "float32"):
+                path = Path(scratch) / f"{piece.name}{suffix}"
+                write(piece, path, format)
+            if accept is not None:
+                accept(Path(scratch))
+            found = sorted(Path(scratch).iterdir())
+            return [file.replace(out / file.name) for file in found]
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def pieces_of(segmenter: Segmenter, names: dict[str, str], precision: Precision) -> list[Piece]:
+    """The graphs of an encoder and its heads.
+
+    Args:
+        segmenter: what to trace.
+        names: of the files, by head.
+        precision: what the weights will be stored in.
+    """
+    encoder = segmenter.encoder
+    if not isinstance(encoder, Encoder):
+        raise InputError(f"{encoder.graph.path} is an export already; export its head folders")
+    wanted = {tap for head in segmenter.heads.values() for tap in head.config.encoder.taps}
+    graph = EncoderGraph(encoder, sorted(wanted | set(encoder.config.taps)))
+    about = About(
+        kind="encoder",
+        precision=precision,
+        encoder_name=encoder.name,
+        fingerprint=encoder.fingerprint,
+        older_fingerprint=encoder.older_fingerprint,
+        encoder=encoder.config,
+    )
+    found = [Piece(ENCODER, graph, trace_encoder(graph), about)]
+    for name, head in segmenter.heads.items():
+        assert isinstance(head.decoder, PlainMaskDecoder)
+        graph = HeadGraph(head.decoder, head.config.encoder.taps)
+        own = about.model_copy(update={"kind": "head", "heads": (head.config,)})
+        found += [Piece(names[name], graph, trace_head(graph, encoder.config.prefix), own)]
+    return found
+
+
+def file_names(segmenter: Segmenter) -> dict[str, str]:
+    """What the files of the heads are called, without their suffix.
+
+    Raises:
+        InputError: two of them, or one and the encoder, have one name.
+    """
+    names = {name: name.replace("/", "--") for name in segmenter.heads}
+    taken = [ENCODER, *names.values()]
+    if twice := {name for name in taken if taken.count(name) > 1}:
+        raise InputError(f"two of the files would be called {twice.pop()}; rename one of the heads")
+    return names
+
+
+def _check_ours(path: Path, segmenter: Segmenter) -> None:
+    """See that no file is lost that is no export, and no other head loses its encoder."""
+    if not path.exists():
+        return
+    try:
+        about = read_about(open_graph(path, 1).about, path)
+    except PlainmaskError as error:
+        raise InputError(
+            f"{path} is there already and no export of plainmask, so it is not replaced; move it, "
+            "or give another folder"
+        ) from error
+    if about.fingerprint != segmenter.encoder.fingerprint:
+        raise InputError(
+            f"{path} was exported from {about.encoder_name} with the fingerprint "
+            f"{about.fingerprint}, this encoder is {segmenter.encoder.name} with "
+            f"{segmenter.encoder.fingerprint}; give another folder"
+        )
