@@ -73,7 +73,7 @@ def test_encoders_with_position_tables_are_those_of_the_network(tmp_path: Path):
 
 
 def test_files_say_what_they_are_and_nothing_of_it_is_in_the_graph(exported: Exported):
-    graph, about = open_exported(exported.folder / "tiny-instance.onnx", "head")
+    graph, about = open_exported(exported.folder / "tiny-instance.onnx")
     assert about.heads == (exported.segmenter.heads["tiny-instance"].config,)
     assert about.fingerprint == exported.segmenter.encoder.fingerprint
     assert about.encoder == exported.segmenter.encoder.config

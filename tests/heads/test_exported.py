@@ -38,13 +38,13 @@ def test_a_graph_that_is_not_ours(exported: Exported, tmp_path: Path):
 
 
 def test_an_encoder_where_a_head_is_needed(exported: Exported):
-    with pytest.raises(InputError, match="an exported encoder, where a head is needed"):
+    with pytest.raises(InputError, match="is an encoder that was exported, where a head is"):
         load(exported.folder / "encoder.onnx")
 
 
 def test_a_head_where_an_encoder_is_needed(exported: Exported):
     head = exported.file("tiny-instance")
-    with pytest.raises(InputError, match="an exported head, where an encoder is needed"):
+    with pytest.raises(InputError, match="is a head that was exported, where an encoder is"):
         load(head, encoder=head)
 
 

@@ -26,6 +26,9 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("exported"),
     format: Annotated[str, typer.Option(help="onnx, torch (torch.export) or openvino.")] = "onnx",
+    merged: Annotated[
+        bool, typer.Option("--merged", help="One ONNX graph, from pixels to the logits of all.")
+    ] = False,
     encoder: EncoderSource = None,
 ) -> None:
     """Write the encoder and each head as a graph of its own, for any batch and any size.
@@ -39,5 +42,5 @@ def export(
 
     kind = check_graph_format(format)
     segmenter = load_heads(heads, device="cpu", dtype="float32", encoder=encoder)
-    for file in export_heads(segmenter, out, format=kind):
+    for file in export_heads(segmenter, out, format=kind, merged=merged):
         print(f"wrote {file}", file=sys.stderr)

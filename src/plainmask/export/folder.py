@@ -10,11 +10,11 @@ from plainmask.atomic import cannot_write
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
-from plainmask.export.formats import Piece, write
+from plainmask.export.formats import Piece, write, write_merged
 from plainmask.export.modules import EncoderGraph, HeadGraph
 from plainmask.export.trace import trace_encoder, trace_head
 from plainmask.graphs.graph import SUFFIXES, GraphFormat, open_graph
-from plainmask.heads.exported import ENCODER, About, Precision, read_about
+from plainmask.heads.exported import ENCODER, MERGED, About, Precision, read_about
 from plainmask.inference.segmenter import Segmenter
 from plainmask.results.places import check_writable
 
@@ -24,9 +24,10 @@ def export_heads(
     out: Path,
     *,
     format: GraphFormat = "onnx",
+    merged: bool = False,
     accept: Callable[[Path], None] | None = None,
 ) -> list[Path]:
-    """Write the encoder and each head of a segmenter as graphs of their own.
+    """Write the encoder and each head of a segmenter as graphs, each of its own.
 
     What is there of an earlier export is replaced, after all is done; nothing else is touched.
 
@@ -34,6 +35,7 @@ def export_heads(
         segmenter: on the CPU, not compiled.
         out: the folder.
         format: of the files.
+        merged: as one graph from pixels to the logits of all heads; ONNX only.
         accept: called with a folder that holds the finished files; raises where they are not good,
             and then nothing is written.
 
@@ -45,16 +47,21 @@ def export_heads(
             name as a file, a package is missing, or the segmenter was itself exported.
     """
     suffix = next(known for known, name in SUFFIXES.items() if name == format)
+    if merged and format != "onnx":
+        raise InputError(f"a merged graph is for ONNX; leave --merged out for {format}")
     check_writable(out)
     names = file_names(segmenter)
-    for name in (ENCODER, *names.values()):
+    for name in [MERGED] if merged else [ENCODER, *names.values()]:
         _check_ours(out / f"{name}{suffix}", segmenter)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
-            for piece in pieces_of(segmenter, names, "float32"):
-                path = Path(scratch) / f"{piece.name}{suffix}"
-                write(piece, path, format)
+            pieces = pieces_of(segmenter, names, "float32")
+            if merged:
+                write_merged(pieces, Path(scratch) / f"{MERGED}{suffix}")
+            else:
+                for piece in pieces:
+                    write(piece, Path(scratch) / f"{piece.name}{suffix}", format)
             if accept is not None:
                 accept(Path(scratch))
             found = sorted(Path(scratch).iterdir())
@@ -100,7 +107,7 @@ def file_names(segmenter: Segmenter) -> dict[str, str]:
         InputError: two of them, or one and the encoder, have one name.
     """
     names = {name: name.replace("/", "--") for name in segmenter.heads}
-    taken = [ENCODER, *names.values()]
+    taken = [ENCODER, MERGED, *names.values()]
     if twice := {name for name in taken if taken.count(name) > 1}:
         raise InputError(f"two of the files would be called {twice.pop()}; rename one of the heads")
     return names

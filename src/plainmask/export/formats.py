@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from plainmask.export.modules import EncoderGraph, HeadGraph
 from plainmask.export.trace import exporting
 from plainmask.extra import need
 from plainmask.graphs.graph import KEY, GraphFormat
+from plainmask.graphs.onnx_file import INSTALL
 from plainmask.graphs.torch_file import NAMES
 from plainmask.heads.exported import About
 
 OPSET = 18
 LARGEST = 1_900_000_000
 """Bytes that an ONNX file holds; beyond, weights lie beside it, as the format ends at 2 GiB."""
-INSTALL = 'pip install "plainmask[export]"'
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,39 @@ def write(piece: Piece, path: Path, format: GraphFormat) -> None:
             torch.export.save(piece.traced, path, extra_files=extra)
         case "openvino":
             _save_openvino(piece, path)
+
+
+def write_merged(pieces: Sequence[Piece], path: Path) -> None:
+    """Write the encoder's piece and those of heads as one ONNX graph, from pixels to logits.
+
+    What a head takes and gives is called as in its own file, after its name and a dot.
+    """
+    encoder, *heads = pieces
+    model = to_onnx(encoder)
+    graph = model.graph
+    graph.value_info.extend(graph.output)  # with their shapes, so that they can be cut out again
+    del graph.output[:]
+    for head in heads:
+        _join(graph, to_onnx(head), f"{head.about.heads[0].name}.", set(encoder.graph.outputs))
+    configs = tuple(config for head in heads for config in head.about.heads)
+    about = encoder.about.model_copy(update={"kind": "merged", "heads": configs})
+    save_onnx(model, about, path)
+
+
+def _join(graph: Any, head: Any, prefix: str, taps: Container[str]) -> None:
+    """Add a head's graph to the encoder's; all but the taps is renamed."""
+    onnx = need("onnx", "an export to ONNX", INSTALL)
+    assert not head.functions
+    own: Any = onnx.compose.add_prefix(head, prefix).graph
+    for node in own.node:
+        names = [name.removeprefix(prefix) for name in node.input]
+        node.input[:] = [
+            name if name in taps else given for name, given in zip(names, node.input, strict=True)
+        ]
+    graph.node.extend(own.node)
+    graph.initializer.extend(own.initializer)
+    graph.input.extend(one for one in own.input if one.name.removeprefix(prefix) not in taps)
+    graph.output.extend(own.output)
 
 
 def to_onnx(piece: Piece) -> Any:

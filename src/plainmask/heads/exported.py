@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plainmask.decoder.exported import ExportedDecoder
-from plainmask.encoder.exported import ExportedEncoder
+from plainmask.decoder.exported import NEXT, OUTPUTS, QUERIES, ExportedDecoder
+from plainmask.encoder.exported import PIXELS, ExportedEncoder, tap_names
 from plainmask.encoder.vit import EncoderConfig
 from plainmask.errors import HeadError, InputError
 from plainmask.graphs.graph import Graph, is_graph, open_graph
+from plainmask.graphs.onnx_file import Cut, split_file
 from plainmask.heads.head import Head, HeadConfig, find_head
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
@@ -40,18 +42,36 @@ class About(BaseModel):
     """One, of a merged file several: names, colours, input, thresholds, licence."""
 
 
+MERGED = "merged"
+"""Stem of a file that holds an encoder and its heads as one graph."""
+
+
 def load_head(name: str | Path) -> Head:
-    """A head: an exported file, or whatever `find_head` finds.
+    """A head: an exported file of one head, or whatever `find_head` finds.
+
+    Raises:
+        InputError, HeadError, WeightsError: as `load_each`; or the file holds several heads.
+    """
+    heads = load_each(name)
+    if len(heads) > 1:
+        names = ", ".join(head.config.name for head in heads)
+        raise InputError(f"{name} holds the heads {names}; where one is needed, export it alone")
+    return heads[0]
+
+
+def load_each(name: str | Path) -> list[Head]:
+    """The heads of a name: of a merged file several, each with the encoder of the file.
 
     Raises:
         InputError, HeadError, WeightsError: as `Head.load` and `open_graph`.
     """
     if not is_graph(name):
-        return Head.load(find_head(name))
-    graph, about = open_exported(Path(name), "head")
-    (config,) = about.heads
-    decoder = ExportedDecoder(graph, config.decoder, config.encoder.taps, about.encoder.prefix)
-    return Head(config, decoder)
+        return [Head.load(find_head(name))]
+    graph, about = open_exported(Path(name))
+    if about.kind == "merged":
+        return _split(Path(name), about)
+    _expect("head", about, graph)
+    return [_head(graph, about, about.heads[0])]
 
 
 def encoder_of(head: str | Path) -> ExportedEncoder:
@@ -75,28 +95,20 @@ def load_exported_encoder(path: str | Path) -> ExportedEncoder:
     Raises:
         InputError: see `open_graph`; or it is a head.
     """
-    graph, about = open_exported(Path(path), "encoder")
-    return ExportedEncoder(
-        graph,
-        about.encoder,
-        name=about.encoder_name,
-        fingerprint=about.fingerprint,
-        older_fingerprint=about.older_fingerprint,
-    )
+    graph, about = open_exported(Path(path))
+    _expect("encoder", about, graph)
+    return _encoder(graph, about)
 
 
-def open_exported(path: Path, kind: Literal["encoder", "head", "merged"]) -> tuple[Graph, About]:
-    """An exported file of this kind, and what it says of itself.
+def open_exported(path: Path) -> tuple[Graph, About]:
+    """An exported file, and what it says of itself.
 
     Raises:
-        InputError: see `open_graph`; or the file is of another kind.
-        HeadError: written by a newer plainmask.
+        InputError: see `open_graph`.
+        HeadError: written by another plainmask.
     """
     graph = open_graph(path, torch.get_num_threads())
-    about = read_about(graph.about, path)
-    if about.kind != kind:
-        raise InputError(f"{path} is an exported {about.kind}, where {_a(kind)} is needed")
-    return graph, about
+    return graph, read_about(graph.about, path)
 
 
 def read_about(text: str, path: Path) -> About:
@@ -116,5 +128,40 @@ def read_about(text: str, path: Path) -> About:
         ) from error
 
 
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind == "encoder" else f"a {kind}"
+def _split(path: Path, about: About) -> list[Head]:
+    """The heads of a merged file: as its parts, each a graph of its own, they run as any other."""
+    wanted = {tap for head in about.heads for tap in head.encoder.taps}
+    taps = tap_names(sorted(wanted))
+    parts = [Cut("", (PIXELS,), tuple(taps))]
+    for head in about.heads:
+        more = head.decoder.propagation != "none"
+        inputs = (*tap_names(head.encoder.taps), *([f"{head.name}.{QUERIES}"] if more else []))
+        outputs = [f"{head.name}.{name}" for name in (*OUTPUTS, *([NEXT] if more else []))]
+        parts.append(Cut(f"{head.name}.", inputs, tuple(outputs)))
+    first, *rest = split_file(path, torch.get_num_threads(), parts)
+    encoder = _encoder(first, about)
+    return [
+        replace(_head(graph, about, head), encoder=encoder)
+        for graph, head in zip(rest, about.heads, strict=True)
+    ]
+
+
+def _head(graph: Graph, about: About, config: HeadConfig) -> Head:
+    taps = config.encoder.taps
+    return Head(config, ExportedDecoder(graph, config.decoder, taps, about.encoder.prefix))
+
+
+def _encoder(graph: Graph, about: About) -> ExportedEncoder:
+    return ExportedEncoder(
+        graph,
+        about.encoder,
+        name=about.encoder_name,
+        fingerprint=about.fingerprint,
+        older_fingerprint=about.older_fingerprint,
+    )
+
+
+def _expect(kind: Literal["encoder", "head"], about: About, graph: Graph) -> None:
+    if about.kind != kind:
+        found, wanted = (f"an {x}" if x == "encoder" else f"a {x}" for x in (about.kind, kind))
+        raise InputError(f"{graph.path} is {found} that was exported, where {wanted} is needed")

@@ -147,8 +147,8 @@ class Head:
 
     config: HeadConfig
     decoder: AnyDecoder
-    encoder: Encoder | None = None
-    """Its own, where training or a published file changed the encoder."""
+    encoder: AnyEncoder | None = None
+    """Its own, where training or a published file changed the encoder, or both are one file."""
 
     def check(self, encoder: AnyEncoder) -> None:
         """Raise HeadError unless the decoder reads this encoder's features."""
@@ -268,7 +268,7 @@ class Head:
                     (new / name).write_text(text, encoding="utf-8")
                 # Not `save_file`: its files are private (0600), and its errors are no OSErrors.
                 (new / "model.safetensors").write_bytes(save(narrowed))
-                if self.encoder is not None:
+                if isinstance(self.encoder, Encoder):
                     whole = {
                         k: v.detach().cpu().contiguous()
                         for k, v in self.encoder.state_dict().items()

@@ -28,7 +28,7 @@ from plainmask.encoder.weights import (
 )
 from plainmask.errors import HeadError, InputError
 from plainmask.graphs.graph import is_graph
-from plainmask.heads.exported import encoder_of, load_exported_encoder, load_head
+from plainmask.heads.exported import encoder_of, load_each, load_exported_encoder, load_head
 from plainmask.heads.head import EncoderRef, Head, HeadConfig
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter, Weights
 from plainmask.inference.shared_pass import Dtype
@@ -133,7 +133,7 @@ def _encoder_for(head: Head, name: str | Path, encoder: AnyEncoder | Weights | N
     if isinstance(encoder, AnyEncoder):
         return encoder
     if is_graph(name) and encoder is None:
-        return encoder_of(name)
+        return encoder_of(name) if head.encoder is None else head.encoder
     if is_graph(name) and is_graph(encoder):  # with other heads, ONNX files hold weights alone
         return load_exported_encoder(encoder)
     if encoder is None and head.encoder is not None:
@@ -168,20 +168,18 @@ def load_heads(
     Raises:
         InputError, WeightsError, HeadError: as `load`; or two heads have one name.
     """
-    first = load(names[0], device=device, dtype=dtype, encoder=encoder)
-    segmenter = Segmenter(
-        first.encoder,
-        {first.name: first.head},
-        device=first.device,
-        dtype=first.shared.dtype,
-        compile=compile,
-    )
-    for name in names[1:]:
-        head = load_head(name)
+    if str(names[0]) in PUBLISHED:
+        first = load(names[0], device=device, dtype=dtype, encoder=encoder)
+        heads, used = [first.head], first.encoder
+    else:
+        heads = load_each(names[0])
+        used = _encoder_for(heads[0], names[0], encoder)
+    segmenter = Segmenter(used, device=device, dtype=dtype, compile=compile)
+    for head in (*heads, *(head for name in names[1:] for head in load_each(name))):
         if head.config.name in segmenter.heads:
             raise InputError(f"two of the heads are called {head.config.name!r}; give each once")
-        head = head if encoder is None else _rebind(head, segmenter.encoder)
-        segmenter.add(head.config.name, head)
+        bound = head if encoder is None else _rebind(head, segmenter.encoder)
+        segmenter.add(head.config.name, bound)
     return segmenter
 
 
@@ -355,10 +353,9 @@ def _rebind(head: Head, encoder: AnyEncoder) -> Head:
         stacklevel=3,
     )
     bound = reference.model_copy(update={"fingerprint": encoder.fingerprint})
-    if head.encoder is None:
+    if head.encoder is None or isinstance(encoder, ExportedEncoder):
         return replace(head, config=head.config.model_copy(update={"encoder": bound}))
     # A head that keeps an encoder of its own keeps the one that it is used with.
-    assert isinstance(encoder, Encoder)
     update = {"encoder": bound, "own_encoder": encoder.config}
     return Head(head.config.model_copy(update=update), head.decoder, encoder)
 
