@@ -1,6 +1,12 @@
 """`plainmask export`: files that all commands take, and what it refuses."""
 
+import json
+
+import pytest
+
 from commands import Run, Workspace
+from images import labelled_images
+from plainmask.export.check import BOUNDS, Bounds
 from tiny import save_with_encoder, tiny_encoder, tiny_head
 
 
@@ -36,3 +42,23 @@ def test_a_place_that_cannot_be_written(work: Workspace, run: Run):
     done = run("export", work.head, "--encoder", work.encoder, "--out", work.encoder / "out")
     assert done.code == 2
     assert "the output folder" in done.err
+
+
+def test_the_proof_is_printed_and_kept(work: Workspace, run: Run):
+    data = labelled_images(work.folder / "data", "semantic")
+    model = (work.head, "--encoder", work.encoder)
+    done = run("export", *model, "--check", data, "--split", "val")
+    assert done.code == 0, done.err
+    assert "mIoU" in done.out
+    assert "class_logits" in done.out
+    report = json.loads((work.folder / "exported" / "parity.json").read_text())
+    assert report["problems"] == []
+
+
+def test_a_failed_proof_leaves_nothing(work: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch):
+    data = labelled_images(work.folder / "data", "semantic")
+    monkeypatch.setitem(BOUNDS, "float32", Bounds(0.0, 0.0))
+    done = run("export", work.head, "--encoder", work.encoder, "--check", data, "--split", "val")
+    assert done.code == 1
+    assert "does not answer as the network does, so nothing was written" in done.err
+    assert [*(work.folder / "exported").iterdir()] == []

@@ -11,12 +11,14 @@ import torch
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.guess import guess_format, image_format
 from plainmask.data.reader import DataFormat, read_dataset
+from plainmask.data.record import Record
 from plainmask.errors import InputError
 from plainmask.evaluation.images import evaluate, evaluate_in_processes, label_vocabulary
 from plainmask.evaluation.measures import Rules
 from plainmask.evaluation.page import write_page
 from plainmask.evaluation.report import Evaluation, check_report
 from plainmask.evaluation.videos import evaluate_videos
+from plainmask.heads.head import HeadConfig
 from plainmask.inference.loading import load
 from plainmask.inference.segmenter import HeadSegmenter
 from plainmask.inference.tracking import check_protocol
@@ -39,18 +41,13 @@ def evaluate_head(
     encoder: str | None,
 ) -> Evaluation:
     """The figures of a head, on pictures or on videos; result files and a page if asked for."""
-    if not is_folder(data) and not is_file(data):
-        raise InputError(f"{data}: there is no such folder; check the path")
+    _check_there(data)
     if out is not None:
         check_report(out, page=True)
     is_stride = protocol == "stride"
     segmenter = _open_segmenter(0, name, device, encoder, stride=is_stride)
     config = segmenter.head.config
-    if format is None:
-        is_image = config.decoder.propagation == "none"
-        format = image_format(config.task, data) if is_image else guess_format(data)
-    vocabulary = label_vocabulary(config.vocabulary, data, format, split)
-    records = read_dataset(format, data, split, vocabulary)
+    records = read_labelled(config, data, split, format)
     if records[0].sequence is not None:
         if out is not None or processes > 1:
             raise InputError(
@@ -85,6 +82,33 @@ def evaluate_head(
         title = f"{config.name} on {data} {split or ''}".rstrip()
         write_page(out, found, records, segmenter, title=title)
     return found
+
+
+def read_labelled(
+    config: HeadConfig, data: Path, split: str | None, format: DataFormat | None
+) -> list[Record]:
+    """The records of a data set for a head.
+
+    Args:
+        config: of the head: its task and classes.
+        data: the folder.
+        split: such as val; None: the data has none.
+        format: of the data; None: guessed.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read as labels for this head.
+    """
+    _check_there(data)
+    if format is None:
+        is_image = config.decoder.propagation == "none"
+        format = image_format(config.task, data) if is_image else guess_format(data)
+    vocabulary = label_vocabulary(config.vocabulary, data, format, split)
+    return read_dataset(format, data, split, vocabulary)
+
+
+def _check_there(data: Path) -> None:
+    if not is_folder(data) and not is_file(data):
+        raise InputError(f"{data}: there is no such folder; check the path")
 
 
 def _open_in_process(

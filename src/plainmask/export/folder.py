@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from plainmask.atomic import cannot_write
+from plainmask.atomic import cannot_write, check_replaceable
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
@@ -14,7 +14,7 @@ from plainmask.export.formats import Piece, write, write_merged
 from plainmask.export.modules import EncoderGraph, HeadGraph
 from plainmask.export.trace import trace_encoder, trace_head
 from plainmask.graphs.graph import SUFFIXES, GraphFormat, open_graph
-from plainmask.heads.exported import ENCODER, MERGED, About, Precision, read_about
+from plainmask.heads.exported import ENCODER, MERGED, REPORT, About, Precision, read_about
 from plainmask.inference.segmenter import Segmenter
 from plainmask.results.places import check_writable
 
@@ -25,7 +25,7 @@ def export_heads(
     *,
     format: GraphFormat = "onnx",
     merged: bool = False,
-    accept: Callable[[Path], None] | None = None,
+    accept: Callable[[list[Path]], None] | None = None,
 ) -> list[Path]:
     """Write the encoder and each head of a segmenter as graphs, each of its own.
 
@@ -36,8 +36,8 @@ def export_heads(
         out: the folder.
         format: of the files.
         merged: as one graph from pixels to the logits of all heads; ONNX only.
-        accept: called with a folder that holds the finished files; raises where they are not good,
-            and then nothing is written.
+        accept: called with the finished files that heads are loaded from, in a folder that may get
+            more; raises where they are not good, and then nothing is written.
 
     Returns:
         The files.
@@ -51,19 +51,22 @@ def export_heads(
         raise InputError(f"a merged graph is for ONNX; leave --merged out for {format}")
     check_writable(out)
     names = file_names(segmenter)
+    check_replaceable(out / REPORT)
     for name in [MERGED] if merged else [ENCODER, *names.values()]:
         _check_ours(out / f"{name}{suffix}", segmenter)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
             pieces = pieces_of(segmenter, names, "float32")
+            heads = [Path(scratch) / f"{name}{suffix}" for name in names.values()]
             if merged:
-                write_merged(pieces, Path(scratch) / f"{MERGED}{suffix}")
+                heads = [Path(scratch) / f"{MERGED}{suffix}"]
+                write_merged(pieces, heads[0])
             else:
                 for piece in pieces:
                     write(piece, Path(scratch) / f"{piece.name}{suffix}", format)
             if accept is not None:
-                accept(Path(scratch))
+                accept(heads)
             found = sorted(Path(scratch).iterdir())
             return [file.replace(out / file.name) for file in found]
     except OSError as error:

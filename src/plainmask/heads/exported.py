@@ -42,6 +42,8 @@ class About(BaseModel):
     """One, of a merged file several: names, colours, input, thresholds, licence."""
 
 
+REPORT = "parity.json"
+"""What was compared before an export was written."""
 MERGED = "merged"
 """Stem of a file that holds an encoder and its heads as one graph."""
 
