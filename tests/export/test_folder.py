@@ -84,6 +84,7 @@ def test_files_say_what_they_are_and_nothing_of_it_is_in_the_graph(exported: Exp
     assert sides == ["batch", 3, "height", "width"]
     assert {"patches_3", "prefix_3"} < {value.name for value in model.graph.output}
     assert model.opset_import[0].version >= 18
+    assert b"plainmask/" not in (exported.folder / "encoder.onnx").read_bytes()  # no source files
 
 
 def test_what_is_there_is_replaced_if_it_is_an_export_of_this_encoder(

@@ -31,6 +31,13 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("exported"),
     format: Annotated[str, typer.Option(help="onnx, torch (torch.export) or openvino.")] = "onnx",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32; float16 or bfloat16, to store weights in half the space; or int8, to "
+            "compute the encoder in, which needs --check."
+        ),
+    ] = "float32",
     merged: Annotated[
         bool, typer.Option("--merged", help="One ONNX graph, from pixels to the logits of all.")
     ] = False,
@@ -51,23 +58,30 @@ def export(
     The files say what they are: encoder, classes, colours, thresholds and how pictures come in.
     Wherever a head is asked for, the file of one will do.
     """
-    from plainmask.export.check import compare, read_checks
+    from plainmask.export.check import calibration, compare, read_checks
     from plainmask.export.folder import export_heads
     from plainmask.graphs.graph import check_graph_format
+    from plainmask.heads.exported import check_precision
     from plainmask.inference.loading import load_heads
 
-    kind = check_graph_format(format)
+    kind, stored = check_graph_format(format), check_precision(precision)
     segmenter = load_heads(heads, device="cpu", dtype="float32", encoder=encoder)
     records, names = read_checks(segmenter, check, split) if check else ({}, {})
 
     def prove(files: list[Path]) -> None:
-        found = compare(segmenter, load_heads(files), "float32", records, names)
+        found = compare(segmenter, load_heads(files), stored, records, names)
         print_parity(found, as_json=as_json)
         found.demand()
         found.save(files[0].parent)
 
     files = export_heads(
-        segmenter, out, format=kind, merged=merged, accept=prove if check else None
+        segmenter,
+        out,
+        format=kind,
+        precision=stored,
+        merged=merged,
+        pictures=calibration(segmenter, records),
+        accept=prove if check else None,
     )
     for file in files:
         print(f"wrote {file}", file=sys.stderr)

@@ -47,6 +47,8 @@ SIDES = (6, 11, 20)
 """Shorter sides, in patches, at which logits are compared."""
 LOOKED_AT = 3
 """Pictures of the data, besides noise, whose logits are compared."""
+CALIBRATED_BY = 16
+"""Pictures of the data by which int8 is adjusted."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,20 @@ def read_checks(
     return records, {name: f"{place} {split or ''}".rstrip() for name, place in places.items()}
 
 
-def pictures_of(
+def calibration(ours: Segmenter, records: Mapping[str, Sequence[Record]]) -> Iterator[Tensor]:
+    """Pixels (1, 3, H, W) uint8 of some pictures of the data, as an encoder sees them."""
+    for _, picture in _pictures(records, CALIBRATED_BY):
+        yield _fitted(picture, SIDES[-1], ours.encoder.config.patch_size)
+
+
+def _fitted(picture: NDArray[Any], side: int, patch: int) -> Tensor:
+    """A picture whose shorter side is so many patches: (1, 3, H, W) uint8."""
+    protocol = InputProtocol(kind="stride", size=side * patch)
+    geometry = Geometry.plan((picture.shape[0], picture.shape[1]), protocol, patch)
+    return torch.from_numpy(geometry.fit(picture))
+
+
+def _pictures(
     records: Mapping[str, Sequence[Record]], count: int
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """A few pictures of all data sets, spread over each."""
@@ -205,11 +220,9 @@ def _batches(
     for place, side in enumerate(SIDES):
         size = (place + 1, 3, side * patch, (side + 3 * place) * patch)
         yield "noise", torch.from_numpy(random.integers(0, 256, size, np.uint8))
-    for name, picture in pictures_of(records, LOOKED_AT):
+    for name, picture in _pictures(records, LOOKED_AT):
         for side in SIDES:
-            protocol = InputProtocol(kind="stride", size=side * patch)
-            geometry = Geometry.plan((picture.shape[0], picture.shape[1]), protocol, patch)
-            one = torch.from_numpy(geometry.fit(picture))
+            one = _fitted(picture, side, patch)
             yield name, torch.cat([one, one.flip(3)])
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
+
+from torch import Tensor
 
 from plainmask.atomic import cannot_write, check_replaceable
 from plainmask.decoder.decoder import PlainMaskDecoder
@@ -12,6 +15,7 @@ from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.export.formats import Piece, write, write_merged
 from plainmask.export.modules import EncoderGraph, HeadGraph
+from plainmask.export.precision import smoothed
 from plainmask.export.trace import trace_encoder, trace_head
 from plainmask.graphs.graph import SUFFIXES, GraphFormat, open_graph
 from plainmask.heads.exported import ENCODER, MERGED, REPORT, About, Precision, read_about
@@ -24,7 +28,9 @@ def export_heads(
     out: Path,
     *,
     format: GraphFormat = "onnx",
+    precision: Precision = "float32",
     merged: bool = False,
+    pictures: Iterable[Tensor] = (),
     accept: Callable[[list[Path]], None] | None = None,
 ) -> list[Path]:
     """Write the encoder and each head of a segmenter as graphs, each of its own.
@@ -35,7 +41,10 @@ def export_heads(
         segmenter: on the CPU, not compiled.
         out: the folder.
         format: of the files.
+        precision: what weights are stored in; int8: what the encoder's linear layers are computed
+            in, ONNX only, and only with `pictures` and `accept`.
         merged: as one graph from pixels to the logits of all heads; ONNX only.
+        pictures: pixels (B, 3, H, W) uint8 such as the encoder will see, by which int8 is adjusted.
         accept: called with the finished files that heads are loaded from, in a folder that may get
             more; raises where they are not good, and then nothing is written.
 
@@ -47,8 +56,7 @@ def export_heads(
             name as a file, a package is missing, or the segmenter was itself exported.
     """
     suffix = next(known for known, name in SUFFIXES.items() if name == format)
-    if merged and format != "onnx":
-        raise InputError(f"a merged graph is for ONNX; leave --merged out for {format}")
+    _check_choice(format, precision, merged=merged, proven=accept is not None)
     check_writable(out)
     names = file_names(segmenter)
     check_replaceable(out / REPORT)
@@ -57,7 +65,7 @@ def export_heads(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
-            pieces = pieces_of(segmenter, names, "float32")
+            pieces = pieces_of(segmenter, names, precision, pictures)
             heads = [Path(scratch) / f"{name}{suffix}" for name in names.values()]
             if merged:
                 heads = [Path(scratch) / f"{MERGED}{suffix}"]
@@ -73,19 +81,22 @@ def export_heads(
         raise cannot_write(out, error) from error
 
 
-def pieces_of(segmenter: Segmenter, names: dict[str, str], precision: Precision) -> list[Piece]:
+def pieces_of(
+    segmenter: Segmenter, names: dict[str, str], precision: Precision, pictures: Iterable[Tensor]
+) -> list[Piece]:
     """The graphs of an encoder and its heads.
 
     Args:
         segmenter: what to trace.
         names: of the files, by head.
-        precision: what the weights will be stored in.
+        precision, pictures: see `export_heads`. Heads stay in float32 beside an encoder in int8.
     """
     encoder = segmenter.encoder
     if not isinstance(encoder, Encoder):
         raise InputError(f"{encoder.graph.path} is an export already; export its head folders")
     wanted = {tap for head in segmenter.heads.values() for tap in head.config.encoder.taps}
-    graph = EncoderGraph(encoder, sorted(wanted | set(encoder.config.taps)))
+    exported = smoothed(encoder, pictures) if precision == "int8" else encoder
+    graph = EncoderGraph(exported, sorted(wanted | set(encoder.config.taps)))
     about = About(
         kind="encoder",
         precision=precision,
@@ -98,9 +109,35 @@ def pieces_of(segmenter: Segmenter, names: dict[str, str], precision: Precision)
     for name, head in segmenter.heads.items():
         assert isinstance(head.decoder, PlainMaskDecoder)
         graph = HeadGraph(head.decoder, head.config.encoder.taps)
-        own = about.model_copy(update={"kind": "head", "heads": (head.config,)})
+        own = about.model_copy(
+            update={
+                "kind": "head",
+                "heads": (head.config,),
+                "precision": "float32" if precision == "int8" else precision,
+            }
+        )
         found += [Piece(names[name], graph, trace_head(graph, encoder.config.prefix), own)]
     return found
+
+
+def _check_choice(format: GraphFormat, precision: Precision, *, merged: bool, proven: bool) -> None:
+    """Raise an InputError for what does not go together."""
+    if merged and format != "onnx":
+        raise InputError(f"a merged graph is for ONNX; leave --merged out for {format}")
+    known: dict[GraphFormat, tuple[Precision, ...]] = {
+        "onnx": get_args(Precision),
+        "openvino": ("float32", "float16", "bfloat16"),
+        "torch": ("float32",),
+    }
+    if precision not in known[format]:
+        raise InputError(
+            f"{precision} is not for {format}, which has {', '.join(known[format])}; choose one of "
+            "these, or ONNX"
+        )
+    if precision == "int8" and not proven:
+        raise InputError(
+            "int8 changes what heads find, so it is written with a proof alone; give --check DATA"
+        )
 
 
 def file_names(segmenter: Segmenter) -> dict[str, str]:

@@ -14,6 +14,7 @@ import torch
 from torch.export import ExportedProgram
 
 from plainmask.export.modules import EncoderGraph, HeadGraph
+from plainmask.export.precision import narrow, quantise
 from plainmask.export.trace import exporting
 from plainmask.extra import need
 from plainmask.graphs.graph import KEY, GraphFormat
@@ -89,7 +90,7 @@ def _join(graph: Any, head: Any, prefix: str, taps: Container[str]) -> None:
 
 
 def to_onnx(piece: Piece) -> Any:
-    """A piece as an ONNX model (`onnx.ModelProto`), float32."""
+    """A piece as an ONNX model (`onnx.ModelProto`), in the precision that it says."""
     need("onnxscript", "an export to ONNX", INSTALL)
     with exporting():
         program = torch.onnx.export(
@@ -103,7 +104,14 @@ def to_onnx(piece: Piece) -> Any:
         )
     assert program is not None
     model: Any = program.model_proto
-    _name_sides(model, piece.graph.sides)
+    _tidy(model, piece.graph.sides)
+    match piece.about.precision:
+        case "float16" | "bfloat16":
+            narrow(model, piece.about.precision)
+        case "int8":
+            return quantise(model)
+        case "float32":
+            pass
     return model
 
 
@@ -131,9 +139,13 @@ def _save_openvino(piece: Piece, path: Path) -> None:
         del model  # it has the file between open
 
 
-def _name_sides(model: Any, sides: Mapping[str, Mapping[int, str]]) -> None:
-    """Give free sides names that say what they are, instead of the tracer's."""
+def _tidy(model: Any, sides: Mapping[str, Mapping[int, str]]) -> None:
+    """Name free sides by what they are, and leave out what the tracer says of where it was."""
     names: dict[str, str] = {}
+    graph = model.graph
+    del model.metadata_props[:], graph.metadata_props[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]  # lines of source files, a third of a small graph
     for value in model.graph.input:
         for place, name in sides[value.name].items():
             names[value.type.tensor_type.shape.dim[place].dim_param] = name

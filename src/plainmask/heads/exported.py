@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +16,7 @@ from plainmask.errors import HeadError, InputError
 from plainmask.graphs.graph import Graph, is_graph, open_graph
 from plainmask.graphs.onnx_file import Cut, split_file
 from plainmask.heads.head import Head, HeadConfig, find_head
+from plainmask.options import one_of
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 ENCODER = "encoder"
@@ -46,6 +47,15 @@ REPORT = "parity.json"
 """What was compared before an export was written."""
 MERGED = "merged"
 """Stem of a file that holds an encoder and its heads as one graph."""
+
+
+def check_precision(name: str) -> Precision:
+    """The precision of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    return one_of(name, get_args(Precision), f"the precision {name!r} is unknown")
 
 
 def load_head(name: str | Path) -> Head:
