@@ -11,8 +11,11 @@ from tiny import save_with_encoder, tiny_encoder, tiny_head
 
 
 def test_exported_heads_are_heads(work: Workspace, run: Run):
-    done = run("export", work.head, "--encoder", work.encoder, "--out", "exported")
+    model = (work.head, "--encoder", work.encoder)
+    done = run("export", *model, "--out", "exported", "--triton", "models")
     assert done.code == 0, done.err
+    assert (work.folder / "models" / "tiny-semantic" / "1" / "model.onnx").is_file()
+    assert (work.folder / "models" / "heads" / "config.pbtxt").is_file()
     files = sorted(file.name for file in (work.folder / "exported").iterdir())
     assert files == ["encoder.onnx", "tiny-semantic.onnx"]
     work.picture("photo.png")
@@ -62,3 +65,9 @@ def test_a_failed_proof_leaves_nothing(work: Workspace, run: Run, monkeypatch: p
     assert done.code == 1
     assert "does not answer as the network does, so nothing was written" in done.err
     assert [*(work.folder / "exported").iterdir()] == []
+
+
+def test_a_merged_file_is_no_model_repository(work: Workspace, run: Run):
+    done = run("export", work.head, "--encoder", work.encoder, "--merged", "--triton", "models")
+    assert done.code == 2
+    assert "--triton is for ONNX, the encoder and each head" in done.err

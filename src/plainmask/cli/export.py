@@ -11,6 +11,7 @@ import typer
 
 from plainmask.cli.console import print_table
 from plainmask.cli.options import EncoderSource, Json
+from plainmask.errors import InputError
 
 if TYPE_CHECKING:
     from plainmask.export.check import Parity
@@ -41,6 +42,10 @@ def export(
     merged: Annotated[
         bool, typer.Option("--merged", help="One ONNX graph, from pixels to the logits of all.")
     ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="A folder for a model repository of NVIDIA's Triton; ONNX, not merged."),
+    ] = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,11 +65,14 @@ def export(
     """
     from plainmask.export.check import calibration, compare, read_checks
     from plainmask.export.folder import export_heads
+    from plainmask.export.triton import write_repository
     from plainmask.graphs.graph import check_graph_format
     from plainmask.heads.exported import check_precision
     from plainmask.inference.loading import load_heads
 
     kind, stored = check_graph_format(format), check_precision(precision)
+    if triton is not None and (kind != "onnx" or merged):
+        raise InputError("--triton is for ONNX, the encoder and each head; leave out the others")
     segmenter = load_heads(heads, device="cpu", dtype="float32", encoder=encoder)
     records, names = read_checks(segmenter, check, split) if check else ({}, {})
 
@@ -83,6 +91,8 @@ def export(
         pictures=calibration(segmenter, records),
         accept=prove if check else None,
     )
+    if triton is not None:
+        files += write_repository(files, triton)
     for file in files:
         print(f"wrote {file}", file=sys.stderr)
 
