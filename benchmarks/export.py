@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=2 python benchmarks/export.py [--head scenes] [--side 448] [--turns 7]
 
-Ways take turns; medians. Eager and compiled are given in float32 and in what "auto" picks here. int8
-is adjusted by the one picture that is looked at, and no figure was asked of it: this is about time.
+Ways take turns; medians. Eager and compiled are given in float32 and in what "auto" picks here.
+int8 is adjusted by the one picture that is looked at, and no figure was asked of it: this is about
+time.
 """
 
 from __future__ import annotations
