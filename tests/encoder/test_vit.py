@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from goldens import below, golden, relative_error
 from plainmask.encoder.layouts import read_state
 from plainmask.encoder.positions import (
+    TableResize,
     resample_patch_kernel,
     resize_by_products,
     resize_table,
@@ -116,6 +117,17 @@ def test_position_tables_equal_published(
     for resize in (resize_table, resize_by_products):
         resized = resize(state["pos37"][0], (37, 37), grid, antialias=antialias)
         assert relative_error(resized, expected) < 1e-5
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("resize", get_args(TableResize))
+def test_products_resize_tables_by_every_rule(resize: TableResize, antialias: bool):
+    old = (9, 9) if resize == "square" else (9, 12)
+    table = torch.randn(old[0] * old[1], 8, generator=torch.Generator().manual_seed(0))
+    for grid in ((1, 1), old, (5, 31), (12, 12), (40, 3), (64, 64)):
+        expected = resize_table(table, old, grid, antialias=antialias, resize=resize)
+        found = resize_by_products(table, old, grid, antialias=antialias, resize=resize)
+        assert relative_error(found, expected) < 1e-5
 
 
 def test_tables_are_kept_for_some_grids_and_made_anew_where_weights_change():

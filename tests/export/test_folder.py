@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from exports import Exported, pixels
-from goldens import below, golden, relative_error
-from plainmask.encoder.weights import load_encoder
+from goldens import relative_error
+from plainmask.encoder.positions import TableResize
+from plainmask.encoder.vit import Encoder, EncoderConfig
 from plainmask.errors import InputError
 from plainmask.export.folder import export_heads
 from plainmask.heads.exported import load_exported_encoder, open_exported
@@ -57,19 +59,40 @@ def test_streams_go_on_alike_and_a_state_goes_from_one_to_the_other(exported: Ex
         assert relative_error(theirs.state.queries, ours.state.queries) < LOGITS
 
 
-def test_encoders_with_position_tables_are_those_of_the_network(tmp_path: Path):
-    for layout, prefix in (("dinov2", "base.encoder."), ("dinov2_reg4", "encoder.")):
-        encoder = load_encoder(below(golden(layout), prefix), num_heads=3, taps=(1, 3))
-        assert encoder.config.positions == "table"
-        export_heads(Segmenter(encoder, device="cpu"), tmp_path / layout)
-        theirs = load_exported_encoder(tmp_path / layout / "encoder.onnx")
-        patch = encoder.config.patch_size
-        for grid in ((1, 1), (6, 6), (3, 11), (23, 2)):
-            picture = pixels(2, grid[0] * patch, grid[1] * patch + 3)
-            expected, found = encoder(picture), theirs(picture)
-            assert (found.grid, found.prefix) == (expected.grid, expected.prefix)
-            for one, other in zip(found.taps, expected.taps, strict=True):
-                assert relative_error(one, other) < LOGITS
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("resize", "antialias"), [("bicubic", False), ("bicubic", True), ("square", False)]
+)
+def test_encoders_with_position_tables_are_those_of_the_network(
+    resize: TableResize, antialias: bool, tmp_path: Path
+):
+    config = EncoderConfig(
+        width=48,
+        depth=2,
+        heads=3,
+        ffn_hidden=96,
+        registers=1,
+        patch_size=8,
+        positions="table",
+        table_grid=(9, 9),
+        table_antialias=antialias,
+        table_resize=resize,
+        final_norm=resize == "bicubic",
+        norm_eps=1e-6,
+        taps=(0, 1),
+    )
+    encoder = Encoder(config)
+    generator = torch.Generator().manual_seed(0)
+    for weight in encoder.parameters():
+        weight.normal_(0, 0.3, generator=generator)
+    export_heads(Segmenter(encoder, device="cpu"), tmp_path)
+    theirs = load_exported_encoder(tmp_path / "encoder.onnx")
+    for grid in ((1, 1), (9, 9), (3, 11), (23, 2)):
+        picture = pixels(2, grid[0] * 8, grid[1] * 8 + 3)
+        expected, found = encoder(picture), theirs(picture)
+        assert (found.grid, found.prefix) == (expected.grid, expected.prefix)
+        for one, other in zip(found.taps, expected.taps, strict=True):
+            assert relative_error(one, other) < LOGITS
 
 
 def test_files_say_what_they_are_and_nothing_of_it_is_in_the_graph(exported: Exported):

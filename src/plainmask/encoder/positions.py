@@ -46,34 +46,47 @@ def resize_table(
 
 
 def resize_by_products(
-    table: Tensor, old: tuple[int, int], new: tuple[int, int], *, antialias: bool
+    table: Tensor,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    *,
+    antialias: bool,
+    resize: TableResize = "bicubic",
 ) -> Tensor:
-    """The same as products with two small matrices, within 1e-6 of the largest entry.
+    """The same as products with two small matrices, within 1e-5 of the largest entry.
 
-    For graphs in which the new grid is not known yet, and for runtimes whose bicubic is another.
+    For graphs in which the new grid is not known yet, and for runtimes that resize otherwise. With
+    the rule "square" the old grid is one.
     """
-    rows = _bicubic(old[0], new[0], table.device, antialias=antialias)  # (h, old h)
-    columns = _bicubic(old[1], new[1], table.device, antialias=antialias)  # (w, old w)
+    sides = (torch.scalar_tensor(side, dtype=torch.float64, device=table.device) for side in new)
+    height, width = sides
+    if resize == "square":
+        height = width = torch.maximum(height, width)
+    cubic = resize == "bicubic"
+    rows = _weights(old[0], height, new[0], antialias=antialias, cubic=cubic)  # (h, old h)
+    columns = _weights(old[1], width, new[1], antialias=antialias, cubic=cubic)  # (w, old w)
     planes = rows @ table.float().reshape(old[0], -1)  # (h, old w * D)
     resized = columns @ planes.reshape(new[0], old[1], -1)  # (h, w, D)
     return resized.flatten(0, 1).to(table.dtype)
 
 
-def _bicubic(old: int, new: int, device: torch.device, *, antialias: bool) -> Tensor:
-    """What each of `old` samples weighs in each of `new` ones: (new, old) float32."""
-    scale = old / new
-    samples = torch.arange(old, dtype=torch.float32, device=device)
-    places = (torch.arange(new, dtype=torch.float32, device=device)[:, None] + 0.5) * scale - 0.5
+def _weights(old: int, size: Tensor, count: int, *, antialias: bool, cubic: bool) -> Tensor:
+    """What each of `old` samples weighs in the first of `size` new ones: (count, old) float32."""
+    scale = old / size
+    samples = torch.arange(old, dtype=torch.float64, device=size.device)
+    places = torch.arange(count, dtype=torch.float64, device=size.device)[:, None]
+    places = (places + 0.5) * scale - 0.5
     if antialias:  # Pillow's rule: a wider kernel where it shrinks, cut off at the border
-        wider = torch.clamp(torch.ones_like(places) * scale, min=1)
-        weights = _cubic((samples - places) / wider, -0.5)
-        return weights / weights.sum(1, keepdim=True)
+        distance = (samples - places) / scale.clamp(min=1)
+        weights = _cubic(distance, -0.5) if cubic else _triangle(distance)
+        return (weights / weights.sum(1, keepdim=True)).float()
     first = places.floor()
     weights = torch.zeros_like(places) * samples
     for step in range(-1, 3):  # samples beyond the border are the last one
         reached = torch.clamp(first + step, 0, old - 1) == samples
-        weights = weights + reached * _cubic(places - first - step, -0.75)
-    return weights
+        distance = places - first - step
+        weights = weights + reached * (_cubic(distance, -0.75) if cubic else _triangle(distance))
+    return weights.float()
 
 
 def _cubic(x: Tensor, a: float) -> Tensor:
@@ -82,6 +95,11 @@ def _cubic(x: Tensor, a: float) -> Tensor:
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((x - 5) * x + 8) * x * a - 4 * a
     return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def _triangle(x: Tensor) -> Tensor:
+    """The kernel of linear interpolation."""
+    return torch.clamp(1 - x.abs(), min=0)
 
 
 def resample_patch_kernel(kernel: Tensor, new: tuple[int, int]) -> Tensor:

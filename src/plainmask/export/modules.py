@@ -41,7 +41,11 @@ class EncoderGraph(nn.Module):
         table = rope = None
         if encoder.positions is not None:
             table = resize_by_products(
-                encoder.positions, config.table_grid, grid, antialias=config.table_antialias
+                encoder.positions,
+                config.table_grid,
+                grid,
+                antialias=config.table_antialias,
+                resize=config.table_resize,
             )
         else:
             rope = rope_tables(grid, config.head_dim, device=planes.device)
