@@ -136,6 +136,11 @@ def test_a_folder_holds_one_encoder(exported: Exported):
     assert (exported.folder / "encoder.onnx").read_bytes() == before
 
 
+def test_a_folder_holds_one_precision(exported: Exported):
+    with pytest.raises(InputError, match=r"encoder\.onnx is in float32, and other heads there may"):
+        export_heads(exported.segmenter, exported.folder, precision="float16")
+
+
 def test_what_is_not_accepted_is_not_written(exported: Exported, tmp_path: Path):
     def refuse(files: list[Path]) -> None:
         assert all(file.is_file() for file in files)

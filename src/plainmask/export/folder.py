@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -61,7 +62,8 @@ def export_heads(
     names = file_names(segmenter)
     check_replaceable(out / REPORT)
     for name in [MERGED] if merged else [ENCODER, *names.values()]:
-        _check_ours(out / f"{name}{suffix}", segmenter)
+        _check_ours(out / f"{name}{suffix}", segmenter, precision)
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
@@ -79,6 +81,10 @@ def export_heads(
             return [file.replace(out / file.name) for file in found]
     except OSError as error:
         raise cannot_write(out, error) from error
+    finally:
+        if made:
+            with suppress(OSError):  # with files in it, it stays
+                out.rmdir()
 
 
 def pieces_of(
@@ -153,7 +159,7 @@ def file_names(segmenter: Segmenter) -> dict[str, str]:
     return names
 
 
-def _check_ours(path: Path, segmenter: Segmenter) -> None:
+def _check_ours(path: Path, segmenter: Segmenter, precision: Precision) -> None:
     """See that no file is lost that is no export, and no other head loses its encoder."""
     if not path.exists():
         return
@@ -169,4 +175,9 @@ def _check_ours(path: Path, segmenter: Segmenter) -> None:
             f"{path} was exported from {about.encoder_name} with the fingerprint "
             f"{about.fingerprint}, this encoder is {segmenter.encoder.name} with "
             f"{segmenter.encoder.fingerprint}; give another folder"
+        )
+    if about.kind == "encoder" and about.precision != precision:
+        raise InputError(
+            f"{path} is in {about.precision}, and other heads there may read it; give another "
+            f"folder for {precision}"
         )

@@ -27,7 +27,14 @@ from plainmask.heads.head import Head
 from plainmask.inference import images
 from plainmask.inference.compiled import check_compiler, compiled
 from plainmask.inference.images import OnTile
-from plainmask.inference.shared_pass import Dtype, SharedPass, pick_device, pick_dtype, placed
+from plainmask.inference.shared_pass import (
+    Dtype,
+    SharedPass,
+    as_exported,
+    pick_device,
+    pick_dtype,
+    placed,
+)
 from plainmask.inference.stream import Stream, step_many
 from plainmask.inference.tracking import TrackingProtocol, track
 from plainmask.pictures.images import ImageSource
@@ -72,7 +79,7 @@ class Segmenter:
         compile: bool = False,
     ):
         if isinstance(encoder, ExportedEncoder):
-            device, dtype = _as_exported(device, dtype, compile=compile)
+            device, dtype = as_exported(device, dtype, compile=compile)
         place = pick_device(device)
         if compile:
             check_compiler(place)
@@ -132,7 +139,7 @@ class Segmenter:
         new.check(self.encoder)
         decoder = placed(new.decoder, self.device)
         if isinstance(decoder, ExportedDecoder):
-            _as_exported(self.device, "auto", compile=self._compile)
+            as_exported(self.device, "auto", compile=self._compile)
         elif self._compile:
             decoder = compiled(decoder)
         return replace(new, decoder=decoder)
@@ -402,23 +409,6 @@ class HeadStream(Generic[R]):
     def logits(self, pixels: Tensor) -> Predictions:
         """The raw network on the next frame of B videos; see `Stream.logits`."""
         return self.inner.logits(pixels)[self.name]
-
-
-def _as_exported(
-    device: str | torch.device, dtype: Dtype, *, compile: bool
-) -> tuple[torch.device, torch.dtype]:
-    """Where and in what exported files are run: on the CPU, with what they were exported in.
-
-    Raises:
-        InputError: something else is asked for.
-    """
-    here, plain = torch.device("cpu"), (torch.float32, "float32", "auto")
-    if compile or dtype not in plain or (device != "auto" and torch.device(device) != here):
-        raise InputError(
-            "exported files run on the CPU, with the precision that was chosen at the export: "
-            "leave device and dtype to them, and do not compile"
-        )
-    return here, torch.float32
 
 
 def several(image: Images) -> Iterable[ImageSource]:

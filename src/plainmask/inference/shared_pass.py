@@ -164,3 +164,20 @@ def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
         raise InputError(f"{what} {dtype!r} must be auto, {', '.join(known)}")
     assert chosen is not None
     return chosen
+
+
+def as_exported(
+    device: str | torch.device, dtype: Dtype, *, compile: bool
+) -> tuple[torch.device, torch.dtype]:
+    """Where and in what exported files are run: on the CPU, with what they were exported in.
+
+    Raises:
+        InputError: something else is asked for.
+    """
+    here, plain = torch.device("cpu"), (torch.float32, "float32", "auto")
+    if compile or dtype not in plain or (device != "auto" and torch.device(device) != here):
+        raise InputError(
+            "exported files run on the CPU, with the precision that was chosen at the export: "
+            "leave device and dtype to them, and do not compile"
+        )
+    return here, torch.float32
