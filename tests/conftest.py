@@ -1,6 +1,7 @@
 """What all tests may use: an export, and `pytest --parity`, a table of the golden cases' errors."""
 
 import os
+import sys
 
 # Before torch comes, and whatever is set outside: tolerances are a CPU's in float32, sums that
 # several threads share differ in their last bits, and tiny networks are done before threads have
@@ -9,6 +10,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["PLAINMASK_DTYPE"] = "float32"
 
+import absl.logging
 import pytest
 
 from exports import Exported
@@ -16,6 +18,10 @@ from goldens import measured
 from plainmask.export.folder import export_heads
 from plainmask.inference.segmenter import Segmenter
 from tiny import tiny_encoder, tiny_head, tiny_video_head
+
+# OpenVINO brings this logger, which would close the stderr that it saw first, pytest's own, as soon
+# as a server sets up logging; the true one it leaves open.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

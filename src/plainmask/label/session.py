@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.label.closed_form import head_of
@@ -361,6 +362,7 @@ class Session:
         linear, encoder = self._learner.head, self._taps.shared.encoder
         self._head = None
         if linear is not None:
+            assert isinstance(encoder, Encoder)
             vocabulary = Vocabulary.load(class_table(self.project.config))
             self._head = head_of(linear, encoder, vocabulary, HEAD)
 
