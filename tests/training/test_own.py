@@ -114,7 +114,14 @@ def test_what_is_said_beforehand_counts(tmp_path: Path):
     words = [f"data.root={root}", "data.train=mine", "data.format=coco_instances"]
     found = own_recipe_by_name("own-instance", [*words, "encoder=dinov3-base"], gpu=True).recipe
     assert (found.data.train, found.encoder) == ("mine", "dinov3-base")
-    assert "Meta's DINOv3 licence" in found.licence
+    assert found.licence.endswith("the encoder's: DINOv3 License (Meta; gated)")
+    for encoder, licence in [
+        ("dinov2-small", "Apache-2.0"),
+        ("eupe-small", "FAIR Noncommercial Research License (Meta)"),
+        (str(tmp_path / "mine.pth"), "state its licence here"),
+    ]:
+        said = own_recipe_by_name("own-instance", [*words, f"encoder={encoder}"], gpu=True).recipe
+        assert said.licence.endswith(licence)
     assert found.augment.crop_size[0] % 16 == found.augment.crop_size[0] % 14 == 0
 
 

@@ -25,6 +25,7 @@ from plainmask.data.reader import (
 )
 from plainmask.data.record import Record
 from plainmask.encoder.attention import has_bfloat16_units
+from plainmask.encoder.presets import find_preset
 from plainmask.errors import InputError
 from plainmask.progress import counted
 from plainmask.results.task import TASKS, Task
@@ -46,6 +47,14 @@ VIEWS, CACHED = 8, 500
 """Views of an image whose features are kept, and images up to which they are: about 7 GB."""
 OBJECT_SIDE = 42
 """Pixels, three patches: what the middling object should be in tiles."""
+
+
+def _terms(encoder: str) -> str:
+    """The licence of an encoder; of weights of one's own nobody knows it."""
+    try:
+        return find_preset(encoder).licence
+    except InputError:
+        return "state its licence here"
 
 
 @dataclass
@@ -130,8 +139,7 @@ def _choose(
         "data_terms": f"{counted(seen.images, 'image')} of {root.resolve().name}; state their "
         "terms here",
     }
-    terms = "Meta's DINOv3 licence" if "dinov3" in settings["encoder"] else "Apache-2.0 for DINOv2"
-    settings["licence"] = f"as the data allows; the encoder stands under {terms}"
+    settings["licence"] = f"as the data allows; the encoder's: {_terms(settings['encoder'])}"
     facts = [
         f"data: {form}, {counted(seen.images, 'training image')} of about {seen.longer:.0f} x "
         f"{seen.shorter:.0f} pixels, {counted(len(vocabulary), 'class')}, up to "
