@@ -94,6 +94,17 @@ def nothing(folder: Path) -> Iterator[Replaced]:
 
 
 @contextmanager
+def label(folder: Path) -> Iterator[Replaced]:
+    """A photograph and a tiny encoder."""
+    save_tiny_encoder(folder)
+    Image.fromarray(pictures(1)[0]).save(folder / "photo.jpg")
+    yield {
+        '["ground", "sky"])': '["ground", "sky"], encoder="encoder.safetensors")',
+        'load("mine")': 'load("mine", encoder="encoder.safetensors")',
+    }
+
+
+@contextmanager
 def bridges(folder: Path) -> Iterator[Replaced]:
     """A photograph, and tiny heads of the shipped ones' names with their encoder."""
     Image.fromarray(pictures(1)[0]).save(folder / "photo.jpg")
@@ -107,6 +118,7 @@ PAGES: dict[str, Prepare] = {
     "bridges.md": bridges,
     "data.md": nothing,
     "evaluate.md": evaluation,
+    "label.md": label,
     "serve.md": server,
     "video.md": video,
     "train-on-videos.md": training,
@@ -164,6 +176,8 @@ def test_the_python_of_a_page_runs(
     if name == "evaluate.md":
         assert "at most 500 detections" in out
         assert (tmp_path / "report/index.html").is_file()
+    if name == "label.md":
+        assert "ground" in out
     if name == "serve.md":
         assert "pixels" in out
     if name == "video.md":
