@@ -73,7 +73,8 @@ class Sums:
 
     def __init__(self, width: int):
         self._labelled = Total(_zeros(width, width), _zeros(0, width), _zeros(0))
-        self._others: dict[str, tuple[Tensor, float]] = {}
+        self._others: dict[str, tuple[Tensor, Tensor]] = {}
+        self._joined: tuple[Tensor, Tensor] | None = None
         self._others_second = _zeros(width, width)
 
     def change(
@@ -101,14 +102,20 @@ class Sums:
         """Let patches (N, D) of a picture count without labels, each for so much."""
         self.forget(name)
         values = torch.from_numpy(features).float()
-        self._others[name] = values, weight
-        self._others_second.addmm_(values.T.double(), values.double(), alpha=weight)
+        self._others[name] = values, torch.full((len(values), 1), weight)
+        self._join(values, weight)
 
     def forget(self, name: str) -> None:
         """Take away what `see` added."""
         if name in self._others:
-            values, weight = self._others.pop(name)
-            self._others_second.addmm_(values.T.double(), values.double(), alpha=-weight)
+            values, weights = self._others.pop(name)
+            self._join(values, -float(weights[0]))
+
+    def _join(self, values: Tensor, weight: float) -> None:
+        """Bring up what all patches without labels have in common."""
+        self._others_second.addmm_(values.T.double(), values.double(), alpha=weight)
+        parts = list(zip(*self._others.values(), strict=True))
+        self._joined = (torch.cat(parts[0]), torch.cat(parts[1])) if parts else None
 
     def solve(self) -> LinearHead | None:
         """The head of what is known; None: fewer than two classes have labels."""
@@ -116,38 +123,55 @@ class Sums:
         classes = torch.nonzero(labelled.counts > LEAST)[:, 0]
         if len(classes) < 2:
             return None
-        known = Total(labelled.second, labelled.first[classes], labelled.counts[classes])
-        weights, bias, scale = _discriminants(known)
-        second = known.second + self._others_second
-        for _ in range(ROUNDS if self._others else 0):
-            first, counts = known.first.clone(), known.counts.clone()
-            for values, weight in self._others.values():
-                shares = (values @ weights + bias).softmax(1).mul_(weight)
-                first += (shares.T @ values).double()
-                counts += shares.sum(0).double()
-            weights, bias, scale = _discriminants(Total(second, first, counts))
+        first, counts = labelled.first[classes], labelled.counts[classes]
+        weights, bias, scale = Scatter.of(labelled.second, counts.sum()).head(first, counts)
+        if self._joined is not None:
+            values, each = self._joined
+            second = labelled.second + self._others_second
+            scatter = Scatter.of(second, counts.sum() + each.sum().double())
+            for _ in range(ROUNDS):
+                shares = (values @ weights + bias).softmax(1).mul_(each)
+                weights, bias, scale = scatter.head(
+                    first + (shares.T @ values).double(), counts + shares.sum(0).double()
+                )
         return LinearHead(classes.numpy(), weights.numpy(), bias.numpy(), scale)
+
+
+class Scatter(NamedTuple):
+    """How patches of all classes scatter: what heads that share it need only once."""
+
+    factor: Tensor
+    """(D, D) float64: Cholesky factor of the sum of products, with the prior on the diagonal."""
+    patches: Tensor
+    """How many there are."""
+
+    @classmethod
+    def of(cls, second: Tensor, patches: Tensor) -> Scatter:
+        """From the sum of products (D, D) of so many patches."""
+        known = second.clone()
+        known.diagonal().add_(PRIOR * second.trace() / (patches * len(second)))
+        return cls(torch.linalg.cholesky(known), patches)
+
+    def head(self, first: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Weights (D, K), bias (K,) and scale of the head for sums of K classes.
+
+        The covariance within classes is the scatter less that of the K means, so its inverse is
+        had from the factor by a system of K equations (Woodbury).
+        """
+        means = first / counts[:, None]
+        spread = torch.cholesky_solve(means.T, self.factor)  # (D, K)
+        inner = torch.eye(len(counts)) - counts[:, None] * (means @ spread)
+        weights = torch.linalg.solve(inner.T, spread.T).T * (self.patches + PRIOR)
+        scores = means @ weights
+        bias = -0.5 * scores.diagonal()
+        scores = scores + bias
+        scale = float((scores - scores.mean(1, keepdim=True)).std(correction=0))
+        # Classes that look alike to the last digit have none.
+        return weights.float(), bias.float(), scale or 1.0
 
 
 def _zeros(*shape: int) -> Tensor:
     return torch.zeros(shape, dtype=torch.float64)
-
-
-def _discriminants(total: Total) -> tuple[Tensor, Tensor, float]:
-    """Weights (D, K), bias (K,) and scale of the head that follows from sums of K classes."""
-    second, first, counts = total
-    means = first / counts[:, None]
-    patches = counts.sum()
-    covariance = torch.addmm(second, (means * counts[:, None]).T, means, alpha=-1)
-    variance = second.trace() / (patches * len(covariance))
-    covariance.diagonal().add_(PRIOR * variance)
-    factor = torch.linalg.cholesky(covariance)
-    weights = torch.cholesky_solve(means.T, factor) * (patches + PRIOR)
-    bias = -0.5 * (means.T * weights).sum(0)
-    scores = means @ weights + bias
-    scale = float((scores - scores.mean(1, keepdim=True)).std(correction=0))
-    # Classes that look alike to the last digit have none.
-    return weights.float(), bias.float(), scale or 1.0
 
 
 def entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
