@@ -97,7 +97,7 @@ class Session:
         with self._changed:
             per_class = self._desk.figures()
             return {
-                "shown_by": None if self._learner.head is None else "linear",
+                "shown_by": None if self._head is None else "linear",
                 "figure": sum(per_class.values()) / len(per_class) if per_class else None,
                 "per_class": per_class,
                 "strokes": len(self.project.history.applied),
@@ -191,7 +191,7 @@ class Session:
         with self._changed:
             if name in self._broken:
                 return self._broken[name]
-            if self._learner.head is None and not self._desk.pending and self._learnt >= version:
+            if self._head is None and not self._desk.pending and self._learnt >= version:
                 return NOTHING_YET
             found = self._proposals.get(name)
             wanted = min(max(version, self._learnt), self._desk.version)
@@ -285,7 +285,7 @@ class Session:
             return self._learn
         if self._asked:
             return self._asked.popleft().keep
-        shown, has_head = self._shown, self._learner.head is not None
+        shown, has_head = self._shown, self._head is not None
         if shown is not None and shown not in self._broken:
             if not has_head and not self._ranking.has_seen(shown):
                 return lambda: self._look_at(shown)  # so the first stroke is answered at once
@@ -317,7 +317,7 @@ class Session:
             with self._changed:
                 del self._desk.pending[: len(batch)]
                 self._learnt = version
-                if self._learner.head is None:
+                if self._head is None:
                     self._proposals.clear()
         self.tell({"type": "status"} | self.status())
 
@@ -360,11 +360,12 @@ class Session:
     def _make_head(self) -> None:
         """Bring the head up to what is learnt."""
         linear, encoder = self._learner.head, self._taps.shared.encoder
-        self._head = None
+        assert isinstance(encoder, Encoder)
+        made = None
         if linear is not None:
-            assert isinstance(encoder, Encoder)
             vocabulary = Vocabulary.load(class_table(self.project.config))
-            self._head = head_of(linear, encoder, vocabulary, HEAD)
+            made = head_of(linear, encoder, vocabulary, HEAD)
+        self._head = made  # at once: others look at it
 
     def _version_of(self, name: str) -> int:
         return self._proposals[name].version if name in self._proposals else -1
@@ -406,7 +407,7 @@ class Session:
         """See what the encoder and the head say of a picture that is not shown."""
         with self._telling(name):
             self._ranking.see(name, self._taps.of(self.project.pictures[name]))
-            if self._learner.head is not None:
+            if self._head is not None:
                 self._ranking.judge(name, self._proposed(name).undecided, self._learnt)
 
     @contextmanager
