@@ -5,7 +5,8 @@
 The robot goes round some training pictures. In each it draws where the largest region lies that is
 proposed wrongly: a line from its deepest point, of the true class. The session is the one behind
 the page; times are from a stroke to the proposal that knows it. Mean IoU is that of proposals for
-test pictures, which get no stroke. At the end the pictures are labelled whole.
+test pictures, which get no stroke. At the end the pictures are labelled whole. `--trained` names a
+head that learnt from a whole data set.
 
 `--busy N` has N other processes compute meanwhile.
 """
@@ -29,6 +30,7 @@ from plainmask.data.class_table import find_class_table, read_class_table
 from plainmask.data.label_folder import read_label_folder
 from plainmask.encoder.weights import load_encoder
 from plainmask.evaluation.measures import target_map
+from plainmask.inference.loading import load
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
 from plainmask.label.features import KeptTaps
 from plainmask.label.project import Project
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=8, help="test picture")
     parser.add_argument("--strokes", type=int, default=100)
     parser.add_argument("--encoder", default="dinov2-small")
+    parser.add_argument("--trained", help="a head of these classes, to compare with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -184,6 +187,12 @@ def main() -> None:
         ]
         try:
             report(robot, names, train_names, test_names, options.strokes)
+            if options.trained is not None:
+                segmenter = load(options.trained, encoder=encoder)
+                metric = MeanIoU(names, ignore=NO_LABEL)
+                for name in test_names:
+                    metric.update(segmenter(folder / name).label_map, truths[name])
+                print(f"{options.trained}: mIoU {metric.figures()['mIoU']:.1f}")
         finally:
             for process in burning:
                 process.kill()

@@ -147,7 +147,7 @@ function showJob() {
   bar.max = Math.max(1, job.total);
   bar.value = job.done;
   bar.hidden = job.state !== "running";
-  const done = `${job.total} pictures are in ${job.folder}`;
+  const done = `${job.total} pictures are in ${job.folder}; the head that labelled them is ${job.head}`;
   lines.push(job.state === "running" ? `${job.done} of ${job.total} pictures` : done);
   lines.push(...job.problems ?? []);
   find("job").querySelector("p").textContent = lines.join("\n");
