@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Protocol
 
 from torch import Tensor
 
 from plainmask.encoder.vit import IMAGENET_STATISTICS, EncoderConfig
+
+
+class Digest(Protocol):
+    """One of `hashlib`."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
 
 
 def fingerprint(
@@ -31,6 +39,12 @@ def fingerprint(
     digest.update(f"patch={config.patch_size} positions={rule} eps={config.norm_eps}".encode())
     if with_statistics and (config.mean, config.std) != IMAGENET_STATISTICS:
         digest.update(f" mean={config.mean} std={config.std}".encode())
+    add_tensors(digest, state)
+    return digest.hexdigest()[:32]
+
+
+def add_tensors(digest: Digest, state: Mapping[str, Tensor]) -> None:
+    """Add the values of tensors to a digest, by their names; zero biases count as absent."""
     for name in sorted(state):
         tensor = state[name].detach()
         if tensor.is_meta:  # a model built to look at its shapes has no values to tell apart
@@ -41,4 +55,3 @@ def fingerprint(
         values = tensor.float().cpu().contiguous().numpy()
         digest.update(f"{name} {values.shape}".encode())
         digest.update(values.tobytes())
-    return digest.hexdigest()[:32]
