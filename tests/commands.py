@@ -42,11 +42,13 @@ class Workspace(NamedTuple):
         return "--head", str(self.head), "--encoder", str(self.encoder), "--device", "cpu"
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until a process that was started has come that far; at most 30 s."""
-    for _ in range(600):
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: int = 30
+) -> None:
+    """Wait until a process that was started has come that far."""
+    for _ in range(20 * seconds):
         if condition():
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    raise AssertionError("nothing happened in 30 s")
+    raise AssertionError(f"nothing happened in {seconds} s")

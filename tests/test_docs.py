@@ -25,6 +25,7 @@ from images import labelled_images
 from plainmask.data.convert import TargetFormat
 from plainmask.data.reader import DataFormat
 from plainmask.inference.segmenter import Segmenter
+from rows import alone, photographs
 from servers import served
 from tiny import save_tiny_encoder, save_with_encoder, tiny_encoder, tiny_head, tiny_video_head
 from videos import pictures, write_video
@@ -114,11 +115,23 @@ def bridges(folder: Path) -> Iterator[Replaced]:
     yield {}
 
 
+@contextmanager
+def scale(folder: Path) -> Iterator[Replaced]:
+    """A photograph, tiny heads of the shipped ones' names, and rows of a run."""
+    encoder = tiny_encoder()
+    for name in ("scenes", "person-parts"):
+        save_with_encoder(tiny_head("semantic", encoder), encoder, folder / name)
+    alone([str(folder / "scenes")], photographs(folder / "in", 2, broken=[1]), folder / "out")
+    Image.fromarray(pictures(1)[0]).save(folder / "street.jpg")
+    yield {}
+
+
 PAGES: dict[str, Prepare] = {
     "bridges.md": bridges,
     "data.md": nothing,
     "evaluate.md": evaluation,
     "label.md": label,
+    "scale.md": scale,
     "serve.md": server,
     "video.md": video,
     "train-on-videos.md": training,
@@ -129,6 +142,9 @@ TOOLS = {
     "to_supervision": "supervision",
     "plainmask.bridges.cvat": "cvat_sdk",
     "plainmask.bridges.fiftyone": "fiftyone",
+    "dask.dataframe": "dask",
+    "import daft": "daft",
+    "pyspark": "pyspark",
     "plainmask.bridges.label_studio": "label_studio_ml",
 }
 """What a block needs that mentions these; one whose tool is not installed is left out."""
@@ -178,6 +194,9 @@ def test_the_python_of_a_page_runs(
         assert (tmp_path / "report/index.html").is_file()
     if name == "label.md":
         assert "ground" in out
+    if name == "scale.md":
+        assert "in/000.png scenes class_0" in out
+        assert "missing.jpg: there is no such file" in out
     if name == "serve.md":
         assert "pixels" in out
     if name == "video.md":

@@ -29,6 +29,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"bridges", "calls", "export", "label", "serve"},
+    {"bridges", "calls", "cluster", "label", "serve"},
     {"cli"},
     {"__main__"},
 )
@@ -37,6 +38,10 @@ LAYERS = (
 WITHOUT_TORCH = {
     "allocator",
     "atomic",
+    "cluster.manifest",
+    "cluster.parts",
+    "cluster.places",
+    "cluster.store",
     "data",
     "errors",
     "extra",
@@ -96,6 +101,8 @@ EXTRAS = {
     "onnx": {"export"},
     "onnxruntime": {"graphs"},
     "openvino": {"export", "graphs"},
+    "pyarrow": {"cluster"},
+    "ray": {"cluster"},
 }
 """What comes with an extra, and the rooms that alone may use it."""
 
@@ -320,7 +327,16 @@ def test_star_import_gives_the_public_names():
     assert namespace.keys() - {"__builtins__"} == set(PUBLIC)
 
 
-ROOMS = ("data", "evaluation", "metrics", "pictures", "result_files", "training", "video")
+ROOMS = (
+    "cluster",
+    "data",
+    "evaluation",
+    "metrics",
+    "pictures",
+    "result_files",
+    "training",
+    "video",
+)
 
 
 @pytest.mark.parametrize("room", ROOMS)

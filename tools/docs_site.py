@@ -34,7 +34,7 @@ TEXTS = {
 }
 """File of the repository -> page."""
 
-MODULES = ("", ".video", ".data", ".training", ".evaluation", ".metrics")
+MODULES = ("", ".video", ".data", ".training", ".evaluation", ".metrics", ".cluster")
 """Where the public names live, below plainmask."""
 
 COMMANDS = (
@@ -43,6 +43,7 @@ COMMANDS = (
     "track",
     "train",
     "eval",
+    "cluster",
     "data check",
     "data convert",
     "heads list",

@@ -24,6 +24,7 @@ import typer
 from plainmask import __version__
 from plainmask.cli import (
     bench,
+    cluster,
     data,
     doctor,
     encoders,
@@ -58,6 +59,7 @@ app.command("bench", cls=Command, epilog=bench.EXAMPLE)(bench.bench)
 app.command("serve", cls=Command, epilog=serve.EXAMPLE)(serve.serve)
 app.command("export", cls=Command, epilog=export.EXAMPLE)(export.export)
 app.command("label", cls=Command, epilog=label.EXAMPLE)(label.label)
+app.command("cluster", cls=Command, epilog=cluster.EXAMPLE)(cluster.cluster)
 app.add_typer(data.app, name="data")
 app.add_typer(heads.app, name="heads")
 app.command("encoders", cls=Command, epilog=encoders.EXAMPLE)(encoders.encoders)

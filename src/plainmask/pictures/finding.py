@@ -42,14 +42,14 @@ def _pictures_of(given: str) -> tuple[list[Path], str]:
         return [], "this is an address; fetch it first, and give the file"
     if glob.has_magic(given) and not os.path.lexists(path):
         matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207, absolute ones too
-        return [file for file in map(Path, matches) if _is_source(file)], "no picture matches this"
+        return [file for file in map(Path, matches) if is_source(file)], "no picture matches this"
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return [], "there is no such file; check the path"
     if not is_folder:
         return [path], ""
-    inside = [file for file in sorted(path.iterdir()) if _is_source(file)]
+    inside = [file for file in sorted(path.iterdir()) if is_source(file)]
     return inside, "there is no picture in this folder"
 
 
@@ -60,7 +60,7 @@ def _unreadable(error: OSError | ValueError) -> str:
     return f"this cannot be opened ({why}); check the path"
 
 
-def _is_source(path: Path) -> bool:
+def is_source(path: Path) -> bool:
     """Whether a file is a picture, and not a result of an earlier run in the same folder."""
     is_result = path.name.endswith((".overlay.png", ".labels.png", ".sheet.png"))
     is_hidden = path.name.startswith(".")
