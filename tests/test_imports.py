@@ -28,8 +28,7 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"bridges", "calls", "export", "label", "serve"},
-    {"bridges", "calls", "cluster", "label", "serve"},
+    {"bridges", "calls", "cluster", "export", "label", "serve"},
     {"cli"},
     {"__main__"},
 )

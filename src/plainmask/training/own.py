@@ -139,7 +139,7 @@ def _choose(
         "data_terms": f"{counted(seen.images, 'image')} of {root.resolve().name}; state their "
         "terms here",
     }
-    settings["licence"] = f"as the data allows; the encoder's: {_terms(settings['encoder'])}"
+    settings["licence"] = f"as the data allows; the encoder's: {_terms(str(settings['encoder']))}"
     facts = [
         f"data: {form}, {counted(seen.images, 'training image')} of about {seen.longer:.0f} x "
         f"{seen.shorter:.0f} pixels, {counted(len(vocabulary), 'class')}, up to "
