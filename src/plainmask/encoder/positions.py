@@ -58,7 +58,7 @@ def resize_by_products(
     For graphs in which the new grid is not known yet, and for runtimes that resize otherwise. With
     the rule "square" the old grid is one.
     """
-    sides = (torch.scalar_tensor(side, dtype=torch.float64, device=table.device) for side in new)
+    sides = (torch.scalar_tensor(side, dtype=torch.int64, device=table.device) for side in new)
     height, width = sides
     if resize == "square":
         height = width = torch.maximum(height, width)
@@ -71,22 +71,25 @@ def resize_by_products(
 
 
 def _weights(old: int, size: Tensor, count: int, *, antialias: bool, cubic: bool) -> Tensor:
-    """What each of `old` samples weighs in the first of `size` new ones: (count, old) float32."""
-    scale = old / size
-    samples = torch.arange(old, dtype=torch.float64, device=size.device)
-    places = torch.arange(count, dtype=torch.float64, device=size.device)[:, None]
-    places = (places + 0.5) * scale - 0.5
+    """What each of `old` samples weighs in the first of `size` new ones: (count, old) float32.
+
+    Whole numbers as long as possible, which is exact without float64, that WebGPU does not have.
+    """
+    samples = torch.arange(old, device=size.device)
+    units = 2 * size  # of a sample: the place of n is (n + 0.5) * old / size - 0.5 samples
+    places = (2 * torch.arange(count, device=size.device)[:, None] + 1) * old - size
     if antialias:  # Pillow's rule: a wider kernel where it shrinks, cut off at the border
-        distance = (samples - places) / scale.clamp(min=1)
+        distance = (samples * units - places).float() / units.clamp(min=2 * old).float()
         weights = _cubic(distance, -0.5) if cubic else _triangle(distance)
-        return (weights / weights.sum(1, keepdim=True)).float()
-    first = places.floor()
-    weights = torch.zeros_like(places) * samples
+        return weights / weights.sum(1, keepdim=True)
+    up = places + units  # not negative: there runtimes agree on what is left of a division
+    first, rest = up // units - 1, (up % units).float() / units.float()
+    weights = torch.zeros_like(rest) * samples
     for step in range(-1, 3):  # samples beyond the border are the last one
         reached = torch.clamp(first + step, 0, old - 1) == samples
-        distance = places - first - step
+        distance = rest - step
         weights = weights + reached * (_cubic(distance, -0.75) if cubic else _triangle(distance))
-    return weights.float()
+    return weights
 
 
 def _cubic(x: Tensor, a: float) -> Tensor:
