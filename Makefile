@@ -3,12 +3,13 @@
 # make demo  environment, encoder weights, a real photograph segmented and a real video followed
 #            (IMAGE=path, VIDEO=path for your own)
 # make coverage  all tests, and which lines none of them runs; fails below the floor in pyproject.toml
+# make browser  onnxruntime-web by npm, for examples/browser and its tests, which skip without it
 # make docs  environment, and the documentation as a site: site/index.html
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: env test test-fast coverage lint demo docs clean
+.PHONY: env test test-fast coverage lint demo browser docs clean
 
 env: $(VENV)/.made
 
@@ -34,6 +35,9 @@ coverage: env
 
 demo: env
 	$(BIN)/python tools/demo.py $(if $(IMAGE),--image "$(IMAGE)") $(if $(VIDEO),--video "$(VIDEO)")
+
+browser:
+	npm install --prefix examples/browser --ignore-scripts --no-package-lock --no-audit --no-fund
 
 docs: env
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
