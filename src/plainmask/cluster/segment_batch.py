@@ -69,13 +69,17 @@ class SegmentBatch:
         """The heads on their encoder, loaded when they are first needed.
 
         Raises:
-            PlainmaskError: see `load_heads`; or these are other heads than expected.
+            PlainmaskError: see `load_heads`.
         """
         return load_heads(self.heads, **self._options)
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """What ids of rows say of each head, by its name; see `head_fingerprint`."""
+        """What ids of rows say of each head, by its name; see `head_fingerprint`.
+
+        Raises:
+            HeadError: these are other heads than expected.
+        """
         found = {name: head_fingerprint(head) for name, head in self.segmenter.heads.items()}
         other = [name for name, mark in (self.expected or found).items() if found.get(name) != mark]
         if other:

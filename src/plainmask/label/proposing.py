@@ -54,7 +54,7 @@ def propose(
     factor = min(1.0, LONGEST_SIDE / max(picture.size))
     height, width = (max(1, round(side * factor)) for side in picture.size)
     geometry = replace(seen(picture.size, taps.patch), image_size=(height, width))
-    undecided = entropy(linear.scores(taps.of(picture)))
+    undecided = how_undecided(linear, picture, taps)
     shown = geometry.restore(torch.from_numpy(undecided).view(1, 1, *geometry.grid(taps.patch)))
     return Proposal(
         version,
@@ -62,6 +62,13 @@ def propose(
         (shown[0] * 255).round().to(torch.uint8).numpy(),
         float(undecided.mean()),
     )
+
+
+def how_undecided(
+    linear: LinearHead, picture: ProjectPicture, taps: KeptTaps
+) -> NDArray[np.float32]:
+    """How undecided each patch is (h * w,), 0..1; errors as above."""
+    return entropy(linear.scores(taps.of(picture)))
 
 
 def whole(head: Head, picture: ProjectPicture, taps: KeptTaps) -> NDArray[np.uint8]:

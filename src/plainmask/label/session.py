@@ -32,7 +32,7 @@ from plainmask.label.project import (
     write_class_table,
     write_pair,
 )
-from plainmask.label.proposing import Proposal, propose, region_of, whole
+from plainmask.label.proposing import Proposal, how_undecided, propose, region_of, whole
 from plainmask.label.ranking import Ranking
 from plainmask.label.stroke import NO_LABEL, Stroke
 from plainmask.threads import Promise
@@ -406,9 +406,11 @@ class Session:
     def _look_at(self, name: str) -> None:
         """See what the encoder and the head say of a picture that is not shown."""
         with self._telling(name):
-            self._ranking.see(name, self._taps.of(self.project.pictures[name]))
-            if self._head is not None:
-                self._ranking.judge(name, self._proposed(name).undecided, self._learnt)
+            picture, linear = self.project.pictures[name], self._learner.head
+            self._ranking.see(name, self._taps.of(picture))
+            if linear is not None:
+                undecided = float(how_undecided(linear, picture, self._taps).mean())
+                self._ranking.judge(name, undecided, self._learnt)
 
     @contextmanager
     def _telling(self, name: str) -> Generator[None]:
