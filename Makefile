@@ -24,8 +24,9 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Some tests at a time: each computes in one thread.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
 test-fast: env
 	$(BIN)/pytest -m "not slow"

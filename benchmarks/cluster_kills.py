@@ -36,6 +36,9 @@ from plainmask.cluster.work import Work
 from tiny import save_with_encoder, tiny_encoder, tiny_head
 
 PART = 20
+"""Pictures of a part."""
+LONGEST = 1.0
+"""Seconds between a file and the kill after it, at most."""
 BROKEN = 97
 """Every so many pictures one is no picture."""
 
@@ -62,19 +65,19 @@ def make_heads(folder: Path) -> list[str]:
     return [str(first), str(tiny_head("panoptic", encoder).save(folder / "second"))]
 
 
-def alone(pictures: Path, heads: list[str], out: Path) -> None:
+def alone(pictures: Path, heads: list[str], out: Path, part_size: int = PART) -> None:
     """The rows that one process makes, without Ray."""
     work = Work(SegmentBatch(heads, device="cpu"), Store(str(out)))
     manifest = read_manifest(str(pictures))
     work.store.begin(manifest)
-    for part in parts_of(manifest, work.segment.fingerprints, work.store.done(), PART):
+    for part in parts_of(manifest, work.segment.fingerprints, work.store.done(), part_size):
         work(part)
 
 
-def begin(pictures: Path, heads: list[str], out: Path) -> subprocess.Popen[bytes]:
+def begin(pictures: Path, heads: list[str], out: Path, part_size: int) -> subprocess.Popen[bytes]:
     """The command, in a process group of its own."""
     call = ["cluster", str(pictures), "--heads", ",".join(heads), "--out", str(out)]
-    options = ["--part", str(PART), "--actors", "2", "--device", "cpu"]
+    options = ["--part", str(part_size), "--actors", "2", "--device", "cpu"]
     with out.with_suffix(".log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "plainmask", *call, *options], stdout=log, stderr=log
@@ -94,18 +97,24 @@ def workers(driver: int) -> list[int]:
 
 
 def kill_at_random(
-    pictures: Path, heads: list[str], out: Path, kills: int, seed: int
+    pictures: Path,
+    heads: list[str],
+    out: Path,
+    kills: int,
+    seed: int,
+    part_size: int = PART,
+    longest: float = LONGEST,
 ) -> Counter[str]:
     """Run the command to its end, with so many kills on the way; who was killed how often."""
     moments, killed = random.Random(seed), Counter[str]()
-    driver = begin(pictures, heads, out)
+    driver = begin(pictures, heads, out, part_size)
     for number in range(kills):
         while driver.poll() is None and not workers(driver.pid):
             time.sleep(0.1)
         files = len(rows_of(out))
         while driver.poll() is None and len(rows_of(out)) == files:
             time.sleep(0.02)  # this one gets something done, or the last kills would come too late
-        time.sleep(moments.uniform(0, 1))
+        time.sleep(moments.uniform(0, longest))
         whom = "worker" if number % 2 else "driver"
         targets = [driver.pid] if whom == "driver" else workers(driver.pid)
         if driver.poll() is not None or not targets:
@@ -116,7 +125,7 @@ def kill_at_random(
         print(f"{number + 1}: {whom}, {len(rows_of(out))} files", flush=True)
         if whom == "driver":
             driver.wait()
-            driver = begin(pictures, heads, out)
+            driver = begin(pictures, heads, out, part_size)
     killed["exit code"] = driver.wait()
     return killed
 

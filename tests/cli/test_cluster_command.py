@@ -93,9 +93,11 @@ def test_ctrl_c_leaves_whole_files_and_no_process(number: signal.Signals, work: 
 @needs_ray
 def test_rows_are_written_once_whoever_is_killed(tmp_path: Path):
     pictures = cluster_kills.make_pictures(tmp_path / "in", 160)
-    heads = cluster_kills.make_heads(tmp_path)
-    cluster_kills.alone(pictures, heads, tmp_path / "single")
-    killed = cluster_kills.kill_at_random(pictures, heads, tmp_path / "many", kills=2, seed=0)
+    heads, part = cluster_kills.make_heads(tmp_path), 2  # so small that none ends before its kill
+    cluster_kills.alone(pictures, heads, tmp_path / "single", part)
+    killed = cluster_kills.kill_at_random(
+        pictures, heads, tmp_path / "many", kills=2, seed=0, part_size=part, longest=0
+    )
     assert (killed["driver"], killed["worker"]) == (1, 1)
     found = cluster_kills.compare(tmp_path / "many", tmp_path / "single", 160, len(heads))
     assert found["rows"] == found["expected"] == 320
