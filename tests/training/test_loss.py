@@ -8,9 +8,24 @@ from torch import Tensor
 
 from goldens import golden, relative_error
 from plainmask.decoder.decoder import Predictions
-from plainmask.training.loss import LossConfig, match_costs, semantic_loss, set_loss, total_loss
+from plainmask.training.loss import (
+    LossConfig,
+    counts_of,
+    match_costs,
+    semantic_loss,
+    set_loss,
+    total_loss,
+)
 from plainmask.training.matching import Wanted, assign, assign_all, matching_cost
-from plainmask.training.points import corners, sample, sample_masks, sample_pixels, uniform_points
+from plainmask.training.points import (
+    Draw,
+    Others,
+    corners,
+    sample,
+    sample_masks,
+    sample_pixels,
+    uniform_points,
+)
 from plainmask.training.samples.augment import Targets
 
 CONFIG = LossConfig(num_points=192)
@@ -184,18 +199,37 @@ def test_masks_read_as_bytes_are_sampled_as_maps_are():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_the_mean_number_of_pairs_divides_the_mask_losses():
-    case = golden("image_loss_normal")
-    once, halved = (
-        set_loss(
-            layers_of(case, 3),
-            targets_of(case),
-            CONFIG,
-            recorded_draws(case, 3),
-            count_pairs=lambda pairs, factor=factor: pairs * factor,
-        )
-        for factor in (1, 2)
-    )
-    for name, value in once.items():
-        factor = 1 if "cross_entropy" in name else 2
-        torch.testing.assert_close(value, halved[name] * factor)
+@pytest.mark.parametrize("semantic", [0.0, 1.0])
+def test_losses_of_parts_of_a_batch_have_the_mean_that_the_whole_has(semantic: float):
+    """Also where a part has no targets, or none has; but for the semantic term."""
+    random = torch.Generator().manual_seed(0)
+    masks = torch.rand(3, 40, 48, generator=random) > 0.5
+    valid = torch.ones(40, 48, dtype=torch.bool)
+    labels = torch.tensor([4, 0, 2])
+    config = LossConfig(num_points=64, semantic=semantic)
+    for numbers in ((3, 1, 0, 0), (0, 2, 1, 3), (0, 0, 0, 1), (0, 0, 0, 0)):
+        targets = [Targets(labels[:n], masks[:n], valid) for n in numbers]
+        layers = [
+            Predictions(
+                torch.randn(4, 5, 10, 12, generator=random), torch.randn(4, 5, 7, generator=random)
+            )
+            for _ in range(2)
+        ]
+        whole = set_loss(layers, targets, config, seeded(0))
+        for size in (1, 2):
+            parts: list[dict[str, Tensor]] = []
+            for first in range(0, 4, size):
+                before = counts_of(numbers[:first], 5)
+                after = counts_of(numbers[first + size :], 5)
+                own = slice(first, first + size)
+                mine = [Predictions(*(part[own] for part in layer)) for layer in layers]
+                others = Others(before, after, 4 // size)
+                parts.append(set_loss(mine, targets[own], config, seeded(0), others=others))
+            for name, value in whole.items():
+                if "semantic" not in name:
+                    mean = torch.stack([part[name] for part in parts]).mean()
+                    torch.testing.assert_close(mean, value, rtol=1e-5, atol=1e-7)
+
+
+def seeded(seed: int) -> Draw:
+    return uniform_points(torch.device("cpu"), torch.Generator().manual_seed(seed))

@@ -23,7 +23,7 @@ from plainmask.training.loop import train
 from plainmask.training.processes import Machines
 from plainmask.training.recipe import Recipe, save_recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
-from plainmask.training.samples.batches import training_batches
+from plainmask.training.samples.batches import Batch, training_batches
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
 
 
@@ -63,23 +63,35 @@ def environment(**more: object) -> dict[str, str]:
 
 
 def test_two_processes_give_the_gradients_of_one(workshop: Path):
-    """Also where one has more masks than the other: then mask losses only, since the class loss is
-    a mean over each process (docs/model.md 6.4).
-    """
-    alike, unlike = workshop / "alike.yaml", workshop / "unlike.yaml"
-    save_recipe(frozen(workshop), alike)
+    """Also where one has more masks than the other, in parts, and of clips in chunks."""
     data_folder(workshop / "sea", train=8)
     Image.fromarray(np.zeros((40, 56), np.uint8)).save(workshop / "sea/labels/train/0.png")
-    changes = {"loss": {"num_points": 256, "classes": 0.0}, "batch_size": 8}  # all pictures
-    save_recipe(frozen(workshop, data={"root": workshop / "sea"}, **changes), unlike)
-    recipes = [str(alike), str(unlike)]
+    clips = {
+        "decoder": {"num_queries": 6, "num_blocks": 2, "propagation": "gru"},
+        "clip": {"frames": 3, "reach": 1},
+        "chunk": 2,
+        "masked_attention": False,
+    }
+    varied = {"augment": {"crop_size": [48, 64], "scale": [0.7, 1.4]}}
+    cases = [
+        {},
+        {"data": {"root": workshop / "sea"}, "batch_size": 8},  # all pictures
+        varied | {"accumulate": 2, "rope_rescale": True, "steps": 3},
+        varied | clips,
+    ]
+    recipes = [str(workshop / f"{number}.yaml") for number in range(len(cases))]
+    for case, path in zip(cases, recipes, strict=True):
+        save_recipe(frozen(workshop, **case), Path(path))
     in_two_processes([gradients.__file__, str(workshop), "2", *recipes])
+    gradients_of_one(workshop, recipes)
+    for number in range(len(cases)):
+        same_gradients(workshop, f"{number}_1", f"{number}_2")
+
+
+def gradients_of_one(workshop: Path, recipes: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "uniform_points", loop.uniform_points)
         patch.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)
         gradients.main(workshop, 1, recipes)
-    for number in range(2):
-        same_gradients(workshop, f"{number}_1", f"{number}_2")
 
 
 def in_two_processes(script: list[str]) -> None:
@@ -111,10 +123,15 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(workshop: Path):
         path = workshop / f"{number}.yaml"
         save_recipe(frozen(workshop, accumulate=accumulate), path)
         recipes.append(str(path))
+
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        """The same for every mask: parts draw one after the other, the whole at once."""
+        generator = torch.Generator().manual_seed(5)
+        return torch.rand(shape[1:], generator=generator).expand(shape).clone()
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "uniform_points", loop.uniform_points)
-        patch.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)
-        gradients.main(workshop, 1, recipes)
+        patch.setattr(loop, "uniform_points", lambda *_: draw)
+        gradients_of_one(workshop, recipes)
     same_gradients(workshop, "0_1", "1_1")
 
 
@@ -152,27 +169,27 @@ def test_two_processes_measure_videos_as_one_does(workshop: Path):
     ]
 
 
-def test_processes_and_parts_share_a_batch_out(workshop: Path):
-    recipe = frozen(workshop)
+@pytest.mark.parametrize(("count", "parts"), [(2, 1), (4, 1), (1, 2), (2, 2)])
+def test_samples_of_a_step_do_not_depend_on_processes_and_parts(
+    workshop: Path, count: int, parts: int
+):
+    recipe = a_recipe(workshop)
     vocabulary = read_vocabulary(recipe)
     sampler = build_sampler(recipe, read_records(recipe, vocabulary)[0], vocabulary, PATCH)
 
-    def names(first: int, **options: Any) -> list[list[str] | None]:
-        batches = training_batches(sampler, batch_size=4, seed=3, first=first, last=4, **options)
-        return [batch.names for batch in batches]
+    def batches(first: int, **options: Any) -> list[Batch]:
+        found = training_batches(sampler, batch_size=4, seed=3, first=first, last=4, **options)
+        return list(found)
 
-    whole = names(0)
-    shares = [names(0, share=(process, 2), parts=2) for process in range(2)]
-    assert [len(share) for share in shares] == [8, 8]
-    for step, expected in enumerate(whole):
-        mine = [
-            name
-            for share in shares
-            for part in share[2 * step : 2 * step + 2]
-            for name in part or ()
-        ]
-        assert mine == expected
-    assert names(2) == whole[2:]  # resumed
+    whole = batches(0)
+    shares = [batches(0, share=(process, count), parts=parts) for process in range(count)]
+    mine = [part for turn in zip(*shares, strict=True) for part in turn]
+    for step, batch in enumerate(whole):
+        of_step = mine[step * count * parts : (step + 1) * count * parts]
+        assert [name for part in of_step for name in part.names or ()] == batch.names
+        assert torch.equal(torch.cat([part.pixels for part in of_step]), batch.pixels)
+    again = batches(2, share=(0, count), parts=parts)  # resumed
+    assert [batch.names for batch in again] == [batch.names for batch in shares[0][2 * parts :]]
 
 
 @pytest.mark.parametrize(

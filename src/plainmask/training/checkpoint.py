@@ -38,7 +38,7 @@ def save_checkpoint(
     """Write everything that a run needs to go on, by way of a temporary name.
 
     Random numbers need no state: every draw comes from (seed, epoch, index) or (seed,
-    step, process).
+    step).
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full; the last good checkpoint

@@ -35,9 +35,6 @@ from plainmask.training.schedule import (
 from plainmask.training.setup import drop_features, feature_source, find_checkpoints
 from plainmask.training.together import SharedFeatures, check_shared
 
-PER_PROCESS = 2**24
-"""Between the seeds of two processes in one step; no run has as many steps."""
-
 
 def train(
     recipe: Recipe,
@@ -180,7 +177,7 @@ def train_step(run: Run, step: int) -> None:
     decoder.train_with(frozen_norms=recipe.freeze_norms)
 
     # Forward, losses and backward: at once, in parts of the batch, or chunk by chunk of clips
-    seed = recipe.seed * 2**32 + fabric.global_rank * PER_PROCESS + step
+    seed = recipe.seed * 2**32 + step  # of the whole batch: each process takes its part of it
     draw = uniform_points(fabric.device, torch.Generator(fabric.device).manual_seed(seed))
     losses: dict[str, Tensor] = {}
     names: list[str] = []

@@ -20,7 +20,16 @@ from torch import Tensor
 
 from plainmask.decoder.decoder import Predictions
 from plainmask.training.matching import Match, Wanted, assign_all, matching_cost
-from plainmask.training.points import Draw, sample, sample_masks
+from plainmask.training.points import (
+    NOBODY,
+    Counts,
+    Draw,
+    Others,
+    draw_each,
+    draw_rows,
+    sample,
+    sample_masks,
+)
 from plainmask.training.samples.targets import Targets
 
 CPU_PAIRS = 8
@@ -74,7 +83,7 @@ def set_loss(
     config: LossConfig,
     draw: Draw,
     find_matches: Callable[[int, Predictions], list[Match]] | None = None,
-    count_pairs: Callable[[int], float | Tensor] = float,
+    others: Others = NOBODY,
 ) -> dict[str, Tensor]:
     """Losses of all layers, unweighted, by name; `total_loss` weighs and sums them.
 
@@ -91,8 +100,8 @@ def set_loss(
             with targets, then for candidates and uniform points.
         find_matches: gives the pairs of each image from a layer's number and its predictions, the
             same number of pairs in all layers; None: each image by itself.
-        count_pairs: the number to divide mask losses by, from the number of pairs here: with
-            several processes, their mean (docs/model.md 6.3).
+        others: processes that have the rest of the batch. The mean of all processes' losses is
+            that of one with the whole batch, but for the semantic term.
     """
     wanted = Wanted.of(targets)
     matches: list[list[Match]] = []
@@ -106,23 +115,35 @@ def set_loss(
     num_pairs = 0
     for index, layer in asked:
         if find_matches is None:
-            costs += match_costs(layer, wanted, config, draw)
+            costs += match_costs(layer, wanted, config, draw, others)
             num_pairs = sum(min(cost.shape) for cost in costs[-len(targets) :])
         else:
             matches.append(find_matches(index, layer))
             num_pairs = sum(len(queries) for queries, _ in matches[-1])
-        drawn.append(draw_points(num_pairs, len(targets), config, draw))
+        drawn.append(draw_points(num_pairs, len(targets), config, draw, others))
     if find_matches is None:
         found = assign_all(costs)
         matches = [found[i : i + len(targets)] for i in range(0, len(found), len(targets))]
-    divisor = count_pairs(num_pairs)
+    all_pairs = others.before.pairs + num_pairs + others.after.pairs
+    divisor = max(1, all_pairs) / others.processes
+    num_queries = len(targets) * layers[0].class_logits.shape[1]
+    weight = weight_of_classes(num_pairs, num_queries, config)
+    mean_weight = weight_of_classes(all_pairs / others.processes, num_queries, config)
+    share = weight / mean_weight if mean_weight else 1.0
     losses: dict[str, Tensor] = {}
     for (index, layer), pairs in zip(asked, matches, strict=True):
         below_last = len(layers) - 1 - index
         suffix = f"_block_-{below_last}" if below_last else ""
         terms = _layer_loss(layer, targets, wanted, pairs, config, drawn.pop(0), divisor)
+        terms["cross_entropy"] *= share
         losses |= {f"loss_{name}{suffix}": value for name, value in terms.items()}
     return losses
+
+
+def counts_of(num_targets: Sequence[int], num_queries: int) -> Counts:
+    """What is drawn for images with so many targets each."""
+    pairs = sum(min(count, num_queries) for count in num_targets)
+    return Counts(len(num_targets), sum(count > 0 for count in num_targets), pairs)
 
 
 def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
@@ -137,10 +158,24 @@ def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def match_costs(layer: Predictions, wanted: Wanted, config: LossConfig, draw: Draw) -> list[Tensor]:
+def weight_of_classes(num_pairs: float, num_queries: int, config: LossConfig) -> float:
+    """The sum of the weights in the class loss of so many queries, of which some are paired."""
+    return num_pairs + config.no_object * (num_queries - num_pairs)
+
+
+def match_costs(
+    layer: Predictions,
+    wanted: Wanted,
+    config: LossConfig,
+    draw: Draw,
+    others: Others = NOBODY,
+) -> list[Tensor]:
     """`match_cost` of B images, (Q, N) each; images without targets draw no points."""
+    asked = counts_of(wanted.counts, layer.class_logits.shape[1]).asked
+    row = (others.before.asked, asked, others.after.asked)
+    points = iter(draw_each(draw, row, (1, config.num_points, 2)))
     return [
-        match_cost(masks, classes, targets, labels, config, draw)
+        match_cost(masks, classes, targets, labels, config, next(points))
         if len(labels)
         else classes.new_zeros(len(classes), 0)
         for masks, classes, (targets, labels) in zip(*layer, wanted, strict=True)
@@ -153,32 +188,36 @@ def match_cost(
     masks: Tensor,
     labels: Tensor,
     config: LossConfig,
-    draw: Draw,
+    points: Tensor,
 ) -> Tensor:
-    """`matching_cost` of one image with the weights of the losses, at fresh points: (Q, N)."""
-    points = draw((1, config.num_points, 2))[0]
-    return matching_cost(mask_logits, class_logits, masks, labels, points, config.weights)
+    """`matching_cost` of one image with the weights of the losses, at points (1, P, 2): (Q, N)."""
+    return matching_cost(mask_logits, class_logits, masks, labels, points[0], config.weights)
 
 
 class Drawn(NamedTuple):
     """The random points of one layer's losses, each (…, 2)."""
 
     candidates: Tensor | None
-    """(M, oversample * P, 2), of which the most uncertain are taken; None without pairs."""
+    """(M, oversample * P, 2), of which the most uncertain are taken; None: no process has pairs."""
     uniform: Tensor | None
     """(M, P - those, 2)."""
     semantic: Tensor | None
     """(B, P, 2); None without the semantic term."""
 
 
-def draw_points(num_pairs: int, num_images: int, config: LossConfig, draw: Draw) -> Drawn:
+def draw_points(
+    num_pairs: int, num_images: int, config: LossConfig, draw: Draw, others: Others = NOBODY
+) -> Drawn:
     """Draw for one layer what does not depend on its predictions."""
     candidates = uniform = semantic = None
-    if num_pairs:
-        candidates = draw((num_pairs, int(config.oversample * config.num_points), 2))
-        uniform = draw((num_pairs, config.num_points - config.num_uncertain, 2))
+    pairs = (others.before.pairs, num_pairs, others.after.pairs)
+    if sum(pairs):
+        points = int(config.oversample * config.num_points)
+        candidates = draw_rows(draw, pairs, (points, 2))
+        uniform = draw_rows(draw, pairs, (config.num_points - config.num_uncertain, 2))
     if config.semantic:
-        semantic = draw((num_images, config.num_points, 2))
+        images = (others.before.images, num_images, others.after.images)
+        semantic = draw_rows(draw, images, (config.num_points, 2))
     return Drawn(candidates, uniform, semantic)
 
 
@@ -189,7 +228,7 @@ def _layer_loss(
     matches: Sequence[Match],
     config: LossConfig,
     drawn: Drawn,
-    divisor: float | Tensor,
+    divisor: float,
 ) -> dict[str, Tensor]:
     num_queries = layer.class_logits.shape[1]
     places = torch.cat([image * num_queries + q for image, (q, _) in enumerate(matches)])
@@ -224,7 +263,7 @@ def mask_losses(
         rows: (M,) its target among `masks`.
         config, drawn: what to sample.
     """
-    if drawn.candidates is None or drawn.uniform is None:  # still differentiable
+    if drawn.candidates is None or drawn.uniform is None or not len(rows):  # still differentiable
         nothing = layer.mask_logits.sum() * 0
         return nothing, nothing
     logits = layer.mask_logits.flatten(0, 1).index_select(0, places).float()  # (M, h, w)

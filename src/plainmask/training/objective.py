@@ -16,8 +16,8 @@ from torch import Tensor
 
 from plainmask.decoder.decoder import PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Features
-from plainmask.training.loss import set_loss
-from plainmask.training.points import Draw
+from plainmask.training.loss import counts_of, set_loss
+from plainmask.training.points import NOBODY, Counts, Draw, Others, draw_rows
 from plainmask.training.recipe import Recipe
 from plainmask.training.samples.batches import Batch
 from plainmask.training.samples.targets import ClipTargets, Targets
@@ -49,8 +49,8 @@ class Objective:
     autocast: Callable[[], AbstractContextManager[Any]]
     recipe: Recipe
     device: torch.device
-    count_pairs: Callable[[int], float | Tensor] = float
-    """See `set_loss`."""
+    others: Callable[[Counts], Others] = lambda own: NOBODY
+    """What other processes have of the batch; all of them ask."""
     carried: Tensor | None = None
     """(B, Q, D): the queries that would enter the next frames of the last step's clips, where
     `recipe.carry` asks for them; None before the first step."""
@@ -72,10 +72,16 @@ class Objective:
     def _image_losses(self, batch: Batch, rope_scale: float, draw: Draw) -> Losses:
         recipe = self.recipe
         features = self._encode(batch.pixels.flatten(0, 1), batch.content, rope_scale)
+        # Which objects a frame shows is looked up here: a GPU would have to be waited for.
+        seen = [clip.frame(0) for clip in batch.targets]
+        num_queries = self.model.config.num_queries
+        others = self.others(counts_of([len(target.labels) for target in seen], num_queries))
         draws = None
         if recipe.supervise == "every_layer" and recipe.masked_attention:
-            shape = (len(batch.targets), self.model.config.num_queries)
-            draws = [draw(shape) for _ in range(self.model.config.num_blocks)]
+            row = (others.before.images, len(seen), others.after.images)
+            draws = [
+                draw_rows(draw, row, (num_queries,)) for _ in range(self.model.config.num_blocks)
+            ]
         with self.autocast():
             if recipe.supervise == "last":
                 layers = [self.model(features, rope_scale=rope_scale)]
@@ -83,14 +89,12 @@ class Objective:
                 layers = self.model.every_layer(
                     features, masked=recipe.masked_attention, draws=draws, rope_scale=rope_scale
                 )
-        # Which objects a frame shows is looked up here: a GPU would have to be waited for.
-        seen = [clip.frame(0) for clip in batch.targets]
         targets = [
             Targets(t.labels.to(self.device), t.masks.to(self.device), t.valid.to(self.device))
             for t in seen
         ]
         layers = [layer.float() for layer in layers]
-        return set_loss(layers, targets, recipe.loss, draw, count_pairs=self.count_pairs)
+        return set_loss(layers, targets, recipe.loss, draw, others=others)
 
     def _clip_losses(self, batch: Batch, rope_scale: float, draw: Draw) -> Iterator[Losses]:
         recipe = self.recipe
@@ -105,6 +109,10 @@ class Objective:
         for first in range(0, num_frames, chunk):
             pixels = batch.pixels[:, first : first + chunk]
             content = [size for size in batch.content for _ in range(pixels.shape[1])]
+            if recipe.rematch:
+                matcher.forget()
+            parts = [part_of(t, first, first + chunk) for t in batch.targets]
+            others = self.others(matcher.counts(parts, self.model.config.num_queries))
             features = self._encode(pixels.flatten(0, 1), content, rope_scale)
             with self.autocast():
                 layers, queries = self.model.clips(
@@ -116,16 +124,19 @@ class Objective:
                     replays=replays if first == 0 else 0,
                 )
             layers, queries = [layer.float() for layer in layers], queries.detach().float()
-            clips = [self._to_device(part_of(t, first, first + chunk)) for t in batch.targets]
-            if recipe.rematch:
-                matcher.forget()
+            clips = [self._to_device(part) for part in parts]
 
-            def find(index: int, layer: Predictions, clips: list[ClipTargets] = clips):
-                return matcher(index, layer, clips)
+            def find(
+                index: int,
+                layer: Predictions,
+                clips: list[ClipTargets] = clips,
+                others: Others = others,
+            ):
+                return matcher(index, layer, clips, others)
 
             last_class = self.model.config.num_classes - 1 if recipe.loss.dummy_class else None
             targets = frames_of(clips, last_class)
-            losses = set_loss(layers, targets, recipe.loss, draw, find, self.count_pairs)
+            losses = set_loss(layers, targets, recipe.loss, draw, find, others)
             yield {name: value / chunks for name, value in losses.items()}
         if recipe.carry:
             self.carried = queries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,52 @@ Draw = Callable[[tuple[int, ...]], Tensor]
 def uniform_points(device: torch.device, generator: torch.Generator | None = None) -> Draw:
     """Fresh uniform numbers, drawn on `device`."""
     return lambda shape: torch.rand(shape, device=device, generator=generator)
+
+
+class Counts(NamedTuple):
+    """How many there are of what random points are drawn for."""
+
+    images: int = 0
+    """Or frames."""
+    asked: int = 0
+    """Images with targets, or frames of clips in which objects are new: those that are matched."""
+    pairs: int = 0
+    """Of queries and targets, in each layer."""
+
+
+class Others(NamedTuple):
+    """What other processes have of the batch of which this one has a part."""
+
+    before: Counts = Counts()
+    """Of the processes with lower numbers together."""
+    after: Counts = Counts()
+    processes: int = 1
+    """All of them, with this one."""
+
+
+NOBODY = Others()
+"""The batch is here as a whole."""
+
+
+def draw_rows(draw: Draw, row: tuple[int, int, int], shape: tuple[int, ...]) -> Tensor:
+    """The rows (own, *shape) of a draw for the whole batch, which every process makes alike.
+
+    Args:
+        draw: makes it.
+        row: how many others have before, this process, and others after it.
+        shape: for each of them.
+    """
+    whole = draw((sum(row), *shape))
+    if sum(row) == row[1]:
+        return whole
+    return whole[row[0] : row[0] + row[1]].clone()  # so that the rest is let go
+
+
+def draw_each(draw: Draw, row: tuple[int, int, int], shape: tuple[int, ...]) -> list[Tensor]:
+    """As `draw_rows`, of draws that are made one after the other."""
+    places = range(row[0], row[0] + row[1])
+    drawn = (draw(shape) for _ in range(sum(row)))
+    return [points for place, points in enumerate(drawn) if place in places]
 
 
 def sample(maps: Tensor, points: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, nn
+from torch import nn
 
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.errors import InputError
 from plainmask.evaluation.sharing import ALONE, Share
 from plainmask.inference.shared_pass import pick_device
+from plainmask.training.points import NOBODY, Counts, Others
 from plainmask.training.recipe import Recipe
 
 Value = TypeVar("Value")
@@ -98,13 +99,16 @@ def join_norms(decoder: PlainMaskDecoder, recipe: Recipe) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(decoder)  # in place; state keys stay the same
 
 
-def mean_pairs(fabric: Fabric, pairs: int) -> float | Tensor:
-    """What mask losses are divided by: the mean number of pairs of a process, at least 1."""
+def others(fabric: Fabric, own: Counts) -> Others:
+    """What the other processes have of a batch; all of them ask."""
     if fabric.world_size == 1:
-        return float(max(1, pairs))
-    number = torch.tensor(float(pairs), device=fabric.device)
-    dist.all_reduce(number)
-    return (number / fabric.world_size).clamp(min=1)
+        return NOBODY
+    mine = torch.tensor(own, device=fabric.device)
+    found = [torch.empty_like(mine) for _ in range(fabric.world_size)]
+    dist.all_gather(found, mine)
+    table, here = torch.stack(found).cpu(), fabric.global_rank
+    before, after = (part.sum(0).tolist() for part in (table[:here], table[here + 1 :]))
+    return Others(Counts(*before), Counts(*after), fabric.world_size)
 
 
 def anywhere(fabric: Fabric, flag: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -119,7 +120,7 @@ def build_run(
         fabric.autocast,
         recipe,
         fabric.device,
-        lambda pairs: processes.mean_pairs(fabric, pairs),
+        partial(processes.others, fabric),
         None if standing.queries is None else standing.queries.to(fabric.device),
     )
     config = head_config(recipe, encoder, decoder.config, data.vocabulary)

@@ -188,7 +188,8 @@ def training_batches(
         seed, first, last, views: see `order`.
         workers: processes that decode and augment; 0: this one does.
         share: (number of this process, how many there are): it gets its part of every batch.
-        parts: batches that this process gets for each step, one after the other.
+        parts: batches that this process gets for each step, one after the other; those of all
+            processes together are those of one.
     """
     count = len(sampler.names)
     steps = order(count, batch_size, seed, first=first, last=last, views=views)
@@ -197,7 +198,7 @@ def training_batches(
     plan = (  # made as the loader asks for it: a run may have a million batches
         step[start : start + size]
         for step in steps
-        for start in range(process * parts * size, (process + 1) * parts * size, size)
+        for start in range(process * size, batch_size, processes * size)
     )
     loader = DataLoader(
         _Samples(sampler, seed),
