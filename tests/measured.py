@@ -18,6 +18,7 @@ from plainmask.errors import InputError, PlainmaskError
 from plainmask.training import processes
 from plainmask.training.outcome import measure
 from plainmask.training.recipe import load_recipe
+from plainmask.training.watch import Watch
 from tiny import tiny_encoder, tiny_video_head
 
 SCENE = MovingConfig(size=48, frames=6, objects=3, diameter=(14, 18), bar=(0, 0))
@@ -38,12 +39,13 @@ def videos_of(case: str) -> list[Record]:
 
 def figures_of(folder: Path, count: int) -> dict[str, Any]:
     fabric = processes.start(processes.Machines("cpu", count), load_recipe(folder / "recipe.yaml"))
+    share = processes.share(fabric, Watch())
     encoder = tiny_encoder()
     head = tiny_video_head("instance", encoder)
     found: dict[str, Any] = {}
     for case in ("three", "one", "broken"):
         try:
-            found[case] = measure(head, encoder, videos_of(case), fabric, lambda done, total: None)
+            found[case] = measure(head, encoder, videos_of(case), share, lambda done, total: None)
         except PlainmaskError as error:
             found[case] = str(error)
     return found

@@ -1,9 +1,7 @@
 """Several processes and parts of batches give the step of one process with the whole batch."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +19,10 @@ from plainmask.errors import InputError
 from plainmask.training import loop, processes
 from plainmask.training.loop import train
 from plainmask.training.processes import Machines
-from plainmask.training.recipe import Recipe, save_recipe
+from plainmask.training.recipe import save_recipe
 from plainmask.training.records import build_sampler, read_records, read_vocabulary
 from plainmask.training.samples.batches import Batch, training_batches
+from several import environment, frozen
 from tiny import PATCH, save_tiny_encoder, tiny_encoder, tiny_head
 
 
@@ -34,32 +33,6 @@ def workshop(tmp_path: Path) -> Path:
     save_tiny_encoder(tmp_path)
     tiny_head("semantic", tiny_encoder(), num_classes=2).save(tmp_path / "start")
     return tmp_path
-
-
-def frozen(workshop: Path, **changes: Any) -> Recipe:
-    """One step of four whole pictures, with batch norms that keep their statistics."""
-    settings: dict[str, Any] = {
-        "data": {"root": workshop / "data"},
-        "start_from": str(workshop / "start"),
-        "freeze_norms": True,
-        "decoder": {"num_queries": 6, "num_blocks": 1, "upscale_stages": 1},
-        "augment": {"crop_size": [48, 64], "scale": [1.0, 1.0]},
-        "loss": {"num_points": 256},
-        "optimizer": {"lr": 1e-3, "warmup": 0, "clip": None},
-        "steps": 1,
-        "batch_size": 4,
-    }
-    return a_recipe(workshop, **(settings | changes))
-
-
-def environment(**more: object) -> dict[str, str]:
-    """Of a process in a group of two on this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"PYTHONPATH": os.pathsep.join(places), "MASTER_ADDR": "127.0.0.1"}
-    return os.environ | own | {"MASTER_PORT": str(port)} | {k: str(v) for k, v in more.items()}
 
 
 def test_two_processes_give_the_gradients_of_one(workshop: Path):
@@ -164,7 +137,7 @@ def test_two_processes_measure_videos_as_one_does(workshop: Path):
     reason = alone["broken"]
     assert reason == "video 2: 4.jpg is cut off"
     assert [found["broken"] for found in both] == [
-        f"another process could not evaluate the head: {reason}",
+        f"rank 1 could not evaluate the head: {reason}",
         reason,
     ]
 

@@ -53,9 +53,9 @@ class Share:
         found = list(self.gather((mine, reason)))
         if failure is not None:
             raise failure
-        for _, reason in found:
+        for number, (_, reason) in enumerate(found):
             if reason is not None:
-                raise PlainmaskError(f"another process could not evaluate the head: {reason}")
+                raise PlainmaskError(f"rank {number} could not evaluate the head: {reason}")
         return [part for part, _ in found]
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from plainmask.encoder.vit import Encoder
@@ -34,6 +35,7 @@ from plainmask.training.schedule import (
 )
 from plainmask.training.setup import drop_features, feature_source, find_checkpoints
 from plainmask.training.together import SharedFeatures, check_shared
+from plainmask.training.watch import Stopped, Watch
 
 
 def train(
@@ -94,6 +96,23 @@ def train_together(
     check_shared(recipes)
     resumed = find_checkpoints(run_dirs, resume=resume)
     fabric = processes.start(machines, recipes[0])
+    with processes.watch(fabric) as watch:
+        _train(fabric, watch, recipes, run_dirs, data or {}, resumed, machines.compiled, wandb)
+    return list(run_dirs)
+
+
+def _train(
+    fabric: Fabric,
+    watch: Watch,
+    recipes: Sequence[Recipe],
+    run_dirs: Sequence[Path],
+    data: Mapping[str, TrainingData],
+    resumed: Sequence[bool],
+    compiled: bool,
+    wandb: str | None,
+) -> None:
+    """What `train_together` does in each process."""
+    processes.check_alike(fabric, resumed)
     with fabric.rank_zero_first(local=True):  # who comes later finds what was downloaded
         encoder = load_encoder(recipes[0].encoder).to(fabric.device)
     source = feature_source(recipes[0], encoder, run_dirs[0])
@@ -105,13 +124,13 @@ def train_together(
             fabric,
             encoder,
             shared or source,
-            (data or {}).get(recipe.name) or read_data(recipe),
+            data.get(recipe.name) or read_data(recipe),
             resume=again,
             wandb=wandb,
         )
         for recipe, folder, again in zip(recipes, run_dirs, resumed, strict=True)
     ]
-    if machines.compiled:
+    if compiled:
         check_compiler(fabric.device)
         for model in (encoder, *(run.decoder for run in runs)):
             compile_blocks(model)
@@ -119,24 +138,25 @@ def train_together(
         for run in runs:
             stack.enter_context(closing(run.log))
         with interruptible() as interrupted:
-            go_through(runs, encoder, shared, interrupted)
+            go_through(runs, encoder, shared, watch, interrupted)
         for run in runs:
-            finish(run, encoder)
+            finish(run, encoder, watch)
     if fabric.is_global_zero:
         drop_features(recipes[0], run_dirs[0])
-    return list(run_dirs)
+    processes.meet(fabric)
 
 
 def go_through(
     runs: Sequence[Run],
     encoder: Encoder,
     shared: SharedFeatures | None,
+    watch: Watch,
     interrupted: Callable[[], bool],
 ) -> None:
     """All steps of heads that train together: each step, and what is due after it.
 
     Raises:
-        KeyboardInterrupt: the run was interrupted; it is saved.
+        Stopped: the run was interrupted; it is saved.
     """
     fabric = runs[0].fabric
     ended = {run.folder for run in runs if stalled(run)}
@@ -145,18 +165,20 @@ def go_through(
             shared.forget()
         # Others were saved later, or had enough.
         going = [run for run in runs if run.first <= step and run.folder not in ended]
-        for run in going:
-            train_step(run, step)
         done = step + 1
-        stop = processes.anywhere(fabric, interrupted())
+        with watch.waiting(f"step {done}"):
+            for run in going:
+                train_step(run, step)
+            stop = processes.anywhere(fabric, interrupted())
         for run in going:
             if stop or done % run.recipe.save_every == 0 or done == run.recipe.steps:
                 save(run, done)
         if stop:
-            raise KeyboardInterrupt
+            processes.meet(fabric)
+            raise Stopped
         for run in going:
             if run.recipe.looks_at(done):
-                evaluate_now(run, encoder, done)
+                evaluate_now(run, encoder, watch, done)
                 if stalled(run):
                     save(run, done)
                     ended.add(run.folder)
@@ -243,7 +265,7 @@ def rate(recipe: Recipe, step: int) -> float:
     return learning_rate(step, base=base, warmup=warmup, total=total, minimum=settings.min_lr)
 
 
-def evaluate_now(run: Run, encoder: Encoder, done: int) -> dict[str, float]:
+def evaluate_now(run: Run, encoder: Encoder, watch: Watch, done: int) -> dict[str, float]:
     """Measure on the validation records after `done` steps, and draw a few of them.
 
     A head that is better than all before it is kept in `best`.
@@ -254,7 +276,8 @@ def evaluate_now(run: Run, encoder: Encoder, done: int) -> dict[str, float]:
     if not run.val_records:
         return {}
     report = run.log.measuring(done, len(run.val_records))
-    figures = measure(run.head, encoder, run.val_records, run.fabric, report)
+    share = processes.share(run.fabric, watch)
+    figures = measure(run.head, encoder, run.val_records, share, report)
     if run.fabric.is_global_zero:
         folder = run.folder / "overlays" / f"step_{done:06d}"
         draw_overlays(run.head, encoder, run.val_records, folder)
@@ -269,7 +292,7 @@ def stalled(run: Run) -> bool:
     return processes.anywhere(run.fabric, run.log.stalled(run.recipe.patience))
 
 
-def finish(run: Run, encoder: Encoder) -> None:
+def finish(run: Run, encoder: Encoder, watch: Watch) -> None:
     """Save the head, and once more with its figures where there are validation records.
 
     Of a run that had enough the best head is saved; it has its figures.
@@ -282,7 +305,7 @@ def finish(run: Run, encoder: Encoder) -> None:
         return
     if run.fabric.is_global_zero:
         run.head.save(folder)  # before anything can go wrong with the evaluation
-    figures = evaluate_now(run, encoder, run.recipe.steps)
+    figures = evaluate_now(run, encoder, watch, run.recipe.steps)
     if figures and run.fabric.is_global_zero:
         with_figures(run.head, figures).save(folder)
 

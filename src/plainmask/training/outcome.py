@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
 from plainmask.data.record import Record
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import PlainmaskError
 from plainmask.evaluation.images import evaluate
+from plainmask.evaluation.sharing import Share
 from plainmask.evaluation.videos import evaluate_videos
 from plainmask.heads.head import Head, read_config
 from plainmask.inference.segmenter import HeadSegmenter, Segmenter
@@ -28,7 +27,7 @@ def measure(
     head: Head,
     encoder: Encoder,
     records: Sequence[Record],
-    fabric: Fabric,
+    share: Share,
     on_record: Callable[[int, int], None],
 ) -> dict[str, float]:
     """The figures on the validation records; all processes ask, and all get them.
@@ -38,14 +37,13 @@ def measure(
     Args:
         head, encoder: as they are now.
         records: of the validation split.
-        fabric: the processes.
+        share: of the processes.
         on_record: called with what this process has done, and what it has in all.
 
     Raises:
         PlainmaskError: the evaluation failed, in this process or in another.
     """
     segmenter = _segmenter(head, encoder)
-    share = processes.share(fabric)
     if records[0].sequence is None:
         found = evaluate(segmenter, records, on_record=on_record, share=share)
     else:

@@ -7,17 +7,19 @@ the same order; whatever one of them alone finds out is told to all before anybo
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.distributed import distributed_c10d
 
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.errors import InputError
@@ -25,12 +27,12 @@ from plainmask.evaluation.sharing import ALONE, Share
 from plainmask.inference.shared_pass import pick_device
 from plainmask.training.points import NOBODY, Counts, Others
 from plainmask.training.recipe import Recipe
+from plainmask.training.watch import PATIENCE, Watch
 
 Value = TypeVar("Value")
 
-PATIENCE = timedelta(hours=3)
-"""How long a process waits for the others: of validation videos one may have far longer ones, and
-the first process alone draws and saves."""
+START = timedelta(minutes=10)
+"""How long a process waits for all others to be there."""
 PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -58,8 +60,10 @@ def start(machines: Machines, recipe: Recipe) -> Fabric:
     Without torchrun or SLURM, the command is run again for each further device.
 
     Raises:
-        InputError: there is no such device, or batches cannot be shared out.
+        InputError: there is no such device, batches cannot be shared out, or other processes than
+            were asked for are there.
     """
+    _check_launcher(machines)
     place = pick_device(machines.device)
     world = machines.devices * machines.nodes
     if recipe.batch_size % (world * recipe.accumulate):
@@ -87,10 +91,50 @@ def start(machines: Machines, recipe: Recipe) -> Fabric:
         num_nodes=machines.nodes,
         precision=precision,
         # In a chunk of a clip some parameters have no part.
-        strategy=DDPStrategy(find_unused_parameters=recipe.clip is not None, timeout=PATIENCE),
+        strategy=DDPStrategy(find_unused_parameters=recipe.clip is not None, timeout=START),
     )
-    fabric.launch()
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the {world} processes of --devices {machines.devices} --nodes {machines.nodes} did "
+            f"not come together ({str(error).splitlines()[0]}); start all of them, where each "
+            "reaches the first one's MASTER_ADDR and MASTER_PORT"
+        ) from error
+    # What is waited for longer than PATIENCE the watch says, before torch would.
+    distributed_c10d._set_pg_timeout(PATIENCE + START)  # pyright: ignore[reportPrivateUsage]
     return fabric
+
+
+def _check_launcher(machines: Machines) -> None:
+    """Raise InputError if torchrun or SLURM start other processes than the command is to use.
+
+    Each would train for itself, or wait for those that do not come.
+    """
+    own = os.environ
+    if "TORCHELASTIC_RUN_ID" in own:
+        tool, count = "torchrun", int(own["WORLD_SIZE"])
+        nodes = count // int(own["LOCAL_WORLD_SIZE"])
+    elif "SLURM_STEP_NUM_TASKS" in own and own.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        tool, count = "srun", int(own["SLURM_STEP_NUM_TASKS"])
+        nodes = int(own.get("SLURM_STEP_NUM_NODES", 1))
+    else:
+        return
+    if (machines.devices * machines.nodes, machines.nodes) != (count, nodes):
+        raise InputError(
+            f"{tool} starts {count} process(es) on {nodes} machine(s), not those of --devices "
+            f"{machines.devices} --nodes {machines.nodes}; "
+            f"give --devices {count // nodes} --nodes {nodes}"
+        )
+
+
+def watch(fabric: Fabric) -> Watch:
+    """The context in which the processes work together."""
+    if fabric.world_size == 1:
+        return Watch()
+    store = cast(Any, distributed_c10d._get_default_store())  # pyright: ignore[reportPrivateUsage]
+    children = cast(Any, fabric.strategy.launcher).procs  # none, where torchrun started them
+    return Watch(store.clone(), fabric.global_rank, fabric.world_size, children)
 
 
 def join_norms(decoder: PlainMaskDecoder, recipe: Recipe) -> None:
@@ -120,6 +164,20 @@ def anywhere(fabric: Fabric, flag: bool) -> bool:
     return bool(number > 0)
 
 
+def meet(fabric: Fabric) -> None:
+    """Wait for all processes."""
+    anywhere(fabric, False)
+
+
+def check_alike(fabric: Fabric, resumed: Sequence[bool]) -> None:
+    """Raise InputError unless all processes found the same runs to resume."""
+    if any(other != resumed for other in gathered(fabric, resumed)):
+        raise InputError(
+            "not all machines see the same checkpoints: the folder of the run must be one that "
+            "all of them share"
+        )
+
+
 def gathered(fabric: Fabric, mine: Value) -> list[Value]:
     """What each process has, in their order; all of them ask."""
     if fabric.world_size == 1:
@@ -129,11 +187,16 @@ def gathered(fabric: Fabric, mine: Value) -> list[Value]:
     return found
 
 
-def share(fabric: Fabric) -> Share:
+def share(fabric: Fabric, watch: Watch) -> Share:
     """The part of this process in an evaluation."""
     if fabric.world_size == 1:
         return ALONE
-    return Share(fabric.global_rank, fabric.world_size, partial(gathered, fabric))
+
+    def gather(mine: Value) -> list[Value]:
+        with watch.waiting("the figures of the other processes"):
+            return gathered(fabric, mine)
+
+    return Share(fabric.global_rank, fabric.world_size, gather)
 
 
 def count() -> int:
