@@ -1,5 +1,6 @@
-"""Runs that torchrun starts, on one machine and on two, learn what one process learns."""
+"""Runs that torchrun or SLURM start, on one machine and on two, learn what one process learns."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import slurm
 from bricks import data_folder, weights
 from plainmask.errors import InputError
 from plainmask.training import loop
@@ -20,6 +22,7 @@ from plainmask.training.run import Run
 from several import environment, frozen
 from tiny import save_tiny_encoder, tiny_encoder, tiny_head
 
+SCRIPT = Path(__file__).parents[2] / "deploy/train.sbatch"
 STEPS, HALF = 30, 20
 
 
@@ -120,10 +123,7 @@ def test_one_process_goes_on_with_what_two_began(workshop: Path, whole: Path, to
     env = environment(OMP_NUM_THREADS=1)
     options = ["--nproc-per-node=2", f"--master-port={env['MASTER_PORT']}"]
     process = torchrun(options, ["--out", str(run), "--devices=2"], env)
-    deadline = time.monotonic() + 40
-    while not (run / "checkpoint.pt").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(run / "checkpoint.pt")
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=30)[1]
     assert f"saved in {run}; go on with: plainmask train" in said
@@ -131,6 +131,48 @@ def test_one_process_goes_on_with_what_two_began(workshop: Path, whole: Path, to
     train(the_recipe(workshop), run, resume=True, device="cpu")
     same_weights(whole, run)
     assert figures(run) == figures(whole)
+
+
+@pytest.mark.slow
+def test_a_slurm_job_is_saved_before_its_time_is_up_and_goes_on(workshop: Path, whole: Path):
+    """With stand-ins for srun and scontrol, as two machines with a process each."""
+    tools, run = workshop / "tools", workshop / "run"
+    tools.mkdir()
+    stand_in = f'#!/bin/sh\nexec "{sys.executable}" "{slurm.__file__}" "$@"\n'
+    for name, text in {"srun": stand_in, "scontrol": '#!/bin/sh\necho "$@"\n'}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    env = environment(
+        PATH=os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        OMP_NUM_THREADS=1,
+        TASKS=workshop / "tasks",
+        SLURM_JOB_ID=4242,
+        SLURM_JOB_NAME="plainmask",
+        SLURM_NNODES=2,
+        SLURM_NTASKS=2,
+        SLURM_NTASKS_PER_NODE=1,
+        SLURM_NODELIST="127.0.0.1",
+    )
+    del env["MASTER_ADDR"]  # found by the list
+    command = ["bash", str(SCRIPT), str(workshop / "recipe.yaml"), str(run), "--device=cpu"]
+    job = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+    wait_for(run / "checkpoint.pt")
+    for task in (workshop / "tasks").read_text().split():
+        os.kill(int(task), signal.SIGTERM)
+    said = job.communicate(timeout=30)[0]
+    assert (job.returncode, said) == (143, "requeue 4242\n")
+    assert 1 <= torch.load(run / "checkpoint.pt", weights_only=True)["step"] < STEPS
+    again = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, timeout=40)
+    assert again.returncode == 0
+    assert again.stdout.startswith(f"wrote {run / 'head'}; ")
+    same_weights(whole, run)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 40
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
