@@ -174,6 +174,11 @@ def _encoder(graph: Graph, about: About) -> ExportedEncoder:
 
 
 def _expect(kind: Literal["encoder", "head"], about: About, graph: Graph) -> None:
-    if about.kind != kind:
-        found, wanted = (f"an {x}" if x == "encoder" else f"a {x}" for x in (about.kind, kind))
-        raise InputError(f"{graph.path} is {found} that was exported, where {wanted} is needed")
+    if about.kind == kind:
+        return
+    articles = {"encoder": "an encoder", "head": "a head", "merged": "a merged file"}
+    if kind == "head":
+        rest = "a head is needed; give the file of a head beside it, which finds it by itself"
+    else:
+        rest = f"an encoder is needed; give the {ENCODER}{graph.path.suffix} of an export"
+    raise InputError(f"{graph.path} is {articles[about.kind]} that was exported, where {rest}")
