@@ -104,6 +104,15 @@ def test_beside_eomt_of_the_same_size(photo: Path):
     assert found.ratio == pytest.approx(found.theirs.median / found.ours.median)
 
 
+def test_the_peer_of_an_encoder_that_eomt_has_not(photo: Path):
+    pytest.importorskip("transformers")
+    ours = segmenter(a=None)
+    ours.encoder.name = "lingbot-base"
+    found = bench(ours, photo, runs=1, compare=True).comparison
+    assert found is not None
+    assert found.peer == "EoMT-DINOv3 of the size of lingbot-base"
+
+
 @pytest.mark.parametrize("missing", [None, object()], ids=["absent", "too old"])
 def test_comparing_without_transformers_says_what_to_install(
     photo: Path, missing: object, monkeypatch: pytest.MonkeyPatch

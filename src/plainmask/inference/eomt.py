@@ -61,6 +61,8 @@ def eomt_model(shared: SharedPass, decoder: DecoderConfig, side: int) -> tuple[s
         ) from error
     model = model_class(config_class(**_shape(config, decoder, side)))
     name = "EoMT-DINOv3" if config.positions == "rope" else "EoMT-DINOv2"
+    if not shared.encoder.name.startswith(("dino", "custom")):  # there is none on that encoder
+        name += f" of the size of {shared.encoder.name}"
     return name, model.eval().to(shared.device, shared.dtype)
 
 
