@@ -144,6 +144,9 @@ def read_state(
     # A mask says that the originals leave out what is stored as a key bias.
     masks_keys = any(key.endswith("bias_mask") for key in inner)
     _assemble(ours, masks_keys=masks_keys)
+    for name, tensor in ours.items():
+        if tensor.untyped_storage().nbytes() > tensor.nbytes:  # a part would keep, and save, all
+            ours[name] = tensor.clone()
     config = _infer_config(ours, num_heads, taps)
     return ours, config.model_copy(update=_rules(config, is_timm=is_timm, is_cradio=is_cradio))
 
