@@ -51,7 +51,7 @@ def test_all_hear_of_a_failure(error: Exception):
 
     first, second = together(2, work)
     assert second.exception() is error
-    with pytest.raises(PlainmaskError, match=f"another process could not .*: {error}"):
+    with pytest.raises(PlainmaskError, match=f"rank 1 could not .*: {error}"):
         first.result()
 
 

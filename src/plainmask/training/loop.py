@@ -143,7 +143,8 @@ def _train(
             finish(run, encoder, watch)
     if fabric.is_global_zero:
         drop_features(recipes[0], run_dirs[0])
-    processes.meet(fabric)
+    with watch.waiting("the head to be saved"):
+        processes.meet(fabric)
 
 
 def go_through(
@@ -159,7 +160,7 @@ def go_through(
         Stopped: the run was interrupted; it is saved.
     """
     fabric = runs[0].fabric
-    ended = {run.folder for run in runs if stalled(run)}
+    ended = {run.folder for run in runs if stalled(run, watch)}
     for step in range(min(run.first for run in runs), runs[0].recipe.steps):
         if shared is not None:
             shared.forget()
@@ -174,12 +175,13 @@ def go_through(
             if stop or done % run.recipe.save_every == 0 or done == run.recipe.steps:
                 save(run, done)
         if stop:
-            processes.meet(fabric)
+            with watch.waiting("the checkpoint to be saved"):
+                processes.meet(fabric)
             raise Stopped
         for run in going:
             if run.recipe.looks_at(done):
                 evaluate_now(run, encoder, watch, done)
-                if stalled(run):
+                if stalled(run, watch):
                     save(run, done)
                     ended.add(run.folder)
         if len(ended) == len(runs):
@@ -287,9 +289,10 @@ def evaluate_now(run: Run, encoder: Encoder, watch: Watch, done: int) -> dict[st
     return figures
 
 
-def stalled(run: Run) -> bool:
+def stalled(run: Run, watch: Watch) -> bool:
     """Whether the figures have not become better for so long that the run has had enough."""
-    return processes.anywhere(run.fabric, run.log.stalled(run.recipe.patience))
+    with watch.waiting("the figures to be drawn and saved"):
+        return processes.anywhere(run.fabric, run.log.stalled(run.recipe.patience))
 
 
 def finish(run: Run, encoder: Encoder, watch: Watch) -> None:
@@ -298,7 +301,7 @@ def finish(run: Run, encoder: Encoder, watch: Watch) -> None:
     Of a run that had enough the best head is saved; it has its figures.
     """
     folder = run.folder / "head"
-    if stalled(run):
+    if stalled(run, watch):
         if run.fabric.is_global_zero:
             say(f"no better figures for {run.recipe.patience} evaluations: the best head is kept")
             Head.load(run.folder / "best").save(folder)

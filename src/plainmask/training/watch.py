@@ -7,6 +7,7 @@ main thread hangs in: a process whose peer failed, was killed or fell silent end
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -32,6 +33,7 @@ GRACE = 2.0
 """Seconds that a main thread has to come to know what its watch knows."""
 FAREWELL = 5.0
 """Seconds that a process which ends waits for others to take note."""
+NOWHERE: str = "0 an unknown host"
 
 
 class Stopped(KeyboardInterrupt):
@@ -64,17 +66,20 @@ class Watch:
         """Processes of which nothing will be heard any more."""
         self.lost = False
         """Whether the store cannot be reached any more."""
-        self.what, self.until = "the run to begin", time.monotonic() + PATIENCE.total_seconds()
+        self.what = "the run to begin"
+        self.until = time.monotonic() + PATIENCE.total_seconds()
         self.done = threading.Event()
-        self.seen: dict[int, tuple[str, float]] = {}
+        self.seen = dict.fromkeys(range(count), (NOWHERE, time.monotonic()))
         """The last sign of life of each process, and when it was new."""
         self.thread = threading.Thread(target=self._listen, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
         if self.count > 1:
             self._beat()
-            self.store.wait([f"beat/{other}" for other in range(self.count)], PATIENCE)
-            self._look()
+            until = time.monotonic() + FAREWELL
+            while self.seen[0][0] == NOWHERE and time.monotonic() < until:  # all are about to come
+                self._look()
+                time.sleep(0.01)
             self.thread.start()
         return self
 
@@ -99,12 +104,11 @@ class Watch:
     @contextmanager
     def waiting(self, what: str, limit: timedelta = PATIENCE) -> Generator[None]:
         """Name what is waited for in the block, and for how long at most."""
-        before, self.what = self.what, what
-        self.until = time.monotonic() + limit.total_seconds()
+        self.what, self.until = what, time.monotonic() + limit.total_seconds()
         try:
             yield
-        finally:
-            self.what, self.until = before, time.monotonic() + PATIENCE.total_seconds()
+        finally:  # now it works by itself, for as long as that takes
+            self.what, self.until = "the others", math.inf
 
     def _cause(self, error: BaseException) -> str | None:
         """Why the run ends, if not by an error of this process itself.
@@ -112,7 +116,9 @@ class Watch:
         A lost connection is a RuntimeError, whoever lost it: signs of life show who is gone.
         """
         self._look()
-        for wait in (0, BEAT, BEAT, BEAT) if isinstance(error, RuntimeError) else (0,):
+        if not isinstance(error, RuntimeError):
+            return None if isinstance(error, KeyboardInterrupt) else self._told()
+        for wait in (0, BEAT, BEAT, BEAT):
             time.sleep(wait)
             self._look()
             if told := self._told() or self._gone(2.5 * BEAT):
@@ -167,14 +173,15 @@ class Watch:
     def _look(self) -> None:
         """Take note of all signs of life."""
         with suppress(RuntimeError):
-            beats = self.store.multi_get([f"beat/{other}" for other in range(self.count)])
-            for other, beat in enumerate(map(bytes.decode, beats)):
-                if self.seen.get(other, ("", 0))[0] != beat:
+            keys = [f"beat/{other}" for other in range(self.count)]
+            if not self.store.check(keys):  # to ask for one that is not there would wait for it
+                return
+            for other, beat in enumerate(map(bytes.decode, self.store.multi_get(keys))):
+                if self.seen[other][0] != beat:
                     self.seen[other] = beat, time.monotonic()
 
     def _name(self, number: int) -> str:
-        host = self.seen.get(number, ("?", 0))[0].split(" ")[-1]
-        return f"rank {number} of {self.count} on {host}"
+        return f"rank {number} of {self.count} on {self.seen[number][0].split(' ', 1)[-1]}"
 
     def _leave(self) -> None:
         """Wait a moment until others know that this process ends; the store ends with the first."""
