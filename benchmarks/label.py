@@ -32,7 +32,9 @@ from plainmask.encoder.weights import load_encoder
 from plainmask.evaluation.measures import target_map
 from plainmask.inference.loading import load
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
+from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
+from plainmask.label.planes import Planes
 from plainmask.label.project import Project
 from plainmask.label.proposing import Proposal
 from plainmask.label.session import Session
@@ -222,7 +224,9 @@ def report(
     print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {1e3 * max(seconds):.0f}")
     version = 0
     for name in trains:
-        version = robot.session.draw(Stroke.accepting(name, robot.truths[name]))["version"]
+        version = robot.session.draw(
+            masked_stroke("accept", name, Planes(robot.truths[name], None))
+        )["version"]
     score = mean_iou(robot, names, tests, version)
     print(f"the same pictures labelled whole: mIoU {score:.1f}")
 

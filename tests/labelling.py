@@ -67,3 +67,20 @@ def waited_for(what: Callable[[], Any], seconds: float = 30) -> Any:
         assert time.monotonic() < end, "this did not happen"
         time.sleep(0.01)
     return found
+
+
+def things(folder: Path, *names: str) -> Path:
+    """Pictures of two things that touch, smooth and rough, on dark ground."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(names):
+        rng = np.random.default_rng(seed)
+        pixels = rng.integers(20, 40, (*SIZE, 3), np.uint8)
+        pixels[15:45, 10:40] = rng.integers(170, 190, (30, 30, 3))
+        pixels[15:45, 40:70] = rng.integers(120, 256, (30, 30, 3))
+        (folder / name).write_bytes(png(pixels))
+    return folder
+
+
+def on_object(picture: str, x: float, number: int, class_id: int = 1, y: float = 30) -> Stroke:
+    """As `dot`; 0 and class 0 for background."""
+    return dot(picture, x, class_id, y).model_copy(update={"object": number})

@@ -18,8 +18,8 @@ def arguments(work: Workspace) -> list[str]:
     return ["label", "in", "--encoder", str(work.encoder), "--no-browser", "--port", "0"]
 
 
-def labelled(work: Workspace, strokes: int, *more: str) -> str:
-    """Start it, draw so many strokes, end it; what it printed."""
+def labelled(work: Workspace, strokes: int, *more: str, known: int = 2) -> str:
+    """Start it, draw so many strokes, so that as many are known, end it; what it printed."""
     command = [sys.executable, "-m", "plainmask", *arguments(work), *more]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
@@ -33,7 +33,7 @@ def labelled(work: Workspace, strokes: int, *more: str) -> str:
                 path = "/api/pictures/a.png/strokes"
                 assert client.post(path, json=stroke | {"radius": 4}).status_code == 200
             found = client.get("/api/project").json()
-            assert found["status"]["strokes"] == 2
+            assert found["status"]["strokes"] == known
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=60)
     assert server.returncode in (0, 143, -signal.SIGTERM)
@@ -75,11 +75,12 @@ def test_a_folder_without_pictures(work: Workspace, run: Run):
     assert found.err == "error: in: there is no picture in this folder; put some there\n"
 
 
-def test_a_task_that_cannot_be_labelled_yet(work: Workspace, run: Run):
+def test_a_task_that_cannot_be_labelled(work: Workspace, run: Run):
     work.picture("in/a.png")
-    found = run(*arguments(work), "--task", "instance")
+    found = run(*arguments(work), "--task", "panoptic")
     assert found.code == 2
-    assert found.err.startswith("error: the task 'instance' cannot be labelled yet")
+    assert found.err.startswith("error: 'panoptic' cannot be labelled")
+    assert not (work.folder / "in" / ".plainmask-label").exists()
 
 
 def test_a_project_of_another_encoder(work: Workspace, run: Run):
@@ -90,6 +91,17 @@ def test_a_project_of_another_encoder(work: Workspace, run: Run):
     found = run(*arguments(work))
     assert found.code == 2
     assert "was begun with the encoder dinov2-small" in found.err
+    assert len(found.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_project_goes_on_with_its_task(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    assert "3 classes" in labelled(work, 0, "--task", "instance", "--classes", "cat,dog", known=0)
+    assert "3 classes" in labelled(work, 0, known=0)
+    found = run(*arguments(work), "--task", "semantic")
+    assert found.code == 2
+    assert "was begun with --task instance, not semantic" in found.err
     assert len(found.err.splitlines()) == 1
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from images import png
-from labelling import SIZE, fields, session
+from labelling import SIZE, fields, session, things
 from plainmask.label.app import MOST_BYTES, build_app
 from plainmask.label.events import Events
 from servers import running
@@ -204,7 +204,7 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("pictures/z.png/strokes", STROKE, 422, "no picture is called 'z.png'"),
     ("pictures/a.png/strokes", STROKE | {"class": 9}, 422, "there is no class 9"),
     ("pictures/a.png/strokes", STROKE | {"radius": -1}, 422, "radius"),
-    ("pictures/a.png/strokes", STROKE | {"kind": "accept"}, 422, "accepted by POST"),
+    ("pictures/a.png/strokes", STROKE | {"kind": "accept"}, 422, "accepted by POST …"),
     ("pictures/a.png/strokes", {}, 422, "the stroke cannot be used: kind"),
     ("pictures/a.png/strokes", [], 400, "must be a JSON object"),
     ("pictures/a.png/accept", {"what": "half"}, 422, "what to accept is unknown"),
@@ -286,3 +286,50 @@ def test_events_come_as_they_happen_and_end_with_the_server(folder: Path):
                 assert event == {"type": "proposal", "picture": "a.png", "version": 2}
                 ends.append(True)
                 assert list(lines) is not None  # they end
+
+
+@pytest.fixture
+def of_objects(tmp_path: Path) -> Iterator[TestClient]:
+    """A page that writes in a project of objects."""
+    folder = things(tmp_path / "things", "a.png")
+    with session(folder, task="instance", classes=["cat"]) as made:
+        client = TestClient(build_app(made, Events()), base_url=HOME)
+        client.headers["x-writer"] = client.post("/api/writer", json={}).json()["writer"]
+        yield client
+
+
+def test_objects_go_and_come_with_classes(of_objects: TestClient):
+    assert of_objects.get("/api/project").json()["task"] == "instance"
+    draw(of_objects, points=[[5, 5]], object=0)
+    version = draw(of_objects, points=[[25, 30]], object=300, **{"class": 1})["version"]
+    labels = np.asarray(image(of_objects.get("/api/pictures/a.png/labels.png")))
+    assert labels[30, 25].tolist() == [1, 1, 44]
+    assert labels[5, 5].tolist() == [0, 0, 0]
+    assert labels[59, 40].tolist() == [255, 0, 0]
+    proposed = image(of_objects.get(f"/api/pictures/a.png/proposal.png?version={version}"))
+    assert np.asarray(proposed)[30, 25].tolist() == [1, 1, 44]
+    draw(of_objects, points=[[55, 30]], object=2, **{"class": 1})
+    line = {"points": [[25, 30], [55, 30]], "radius": 1}
+    path = "/api/pictures/a.png/repair"
+    assert of_objects.post(path, json=line | {"do": "merge"}).status_code == 200
+    labels = np.asarray(image(of_objects.get("/api/pictures/a.png/labels.png")))
+    assert labels[30, 55].tolist() == [1, 1, 44]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("repair", {"do": "melt"}, "what to do with objects is unknown"),
+        ("repair", {"do": "merge"}, "points"),
+        ("repair", {"do": "split", "points": [[1, 1]]}, "erase takes a radius"),
+        ("repair", {"do": "split", "points": [[1, 1]], "radius": 1}, "crosses no object"),
+        ("strokes", STROKE, "a stroke of the class background says the object 0"),
+        ("strokes", STROKE | {"kind": "split"}, "repaired by"),
+    ],
+)
+def test_what_is_wrong_with_objects_is_said(
+    of_objects: TestClient, path: str, body: Any, message: str
+):
+    answer = of_objects.post(f"/api/pictures/a.png/{path}", json=body)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from plainmask.label.canvas import Canvas
-from plainmask.label.stroke import PixelBox, Stroke
+from plainmask.label.planes import PixelBox
+from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry, Size
 
 

@@ -14,6 +14,7 @@ import pytest
 from labelling import fields
 from plainmask.data.check import check_dataset
 from plainmask.label.canvas import Canvas
+from plainmask.label.config import LABEL_TASKS, LabelTask
 from plainmask.label.project import FOLDER, Project
 from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry
@@ -29,30 +30,32 @@ from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry
 
 folder = Path(sys.argv[1])
-project = Project.open(
-    folder, folder / FOLDER, encoder="tiny", fingerprint="abc", classes=["dark", "bright"]
-)
-geometry = Geometry((60, 80), (60, 80), (60, 80), ((0, 0),))
-canvas = Canvas.of(geometry, 10, project.history.of_picture("a.png"))
+known = {"encoder": "tiny", "fingerprint": "abc", "task": sys.argv[2]}
+project = Project.open(folder, folder / FOLDER, classes=["dark", "bright"], **known)
+geometry, objects = Geometry((60, 80), (60, 80), (60, 80), ((0, 0),)), project.tells_objects
+canvas = Canvas.of(geometry, 10, project.history.of_picture("a.png"), with_objects=objects)
 for number in range(10_000):
     points = [[float(number % 70 + k % 5), float(k % 60)] for k in range(50)]
-    stroke = Stroke.read(
-        {"picture": "a.png", "kind": "brush", "points": points, "radius": 3, "class": number % 2}
-    )
+    stroke = {"picture": "a.png", "kind": "brush", "points": points, "radius": 3}
+    stroke |= {"class": number % 2} | ({"object": number % 2} if objects else {})
+    stroke = Stroke.read(stroke)
     canvas.draw(project.add_stroke(stroke), stroke)
     print(project.history.applied[-1], flush=True)
     if number % 3 == 0:
         project.undo()
         project.redo()
     if number % 5 == 0:
-        project.write_labels("a.png", canvas.labels)
+        project.write_labels("a.png", canvas.planes)
 """
 
 
-def killed(folder: Path, after: float) -> int:
+def killed(folder: Path, task: str, after: float) -> int:
     """Draw strokes for so many seconds, then end as by kill -9; the last that was confirmed."""
     with subprocess.Popen(
-        [sys.executable, "-c", DRAW, str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-c", DRAW, str(folder), task],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     ) as drawing:
         assert drawing.stdout is not None
         first = drawing.stdout.readline()
@@ -65,12 +68,13 @@ def killed(folder: Path, after: float) -> int:
 
 
 @pytest.mark.slow
-def test_kill_at_any_moment_loses_at_most_the_stroke_in_hand(tmp_path: Path):
+@pytest.mark.parametrize("task", LABEL_TASKS)
+def test_kill_at_any_moment_loses_at_most_the_stroke_in_hand(tmp_path: Path, task: LabelTask):
     folder = fields(tmp_path / "in", "a.png")
     moments = random.Random(0)
     before = 0
     for _ in range(KILLS):
-        confirmed = killed(folder, moments.uniform(0, 0.3))
+        confirmed = killed(folder, task, moments.uniform(0, 0.3))
         assert confirmed > before
         project = Project.open(folder, folder / FOLDER, encoder="tiny", fingerprint="abc")
         strokes = project.history.strokes
@@ -81,8 +85,9 @@ def test_kill_at_any_moment_loses_at_most_the_stroke_in_hand(tmp_path: Path):
         assert project.history.applied == list(strokes)
         assert sum(number > confirmed for number in strokes) <= 1
         drawn = list(project.history.of_picture("a.png"))
-        canvas = Canvas.of(Geometry((60, 80), (60, 80), (60, 80), ((0, 0),)), 10, drawn)
-        project.write_labels("a.png", canvas.labels)
+        geometry = Geometry((60, 80), (60, 80), (60, 80), ((0, 0),))
+        canvas = Canvas.of(geometry, 10, drawn, with_objects=project.tells_objects)
+        project.write_labels("a.png", canvas.planes)
         before = next(reversed(strokes))
         project.close()
         assert check_dataset(folder / FOLDER).all_problems == []

@@ -7,7 +7,8 @@ import pytest
 
 from plainmask.label.canvas import Canvas, PatchLabels
 from plainmask.label.learner import Learner
-from plainmask.label.stroke import PixelBox, Stroke
+from plainmask.label.planes import PixelBox
+from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry
 
 SIZE, GRID, PATCH, WIDTH = (40, 60), (4, 6), 10, 8

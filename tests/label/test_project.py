@@ -14,7 +14,9 @@ from plainmask.data.convert import convert_dataset
 from plainmask.data.reader import read_dataset
 from plainmask.errors import InputError
 from plainmask.label.canvas import Canvas
-from plainmask.label.project import COLORS, FOLDER, Project, read_config
+from plainmask.label.config import COLORS, read_config
+from plainmask.label.planes import Planes
+from plainmask.label.project import FOLDER, Project
 from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry
 
@@ -48,7 +50,7 @@ def test_a_project_is_a_data_set(tmp_path: Path):
             project.add_stroke(brush(name, class_id, x))
         strokes = project.history.of_picture(name)
         geometry = Geometry((40, 60), (40, 60), (40, 60), ((0, 0),))
-        project.write_labels(name, Canvas.of(geometry, 10, strokes).labels)
+        project.write_labels(name, Canvas.of(geometry, 10, strokes).planes)
     project.close()
     report = check_dataset(folder / FOLDER)
     assert report.all_problems == []
@@ -68,9 +70,9 @@ def test_a_picture_whose_labels_go_leaves_the_data_set(tmp_path: Path):
     folder = pictures(tmp_path, "a.png")
     project = opened(folder, classes=["cat"])
     project.add_stroke(brush("a.png"))
-    project.write_labels("a.png", np.zeros((40, 60), np.uint8))
+    project.write_labels("a.png", Planes(np.zeros((40, 60), np.uint8), None))
     assert (folder / FOLDER / "images" / "a.png").exists()
-    project.write_labels("a.png", np.full((40, 60), 255, np.uint8))
+    project.write_labels("a.png", Planes(np.full((40, 60), 255, np.uint8), None))
     assert not list((folder / FOLDER / "images").iterdir())
     assert not list((folder / FOLDER / "labels").iterdir())
     project.close()
@@ -142,7 +144,7 @@ def test_a_picture_that_went_or_changed_its_size_is_left_out_and_told(tmp_path: 
     project = opened(folder, classes=["cat"])
     for name in ("a.png", "b.png"):
         project.add_stroke(brush(name))
-        project.write_labels(name, np.zeros((40, 60), np.uint8))
+        project.write_labels(name, Planes(np.zeros((40, 60), np.uint8), None))
     project.close()
     (folder / "a.png").unlink()
     pictures(folder, "b.png", size=(50, 60))
@@ -208,3 +210,42 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Project.open(tmp_path, tmp_path / "file" / "project", encoder="tiny", fingerprint="abc")
+
+
+def test_a_project_of_objects_has_a_background(tmp_path: Path):
+    project = opened(pictures(tmp_path, "a.png"), classes=["cat", "dog"], task="instance")
+    assert project.class_names == ["background", "cat", "dog"]
+    assert [entry.color for entry in project.config.classes[1:]] == list(COLORS[:2])
+    project.close()
+    table = json.loads((tmp_path / FOLDER / "classes.json").read_text())
+    assert [row["thing"] for row in table["classes"]] == [False, True, True]
+    again = opened(tmp_path)
+    assert again.tells_objects
+    again.close()
+
+
+@pytest.mark.parametrize(("begun", "other"), [("semantic", "instance"), ("instance", "semantic")])
+def test_a_project_of_another_task(tmp_path: Path, begun: str, other: str):
+    opened(pictures(tmp_path, "a.png"), classes=["cat"], task=begun).close()
+    with pytest.raises(InputError, match=f"begun with --task {begun}, not {other}; leave --task"):
+        opened(tmp_path, task=other)
+    opened(tmp_path, task=begun).close()
+
+
+@pytest.mark.parametrize(
+    ("task", "class_id", "number", "message"),
+    [
+        ("semantic", 0, 1, "does not tell objects apart"),
+        ("instance", 1, None, "a stroke of the class cat says the number of its object, from 1"),
+        ("instance", 1, 0, "says the number of its object"),
+        ("instance", 0, 3, "a stroke of the class background says the object 0"),
+    ],
+)
+def test_strokes_say_which_object_they_are_of(
+    tmp_path: Path, task: str, class_id: int, number: int | None, message: str
+):
+    project = opened(pictures(tmp_path, "a.png"), classes=["cat"], task=task)
+    with pytest.raises(InputError, match=message):
+        project.add_stroke(brush("a.png", class_id).model_copy(update={"object": number}))
+    assert not project.history.strokes
+    project.close()

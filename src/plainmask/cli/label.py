@@ -16,11 +16,11 @@ from plainmask.options import one_of
 from plainmask.progress import counted
 
 if TYPE_CHECKING:
+    from plainmask.label.config import LabelTask
     from plainmask.label.session import Session
 
 EXAMPLE = "Example:  plainmask label photos --classes cat,dog,background"
 ENCODER = "dinov2-small"
-TASKS = ("semantic",)
 GIGABYTES = 4.0
 """Of features that are kept on disk."""
 
@@ -29,9 +29,13 @@ def label(
     folder: Annotated[
         Path, typer.Argument(help="With the pictures; they stay as they are.", show_default=False)
     ],
-    task: Annotated[str, typer.Option(help="What to label: semantic, classes of pixels.")] = (
-        "semantic"
-    ),
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What to label: semantic, the class of each pixel, or instance, objects.",
+            show_default="the project's, else semantic",
+        ),
+    ] = None,
     classes: Annotated[
         str,
         typer.Option(
@@ -72,14 +76,15 @@ def label(
         raise InputError(
             f"label needs the package {error.name}; pip install 'plainmask[label]'"
         ) from error
+    from plainmask.label.config import LABEL_TASKS
     from plainmask.label.events import Events
     from plainmask.label.project import find_pictures
 
-    one_of(task, TASKS, f"the task {task!r} cannot be labelled yet")
+    what = None if task is None else one_of(task, LABEL_TASKS, f"{task!r} cannot be labelled")
     find_pictures(folder)  # before the encoder, which takes a while
     with listen("127.0.0.1", port) as listening:
         events = Events()
-        session = _session(folder, project, words(classes), encoder, events.tell)
+        session = _session(folder, project, what, words(classes), encoder, events.tell)
         app = build_app(session, events, is_over=lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
         opened = session.project
@@ -98,6 +103,7 @@ def label(
 def _session(
     folder: Path,
     project: Path | None,
+    task: LabelTask | None,
     classes: list[str],
     encoder: str | None,
     tell: Callable[[dict[str, Any]], None],
@@ -107,8 +113,9 @@ def _session(
     from plainmask.cli.console import complain
     from plainmask.encoder.weights import load_encoder
     from plainmask.inference.shared_pass import SharedPass, pick_device, pick_dtype, placed
+    from plainmask.label.config import read_config
     from plainmask.label.features import KeptTaps
-    from plainmask.label.project import FOLDER, Project, read_config
+    from plainmask.label.project import FOLDER, Project
     from plainmask.label.session import Session
 
     place = folder / FOLDER if project is None else project
@@ -118,7 +125,12 @@ def _session(
     device = pick_device("auto")
     frozen = placed(load_encoder(source), device)
     opened = Project.open(
-        folder, place, encoder=source, fingerprint=frozen.fingerprint, classes=classes
+        folder,
+        place,
+        encoder=source,
+        fingerprint=frozen.fingerprint,
+        classes=classes,
+        task=task,
     )
     for name, reason in opened.skipped.items():
         complain("left out", f"{name}: {reason}")

@@ -25,10 +25,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plainmask.errors import PlainmaskError
 from plainmask.label.events import Events
+from plainmask.label.planes import Planes
 from plainmask.label.project import Project
-from plainmask.label.session import WHATS, Session
-from plainmask.label.shown import grey_png, labels_png, picture_file, thumb
-from plainmask.label.stroke import Stroke
+from plainmask.label.proposing import Proposal
+from plainmask.label.repair import REPAIRS, WHATS
+from plainmask.label.session import Session
+from plainmask.label.shown import grey_png, labels_png, picture_file, planes_png, thumb
+from plainmask.label.stroke import MASKED, Stroke
 from plainmask.label.writer import WritingPage
 from plainmask.options import one_of
 from plainmask.vocabulary import Color, color_of
@@ -79,6 +82,7 @@ def build_app(
             Route(f"{picture}/uncertainty.png", uncertainty),
             Route(f"{picture}/strokes", strokes, methods=["POST"]),
             Route(f"{picture}/accept", accept, methods=["POST"]),
+            Route(f"{picture}/repair", repair, methods=["POST"]),
         ],
         middleware=[Middleware(AtHome)],
         lifespan=life,
@@ -224,26 +228,26 @@ async def small(request: Request) -> Response:
 
 
 async def labels(request: Request) -> Response:
-    """GET /api/pictures/NAME/labels.png: class ids as a palette PNG, 255 where there are none."""
+    """GET /api/pictures/NAME/labels.png: see `labels_png`."""
     session, name = session_of(request), request.path_params["name"]
 
     def made() -> bytes:
-        return labels_png(session.labels(name), session.project.config.classes)
+        return labels_png(session.planes(name), session.project.config.classes)
 
     return as_png(await asyncio.to_thread(made))
 
 
 async def proposal(request: Request) -> Response:
-    """GET /api/pictures/NAME/proposal.png?version=V: class ids, of at least this version."""
-    return await proposed(request, "classes")
+    """GET /api/pictures/NAME/proposal.png?version=V: see `planes_png`; of at least this version."""
+    return await proposed(request, lambda found: planes_png(Planes(found.classes, found.objects)))
 
 
 async def uncertainty(request: Request) -> Response:
     """GET /api/pictures/NAME/uncertainty.png?version=V: 0 sure to 255 undecided."""
-    return await proposed(request, "uncertainty")
+    return await proposed(request, lambda found: grey_png(found.uncertainty))
 
 
-async def proposed(request: Request, part: str) -> Response:
+async def proposed(request: Request, drawn: Callable[[Proposal], bytes]) -> Response:
     """A part of a proposal, once it is there; 404 where there will be none."""
     session, name = session_of(request), request.path_params["name"]
     version = request.query_params.get("version", "0")
@@ -255,7 +259,7 @@ async def proposed(request: Request, part: str) -> Response:
         if isinstance(found, str):
             return problem(404, found)
         if found is not None:
-            content = await asyncio.to_thread(grey_png, getattr(found, part))
+            content = await asyncio.to_thread(drawn, found)
             return as_png(content, {"x-version": str(found.version)})
         await asyncio.sleep(LOOK_EVERY)
     return problem(503, "the proposal takes long; ask again")
@@ -264,8 +268,8 @@ async def proposed(request: Request, part: str) -> Response:
 async def strokes(request: Request) -> Response:
     """POST /api/pictures/NAME/strokes: on the disk when it is answered."""
     given = await writers_body(request) | {"picture": request.path_params["name"]}
-    if given.get("kind") == "accept":
-        raise HTTPException(422, "proposals are accepted by POST /api/pictures/NAME/accept")
+    if given.get("kind") in MASKED:
+        raise HTTPException(422, "what is seen is accepted by POST …/accept, repaired by …/repair")
     session = session_of(request)
     return answer(await asyncio.to_thread(session.draw, Stroke.read(given)))
 
@@ -284,6 +288,17 @@ async def accept(request: Request) -> Response:
         ]
     session, name = session_of(request), request.path_params["name"]
     return answer(await asyncio.to_thread(session.accept, name, what, class_id, point))
+
+
+async def repair(request: Request) -> Response:
+    """POST /api/pictures/NAME/repair {"do": "merge"|"split", "points", "radius"}: a line."""
+    given = await writers_body(request)
+    do = one_of(str(given.get("do")), REPAIRS, "what to do with objects is unknown")
+    line = {"picture": "", "kind": "erase", "points": given.get("points")}
+    drawn = Stroke.read(line | {"radius": given.get("radius")})  # which knows what a line is
+    session, name = session_of(request), request.path_params["name"]
+    assert drawn.radius is not None
+    return answer(await asyncio.to_thread(session.repair, name, do, drawn.points, drawn.radius))
 
 
 def session_of(request: Request) -> Session:

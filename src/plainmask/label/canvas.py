@@ -11,7 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.label.stroke import NO_LABEL, PixelBox, Stroke, draw
+from plainmask.label.drawing import draw
+from plainmask.label.planes import PixelBox, Planes
+from plainmask.label.stroke import Stroke
 from plainmask.pictures.geometry import Geometry
 
 
@@ -31,26 +33,32 @@ class PatchLabels(NamedTuple):
 class Canvas:
     """Labels that strokes change one after the other."""
 
-    def __init__(self, geometry: Geometry, patch: int):
+    def __init__(self, geometry: Geometry, patch: int, *, with_objects: bool = False):
         self.size, self.grid = size, grid = geometry.image_size, geometry.grid(patch)
-        self.labels: NDArray[np.uint8] = np.full(size, NO_LABEL, np.uint8)
-        """(H, W), class ids, 255 for none."""
+        self.planes = Planes.blank(size, with_objects=with_objects)
         self._newest = np.zeros(grid, np.int64)
         self._rows, self._columns = (
             _patches_of(*sides, patch) for sides in zip(size, geometry.content_size, strict=True)
         )
 
     @classmethod
-    def of(cls, geometry: Geometry, patch: int, strokes: Iterable[tuple[int, Stroke]]) -> Self:
+    def of(
+        cls,
+        geometry: Geometry,
+        patch: int,
+        strokes: Iterable[tuple[int, Stroke]],
+        *,
+        with_objects: bool = False,
+    ) -> Self:
         """The canvas of a picture that is seen in one piece, after numbered strokes."""
-        canvas = cls(geometry, patch)
+        canvas = cls(geometry, patch, with_objects=with_objects)
         for number, stroke in strokes:
             canvas.draw(number, stroke)
         return canvas
 
     def draw(self, number: int, stroke: Stroke) -> PixelBox | None:
         """Add a stroke; the box of what has changed, None where nothing has."""
-        found = draw(self.labels, stroke)
+        found = draw(self.planes, stroke)
         if found is None:
             return None
         box, changed = found
@@ -60,9 +68,14 @@ class Canvas:
         return box
 
     @property
+    def labels(self) -> NDArray[np.uint8]:
+        """(H, W), class ids, 255 for none; what is written here is kept."""
+        return self.planes.classes
+
+    @property
     def labelled_share(self) -> float:
         """Of all pixels, 0..1."""
-        return float(np.count_nonzero(self.labels != NO_LABEL)) / self.labels.size
+        return float(np.count_nonzero(self.planes.known)) / self.labels.size
 
     def patch_labels(self, box: PixelBox, classes: int) -> PatchLabels:
         """What the labels say of the patches that a box touches.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from plainmask.label.canvas import Canvas, PatchLabels
 from plainmask.label.features import seen
+from plainmask.label.planes import PixelBox, Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.stroke import PixelBox, Stroke
+from plainmask.label.stroke import Stroke
 
 CANVASES = 16
 """Pictures whose labels are kept in memory."""
@@ -58,13 +56,13 @@ class Desk:
         """Pictures with labels."""
         return {name for name, share in self._shares.items() if share > 0}
 
-    def labels(self, name: str) -> NDArray[np.uint8]:
+    def labels(self, name: str) -> Planes:
         """The labels (H, W) of a picture, to be kept.
 
         Raises:
             InputError: there is no such picture.
         """
-        return self._canvas(self.project.picture(name)).labels.copy()
+        return self._canvas(self.project.picture(name)).planes.copy()
 
     def patch_labels(self, change: Change) -> PatchLabels:
         """What the labels say now of the patches where something was change."""
@@ -143,7 +141,8 @@ class Desk:
         found = self._canvases.pop(picture.name, None)
         if found is None:
             strokes = self.project.history.of_picture(picture.name)
-            found = Canvas.of(seen(picture.size, self._patch), self._patch, strokes)
+            geometry, is_instance = seen(picture.size, self._patch), self.project.tells_objects
+            found = Canvas.of(geometry, self._patch, strokes, with_objects=is_instance)
         self._canvases[picture.name] = found
         if len(self._canvases) > CANVASES:
             self._canvases.popitem(last=False)

@@ -21,7 +21,8 @@ from plainmask.label.canvas import Canvas
 from plainmask.label.closed_form import head_of
 from plainmask.label.features import compute_taps, seen
 from plainmask.label.learner import Learner
-from plainmask.label.stroke import NO_LABEL, PixelBox, Stroke
+from plainmask.label.planes import PixelBox
+from plainmask.label.stroke import NO_LABEL, Stroke
 from plainmask.pictures.images import ImageSource, read_image, read_label
 from plainmask.vocabulary import Vocabulary
 

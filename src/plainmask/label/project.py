@@ -2,77 +2,41 @@
 
     PROJECT/project.json     classes, task, and the encoder (FOLDER/.plainmask-label by default)
     PROJECT/journal.jsonl    every stroke; see `journal`
-    PROJECT/labels/STEM.png  class ids, 255 where nobody has labelled
-    PROJECT/images/          links to the pictures that have labels
-    PROJECT/classes.json     the class table
+    PROJECT/…                labels as a data set; see `dataset`
 
-The last three are a data set (`label_folder`), made from the journal again whenever it is opened.
+The last is made from the journal again whenever the project is opened.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from plainmask.atomic import cannot_write, write_atomically
+from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
+from plainmask.label.config import (
+    BACKGROUND,
+    COLORS,
+    LabelClass,
+    LabelTask,
+    ProjectConfig,
+    checked_class,
+    read_config,
+)
+from plainmask.label.dataset import remove_strays, write_class_table, write_pair
 from plainmask.label.journal import Entry, History, Journal
-from plainmask.label.stroke import MOST_CLASSES, NO_LABEL, Stroke
+from plainmask.label.planes import Planes
+from plainmask.label.stroke import MOST_CLASSES, Stroke
 from plainmask.options import hint
 from plainmask.pictures.finding import find_images
 from plainmask.pictures.geometry import Size
 from plainmask.pictures.images import image_size
-from plainmask.results.formats import png_bytes
 from plainmask.vocabulary import Color, generated_color
 
 FOLDER = ".plainmask-label"
 """Where a project lies in the folder of its pictures."""
-COLORS: tuple[Color, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""Of the first classes: Okabe and Ito's, which people who see colours differently tell apart."""
-
-Channel8 = Annotated[int, Field(ge=0, le=255)]
-
-
-class LabelClass(BaseModel):
-    """A class; its id is its place, and what label files hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: int
-    name: str = Field(min_length=1, max_length=100)
-    color: tuple[Channel8, Channel8, Channel8]
-
-
-class ProjectConfig(BaseModel):
-    """project.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    task: Literal["semantic"] = "semantic"
-    encoder: str
-    """As it was given: a preset, or a path."""
-    fingerprint: str
-    classes: tuple[LabelClass, ...] = Field(default=(), max_length=MOST_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -111,6 +75,7 @@ class Project:
         encoder: str,
         fingerprint: str,
         classes: Sequence[str] = (),
+        task: LabelTask | None = None,
     ) -> Self:
         """Open the project of a folder, or begin one.
 
@@ -119,18 +84,24 @@ class Project:
             place: of the project.
             encoder, fingerprint: what gives the features.
             classes: names; those that the project lacks are added.
+            task: what is labelled; None: the project's, or, in a new one, semantic.
 
         Raises:
             InputError: there is no picture, two have one name, the project was begun with another
-                encoder, is damaged, in use, or cannot be written.
+                encoder or task, is damaged, in use, or cannot be written.
         """
         pictures, skipped = find_pictures(folder)
-        config = read_config(place) or ProjectConfig(encoder=encoder, fingerprint=fingerprint)
+        config = read_config(place) or ProjectConfig.begun(task or "semantic", encoder, fingerprint)
         if config.fingerprint != fingerprint:
             raise InputError(
                 f"{place} was begun with the encoder {config.encoder} (fingerprint "
                 f"{config.fingerprint}), not with {encoder} ({fingerprint}); give --encoder "
                 f"{config.encoder}, or another --project for a new one"
+            )
+        if task not in (None, config.task):
+            raise InputError(
+                f"{place} was begun with --task {config.task}, not {task}; leave --task out to go "
+                "on, or give another --project for a new one"
             )
         journal = Journal.open(place / "journal.jsonl")
         try:
@@ -145,7 +116,8 @@ class Project:
                     )
             project = cls(place, config, pictures, journal, skipped)
             project.add_classes([name for name in classes if name not in project.class_names])
-            project._remove_strays()
+            used = {Path(name).stem for name in journal.history.pictures() if name in pictures}
+            remove_strays(place, config.task, used)
         except BaseException:
             journal.close()
             raise
@@ -159,6 +131,11 @@ class Project:
     def history(self) -> History:
         """Which strokes count."""
         return self.journal.history
+
+    @property
+    def tells_objects(self) -> bool:
+        """Whether pixels belong to objects, or are background."""
+        return self.config.tells_objects
 
     @property
     def class_names(self) -> list[str]:
@@ -179,13 +156,26 @@ class Project:
         """Write a stroke down; its number. On the disk when this returns.
 
         Raises:
-            InputError: there is no such picture or class, or it cannot be written.
+            InputError: there is no such picture or class, it does not say which object it is of
+                where it should, or the other way round, or it cannot be written.
         """
         picture = self.picture(stroke.picture)
         if stroke.class_id is not None and stroke.class_id >= len(self.config.classes):
             raise InputError(f"there is no class {stroke.class_id}; add it first")
+        self._check_object(stroke)
         entry = Entry(id=self.journal.next_id, do="stroke", stroke=stroke, size=picture.size)
         return self.journal.append(entry).id
+
+    def _check_object(self, stroke: Stroke) -> None:
+        if not self.tells_objects:
+            if stroke.object is not None or stroke.objects or stroke.kind in ("merge", "split"):
+                raise InputError("this project does not tell objects apart; leave object out")
+        elif stroke.class_id is not None:
+            is_thing = stroke.class_id != BACKGROUND
+            if stroke.object is None or (stroke.object > 0) != is_thing:
+                wanted = "the number of its object, from 1" if is_thing else "the object 0"
+                name = self.class_names[stroke.class_id]
+                raise InputError(f"a stroke of the class {name} says {wanted}; add object to it")
 
     def undo(self) -> str | None:
         """Take the last stroke back; the picture that it was on, None: there is none left.
@@ -226,8 +216,9 @@ class Project:
         classes = list(self.config.classes)
         for name in names:
             place = len(classes)
-            own = COLORS[place] if place < len(COLORS) else generated_color(place)
-            classes.append(_class(place, name, color or own))
+            things = place - self.tells_objects  # the background has a colour of its own
+            own = COLORS[things] if things < len(COLORS) else generated_color(place)
+            classes.append(checked_class(place, name, color or own))
         self._change_classes(classes)
 
     def change_class(
@@ -242,7 +233,7 @@ class Project:
         if not 0 <= class_id < len(classes):
             raise InputError(f"there is no class {class_id}; add it first")
         old = classes[class_id]
-        classes[class_id] = _class(class_id, name or old.name, color or old.color)
+        classes[class_id] = checked_class(class_id, name or old.name, color or old.color)
         self._change_classes(classes)
 
     def _change_classes(self, classes: Sequence[LabelClass]) -> None:
@@ -259,101 +250,13 @@ class Project:
         self.config = config
         write_class_table(self.place, config)
 
-    def write_labels(self, name: str, labels: NDArray[np.uint8]) -> None:
-        """Write the label file of a picture where it differs; none where nothing is labelled.
+    def write_labels(self, name: str, labels: Planes) -> None:
+        """Write the label files of a picture where they differ; none where nothing is labelled.
 
         Raises:
             InputError: it cannot be written.
         """
-        write_pair(self.place, self.picture(name), labels)
-
-    def _remove_strays(self) -> None:
-        """Delete label files and links of pictures that are not used, or have no stroke."""
-        used = {Path(name).stem for name in self.history.pictures() if name in self.pictures}
-        for folder in ("images", "labels"):
-            for path in (self.place / folder).glob("*"):
-                if path.stem not in used:
-                    with suppress(OSError):
-                        path.unlink()
-
-
-def read_config(place: Path) -> ProjectConfig | None:
-    """What stands in project.json; None: there is no project.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    path = place / "project.json"
-    try:
-        return ProjectConfig.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise InputError(
-            f"{path} cannot be read ({reason}); put back a copy, or name another --project"
-        ) from error
-
-
-def class_table(config: ProjectConfig) -> dict[str, Any]:
-    """What classes.json of a data set holds; see `data.class_table`."""
-    classes = [
-        {"id": entry.id, "name": entry.name, "color": list(entry.color)} for entry in config.classes
-    ]
-    return {"name": "labels", "classes": classes, "ignore_values": [NO_LABEL]}
-
-
-def write_class_table(root: Path, config: ProjectConfig) -> None:
-    """Write classes.json of a data set."""
-    if config.classes:
-        text = json.dumps(class_table(config), indent=1)
-        write_atomically(root / "classes.json", text.encode() + b"\n")
-
-
-def write_pair(root: Path, picture: ProjectPicture, labels: NDArray[np.uint8]) -> None:
-    """Put a picture and its labels into a data set; take it out where nothing is labelled.
-
-    Args:
-        root: of the data set.
-        picture: linked to, or copied where there are no links.
-        labels: (H, W), class ids, 255 for none.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    link = root / "images" / picture.name
-    file = root / "labels" / f"{picture.path.stem}.png"
-    if (labels == NO_LABEL).all():
-        link.unlink(missing_ok=True)
-        file.unlink(missing_ok=True)
-        return
-    content = png_bytes(Image.fromarray(labels))
-    if not file.is_file() or file.read_bytes() != content:
-        write_atomically(file, content)
-    if not link.exists():
-        link.unlink(missing_ok=True)  # one that leads nowhere
-        try:
-            link.parent.mkdir(parents=True, exist_ok=True)
-            _link(picture.path, link)
-        except OSError as error:
-            raise cannot_write(link, error) from error
-
-
-def _link(source: Path, link: Path) -> None:
-    """A link that still holds where the folder and what is in it are moved together."""
-    try:
-        link.symlink_to(os.path.relpath(source.resolve(), link.parent.resolve()))
-    except (OSError, NotImplementedError, ValueError):  # Windows, or another drive
-        shutil.copyfile(source, link)
-
-
-def _class(place: int, name: str, color: Color) -> LabelClass:
-    try:
-        return LabelClass(id=place, name=name.strip(), color=color)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = first["loc"][0] if first["loc"] else "class"
-        raise InputError(f"the {where} of a class cannot be used: {first['msg']}") from error
+        write_pair(self.place, self.picture(name).path, labels)
 
 
 def find_pictures(folder: Path) -> tuple[dict[str, ProjectPicture], dict[str, str]]:

@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from plainmask.heads.head import Head
+from plainmask.label.division import Ground
 from plainmask.label.features import KeptTaps, seen
 from plainmask.label.linear import LinearHead, entropy
+from plainmask.label.objects import told_apart
+from plainmask.label.planes import Planes
 from plainmask.label.project import ProjectPicture
-from plainmask.label.stroke import region_at
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import SemanticResult
 
@@ -35,10 +37,17 @@ class Proposal(NamedTuple):
     """(h, w) 0 sure to 255 undecided."""
     undecided: float
     """The mean of it, 0..1."""
+    objects: NDArray[np.uint16] | None = None
+    """(h, w) numbers of objects, where they are told apart; see `told_apart`."""
 
 
 def propose(
-    head: Head, linear: LinearHead, version: int, picture: ProjectPicture, taps: KeptTaps
+    head: Head,
+    linear: LinearHead,
+    version: int,
+    picture: ProjectPicture,
+    taps: KeptTaps,
+    labels: Planes,
 ) -> Proposal:
     """A proposal to be shown.
 
@@ -47,6 +56,7 @@ def propose(
         linear: says how sure that is.
         version, picture: of what.
         taps: its features.
+        labels: (H, W) what is known of it.
 
     Raises:
         InputError: see `KeptTaps.of`.
@@ -56,11 +66,13 @@ def propose(
     geometry = replace(seen(picture.size, taps.patch), image_size=(height, width))
     undecided = how_undecided(linear, picture, taps)
     shown = geometry.restore(torch.from_numpy(undecided).view(1, 1, *geometry.grid(taps.patch)))
+    planes = _planes(head, picture, taps, geometry, labels)
     return Proposal(
         version,
-        _classes(head, picture, taps, geometry),
+        planes.classes,
         (shown[0] * 255).round().to(torch.uint8).numpy(),
         float(undecided.mean()),
+        planes.objects,
     )
 
 
@@ -71,25 +83,18 @@ def how_undecided(
     return entropy(linear.scores(taps.of(picture)))
 
 
-def whole(head: Head, picture: ProjectPicture, taps: KeptTaps) -> NDArray[np.uint8]:
-    """The class (H, W) of each pixel of a picture; errors as above."""
-    return _classes(head, picture, taps, seen(picture.size, taps.patch))
+def whole(head: Head, picture: ProjectPicture, taps: KeptTaps, labels: Planes) -> Planes:
+    """What each pixel (H, W) of a picture is, for labels (H, W) that stand; errors as above."""
+    return _planes(head, picture, taps, seen(picture.size, taps.patch), labels)
 
 
-def _classes(
-    head: Head, picture: ProjectPicture, taps: KeptTaps, geometry: Geometry
-) -> NDArray[np.uint8]:
+def _planes(
+    head: Head, picture: ProjectPicture, taps: KeptTaps, geometry: Geometry, labels: Planes
+) -> Planes:
     with taps.shared.computing():
         result = head.result(head.predict(taps.for_decoder(picture)), geometry)
     assert isinstance(result, SemanticResult)
-    return result.label_map.astype(np.uint8)
-
-
-def region_of(classes: NDArray[np.uint8], point: tuple[float, float]) -> NDArray[np.bool_]:
-    """Which pixels (H, W) lie in the region of one class around a point (x, y); perhaps none."""
-    inside = np.zeros(classes.shape, np.bool_)
-    found = region_at(classes, *point)
-    if found is not None:
-        box, mask = found
-        inside[box.cut] = mask
-    return inside
+    classes = result.label_map.astype(np.uint8)
+    if labels.objects is None:
+        return Planes(classes, None)
+    return told_apart(classes, labels, Ground.of(taps.of(picture), geometry, taps.patch))

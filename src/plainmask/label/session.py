@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,18 @@ from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
 from plainmask.label.closed_form import head_of
+from plainmask.label.dataset import class_table, write_class_table, write_pair
 from plainmask.label.desk import Change, Desk
+from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
 from plainmask.label.learner import Learner
-from plainmask.label.project import (
-    Project,
-    ProjectPicture,
-    class_table,
-    write_class_table,
-    write_pair,
-)
-from plainmask.label.proposing import Proposal, how_undecided, propose, region_of, whole
+from plainmask.label.objects import settled
+from plainmask.label.planes import Planes
+from plainmask.label.project import Project, ProjectPicture
+from plainmask.label.proposing import Proposal, how_undecided, propose, whole
 from plainmask.label.ranking import Ranking
-from plainmask.label.stroke import NO_LABEL, Stroke
+from plainmask.label.repair import LinePoints, Repair, What, accepted, merged, split
+from plainmask.label.stroke import Stroke
 from plainmask.threads import Promise
 from plainmask.vocabulary import Vocabulary
 
@@ -52,8 +51,6 @@ HEAD = "head"
 """Folder in the project, of the head that labelled them."""
 
 Event: TypeAlias = dict[str, Any]
-What: TypeAlias = Literal["all", "class", "region"]
-WHATS: tuple[What, ...] = get_args(What)
 
 
 class Session:
@@ -106,6 +103,10 @@ class Session:
             }
 
     def labels(self, name: str) -> NDArray[np.uint8]:
+        """The class (H, W) of each pixel of a picture, 255 for none; errors as `planes`."""
+        return self.planes(name).classes
+
+    def planes(self, name: str) -> Planes:
         """The labels (H, W) of a picture.
 
         Raises:
@@ -144,7 +145,8 @@ class Session:
 
         Args:
             name: of the picture.
-            what: all of it, the class `class_id`, or the region of one class around `point`.
+            what: all of it, the class `class_id`, or the object, or region of one class, around
+                `point`.
             class_id, point: see `what`.
 
         Raises:
@@ -152,17 +154,29 @@ class Session:
         """
         with self._changed:
             picture = self.project.picture(name)
-        proposed: NDArray[np.uint8] = self._ask(self._whole, picture)
-        chosen = np.where(self.labels(name) == NO_LABEL, proposed, np.uint8(NO_LABEL))
-        if what == "class":
-            chosen[proposed != class_id] = NO_LABEL
-        elif what == "region" and point is not None:
-            chosen[~region_of(proposed, point)] = NO_LABEL
-        if (chosen == NO_LABEL).all():
+        proposed: Planes = self._ask(self._whole, picture)
+        chosen = accepted(self.planes(name), proposed, what, class_id, point)
+        if not chosen.known.any():
             raise InputError(
                 f"there is nothing to accept in {name}: it is not proposed, or labelled already"
             )
-        return self.draw(Stroke.accepting(name, chosen))
+        return self.draw(masked_stroke("accept", name, chosen))
+
+    def repair(self, name: str, do: Repair, points: LinePoints, radius: float) -> dict[str, Any]:
+        """Make objects one, or one two, by a line across what is seen; see `merged`, `split`.
+
+        Raises:
+            InputError: see there; or the project does not tell objects apart.
+        """
+        with self._changed:
+            picture = self.project.picture(name)
+        labels = self.planes(name)
+        if labels.objects is None:
+            raise InputError(f"this project does not tell objects apart; there is none to {do}")
+        seen: Planes = labels if self._head is None else self._ask(self._whole, picture)
+        if do == "merge":
+            return self.draw(masked_stroke(do, name, merged(labels, seen, points, radius)))
+        return self.draw(masked_stroke(do, name, split(seen, points, radius)))
 
     def change_classes(self, change: Callable[[Project], None]) -> None:
         """Add classes, or change one."""
@@ -208,7 +222,8 @@ class Session:
         """Begin to write a data set of all pictures, wholly labelled, in the project (`WHOLE`).
 
         Labels of people stay; where there are none, a head decides: the one that is there now,
-        whatever is learnt meanwhile. It is kept, too (`HEAD`). How far it is is told in events.
+        whatever is learnt meanwhile. It is kept, too (`HEAD`), unless objects are told apart, which
+        it cannot. How far it is is told in events.
 
         Raises:
             InputError: there is no proposal yet, or it cannot be written.
@@ -217,8 +232,11 @@ class Session:
             if self._head is None:
                 raise InputError(NOTHING_YET)
             if not self._rest:
-                # As it is read again, so that whoever loads it gets the same.
-                self._rest_head = Head.load(self._head.save(self.project.place / HEAD))
+                kept = None
+                self._rest_head = self._head
+                if not self.project.tells_objects:
+                    kept = self._head.save(self.project.place / HEAD)
+                    self._rest_head = Head.load(kept)  # so that whoever loads it gets the same
                 self._rest.extend(self.project.pictures)
                 folder = self.project.place / WHOLE
                 self._job = {
@@ -227,7 +245,7 @@ class Session:
                     "total": len(self._rest),
                     "problems": [],
                     "folder": str(folder),
-                    "head": str(self.project.place / HEAD),
+                    "head": None if kept is None else str(kept),
                 }
                 write_class_table(folder, self.project.config)
                 self._changed.notify_all()
@@ -354,8 +372,8 @@ class Session:
     def _proposed(self, name: str) -> Proposal:
         assert self._head is not None
         assert self._learner.head is not None
-        picture = self.project.pictures[name]
-        return propose(self._head, self._learner.head, self._learnt, picture, self._taps)
+        picture, labels = self.project.pictures[name], self.planes(name)
+        return propose(self._head, self._learner.head, self._learnt, picture, self._taps, labels)
 
     def _make_head(self) -> None:
         """Bring the head up to what is learnt."""
@@ -370,11 +388,11 @@ class Session:
     def _version_of(self, name: str) -> int:
         return self._proposals[name].version if name in self._proposals else -1
 
-    def _whole(self, picture: ProjectPicture) -> NDArray[np.uint8]:
+    def _whole(self, picture: ProjectPicture) -> Planes:
         """What is proposed for a picture (H, W), at its own size."""
         if self._head is None:
             raise InputError(NOTHING_YET)
-        return whole(self._head, picture, self._taps)
+        return whole(self._head, picture, self._taps, self.planes(picture.name))
 
     def _write(self) -> None:
         with self._changed:
@@ -384,14 +402,14 @@ class Session:
 
     def _label_one(self) -> None:
         name = self._rest.popleft()
-        picture, labels = self.project.pictures[name], self.labels(name)
+        picture, labels = self.project.pictures[name], self.planes(name)
         problems: list[str] = []
         try:
-            if (labels == NO_LABEL).any():
+            if not labels.known.all():
                 assert self._rest_head is not None
-                proposed = whole(self._rest_head, picture, self._taps)
-                labels = np.where(labels == NO_LABEL, proposed, labels)
-            write_pair(self.project.place / WHOLE, picture, labels)
+                proposed = whole(self._rest_head, picture, self._taps, labels)
+                labels = labels.over(proposed if proposed.objects is None else settled(proposed))
+            write_pair(self.project.place / WHOLE, picture.path, labels)
         except InputError as error:
             problems = [f"{name}: {error}"]
         with self._changed:

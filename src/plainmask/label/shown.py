@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from plainmask.errors import InputError
-from plainmask.label.project import LabelClass
+from plainmask.label.config import LabelClass
+from plainmask.label.planes import Planes
 from plainmask.label.stroke import NO_LABEL
 from plainmask.pictures.images import read_image
 from plainmask.pictures.opening import opened, orientation, upright
@@ -63,15 +64,32 @@ def thumb(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def labels_png(labels: NDArray[np.uint8], classes: Sequence[LabelClass]) -> bytes:
-    """Labels (H, W) as a PNG in the colours of the classes; transparent where there are none."""
+def labels_png(labels: Planes, classes: Sequence[LabelClass]) -> bytes:
+    """Labels (H, W) as a PNG in the colours of the classes; transparent where there are none.
+
+    Where objects are told apart, as `planes_png`.
+    """
+    if labels.objects is not None:
+        return planes_png(labels)
     palette = np.zeros((256, 3), np.uint8)
     for entry in classes:
         palette[entry.id] = entry.color
-    picture = Image.fromarray(labels).convert("P")
+    picture = Image.fromarray(labels.classes).convert("P")
     picture.putpalette(palette.tobytes())
     picture.info["transparency"] = bytes(255 * (value != NO_LABEL) for value in range(256))
     return png_bytes(picture)
+
+
+def planes_png(planes: Planes) -> bytes:
+    """Planes (H, W) as a PNG of numbers: grey, of class ids, 255 for none.
+
+    Where objects are told apart, in three channels: class id, and number of the object, the high
+    byte first.
+    """
+    if planes.objects is None:
+        return grey_png(planes.classes)
+    high, low = (planes.objects >> 8).astype(np.uint8), planes.objects.astype(np.uint8)
+    return png_bytes(Image.fromarray(np.stack([planes.classes, high, low], axis=2)))
 
 
 def grey_png(values: NDArray[np.uint8]) -> bytes:
