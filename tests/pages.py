@@ -126,3 +126,12 @@ DIGEST = """async () => {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", drawn.labels.pixels));
     return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }"""
+
+OBJECTS = """async () => {
+    const { drawn } = await import("/static/desk.js");
+    return Array.from(drawn.labels.objects);
+}"""
+
+
+def objects_on(page: Any) -> NDArray[np.uint16]:
+    return np.array(page.evaluate(OBJECTS), np.uint16).reshape(SIZE)

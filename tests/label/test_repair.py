@@ -76,6 +76,12 @@ def test_a_cut_leaves_two_objects_and_no_pixel_between():
     assert np.array_equal(found.known, numbers(whole) == FRESH | 2)
 
 
+@pytest.mark.parametrize("x", [18.0, 18.25, 18.5])
+def test_a_line_of_any_width_cuts(x: float):
+    found = split(seen((5, 25, 1, 1)), [(x, 0), (x + 3, 19)], 0.01)
+    assert set(np.unique(numbers(found))) == {0, 1, 2}
+
+
 def test_what_a_cut_does_not_touch_stays():
     labels = marks((2, 4, 1, 5), (10, 20, 1, 5))
     found = split(labels, [(15, 0), (15, 19)], 1)

@@ -26,6 +26,8 @@ WHATS: tuple[What, ...] = get_args(What)
 Repair: TypeAlias = Literal["merge", "split"]
 REPAIRS: tuple[Repair, ...] = get_args(Repair)
 LinePoints: TypeAlias = Sequence[tuple[float, float]]
+THIN = 0.75
+"""Pixels to each side of a line that at least belong to it: so none that it passes is missed."""
 CRUMB = 0.01
 """Share of an object below which what a cut leaves at its side is no part."""
 
@@ -142,7 +144,7 @@ def _crossed(objects: NDArray[np.uint16], points: LinePoints) -> list[int]:
 def _line(points: LinePoints, radius: float, size: Size) -> NDArray[np.bool_]:
     """The pixels (H, W) of a line."""
     mask = np.zeros(size, np.bool_)
-    found = line(points, radius, size)
+    found = line(points, max(radius, THIN), size)
     if found is not None:
         mask[found[0].cut] = found[1]
     return mask

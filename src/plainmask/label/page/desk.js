@@ -4,10 +4,11 @@
 // is read back from it once nothing is on its way any more.
 
 import { Gone, Outbox, Refused, ask, of, read, send } from "./api.js";
-import { Labels } from "./labels.js";
+import { FRESH } from "./colors.js";
+import { Labels, NONE } from "./labels.js";
 import { decode } from "./png.js";
 import { drawClasses, drawUnsure } from "./proposal.js";
-import { change, classes, entry, say, state } from "./state.js";
+import { change, classes, entry, say, state, tellsObjects } from "./state.js";
 
 /** What is on the desk: sizes, the picture and halves of it, labels, and proposals to lay over. */
 export const drawn = { width: 0, height: 0, levels: [], labels: null, classes: null, unsure: null };
@@ -22,6 +23,8 @@ let asking = new AbortController(); // of the proposal that is on its way
 let version = 0; // of the proposal on the desk
 let made = 0; // counts what was done
 let reading = false; // labels are on their way back from the server
+let reserved = 0; // numbers that the server may give to objects meanwhile
+const MOST_MADE = 257; // objects that it makes at once
 
 export const outbox = new Outbox((unsent) => change({ unsent }), (online) => change({ online }));
 
@@ -47,7 +50,7 @@ export async function open(name) {
   if (!about) return;
   const mine = ++turn;
   asking.abort();
-  change({ picture: name, loading: true, proposed: false, learning: false });
+  change({ picture: name, loading: true, proposed: false, learning: false, object: null, objects: [] });
   const { width, height } = about;
   Object.assign(drawn, { width, height, levels: [], labels: null, classes: null, unsure: null });
   [maps, back, forth, version] = [{ classes: null, unsure: null }, [], [], 0];
@@ -58,6 +61,7 @@ export async function open(name) {
     if (mine !== turn) return;
     Object.assign(drawn, { levels, labels });
     stale = false;
+    tellObjects();
     recolor();
     change({ loading: false });
     fetchProposal(name, 0);
@@ -89,9 +93,36 @@ async function readLevels(name) {
 
 async function readLabels(name) {
   const answer = await ask(of(name, "/labels.png"));
-  const { width, height, pixels } = await decode(await answer.arrayBuffer());
-  return new Labels(width, height, pixels);
+  const { width, height, pixels, objects } = await decode(await answer.arrayBuffer());
+  return new Labels(width, height, pixels, objects);
 }
+
+/** Tell the page which objects have labels. */
+function tellObjects() {
+  const objects = drawn.labels.list(), there = objects.some(({ number }) => number === state.object);
+  change({ objects, object: state.object === "new" || there ? state.object : null });
+}
+
+/** A number for a new object. */
+export const freeNumber = () => drawn.labels.freeNumber(reserved);
+
+/**
+ * The object that is seen at a point: labelled, or else proposed.
+ *
+ * @returns {?{number: number, class: number}} of one that is only proposed, with the number that it
+ *   is to have; null: there is none.
+ */
+export function seenAt(point) {
+  const { labels, width, height } = drawn, at = labels?.place(point) ?? null, map = maps.classes;
+  if (at === null || !tellsObjects()) return null;
+  if (labels.pixels[at] !== NONE || !map) return found(labels.objects[at], labels.pixels[at]);
+  const [x, y] = point;
+  const there = Math.floor((y * map.height) / height) * map.width + Math.floor((x * map.width) / width);
+  const number = map.objects[there] & (FRESH - 1), isNew = map.objects[there] >= FRESH;
+  return found(isNew && labels.areas[number] ? freeNumber() : number, map.pixels[there]);
+}
+
+const found = (number, id) => (number ? { number, class: id } : null);
 
 const colors = () => classes().map(({ color }) => color);
 
@@ -142,19 +173,26 @@ export function draw(stroke) {
   const picture = state.picture, locked = [...state.locked];
   const whole = { ...stroke, locked: stroke.kind === "accept" ? undefined : locked };
   const patch = drawn.labels.draw(whole);
-  if (patch) show.marks(patch);
+  if (patch) { show.marks(patch); tellObjects(); }
   remember(patch);
   if (stroke.kind === "polygon") { stale = true; }
   post(async () => confirm(picture, await send(of(picture, "/strokes"), whole)));
 }
 
 /** Make the proposal the labels: {what: "all" | "class" | "region", class, point}. */
-export function accept(what) {
+export const accept = (what) => byServer("/accept", what);
+
+/** Make objects one, or one two, by a line across them: {do: "merge" | "split", points, radius}. */
+export const repair = (how) => byServer("/repair", how);
+
+/** Have the server change labels, which are read back from it. */
+function byServer(path, content) {
   if (state.readOnly || !drawn.labels) return;
   const picture = state.picture;
   remember(null);
   stale = true;
-  post(async () => confirm(picture, await send(of(picture, "/accept"), what)));
+  reserved += MOST_MADE;
+  post(async () => confirm(picture, await send(of(picture, path), content)));
 }
 
 /** Undo, or redo, the last stroke on any picture. */
@@ -162,7 +200,7 @@ export function step(direction) {
   if (state.readOnly) return;
   const [from, to] = direction === "undo" ? [back, forth] : [forth, back];
   const patch = from.pop(), picture = state.picture;
-  if (patch) { drawn.labels.swap(patch); show.marks(patch); }
+  if (patch) { drawn.labels.swap(patch); show.marks(patch); tellObjects(); }
   if (patch !== undefined) to.push(patch);
   post(async () => {
     const answer = await send(`api/${direction}`);
@@ -179,7 +217,7 @@ function remember(patch) {
   forth = [];
   let bytes = 0;
   for (let k = back.length - 1; k >= 0; k--) {
-    bytes += back[k]?.values.length ?? 0;
+    bytes += (back[k]?.values.length ?? 0) + (back[k]?.numbers?.byteLength ?? 0);
     if (bytes > MOST_KEPT) { back.splice(0, k + 1, null); break; }
   }
 }
@@ -219,8 +257,10 @@ export async function readBack() {
     } while (seen !== made);
     if (mine !== turn) return;
     stale = false;
+    reserved = 0;
     labels.color(colors());
     drawn.labels = labels;
+    tellObjects();
     back = back.map(() => null);
     forth = forth.map(() => null);
     show.marks();

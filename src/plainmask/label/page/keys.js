@@ -1,15 +1,23 @@
 // Everything by keys.
 
 import { accept, step } from "./desk.js";
-import { classes, change, pictures, state } from "./state.js";
+import { BACKGROUND, change, listed, pictures, state, tellsObjects } from "./state.js";
 import { holdSpace, nudge, pointed } from "./pointer.js";
 import * as tools from "./tools.js";
 import { fit, zoom } from "./view.js";
 
 const STEP = 4, LEAP = 32; // screen pixels that an arrow key moves the pen by; with Shift
 
+const OBJECTS = ["Objects", [
+  ["O", "New object with the next stroke"], ["M", "Merge: a line across objects"],
+  ["S", "Split: a line across one object"], ["I / Alt click", "Go on with the object pointed at"],
+  ["X", "Background"],
+]];
+
 /** The table that `?` shows: groups of [keys, what they do]. */
-export const SHORTCUTS = [
+export const shortcuts = () => (tellsObjects() ? SHORTCUTS.toSpliced(2, 0, OBJECTS) : SHORTCUTS);
+
+const SHORTCUTS = [
   ["Tools", [
     ["B", "Brush"], ["E", "Eraser"], ["F", "Fill"], ["G", "Polygon"], ["A", "Accept a region"],
     ["[ ] / , .", "Smaller, larger brush"], ["Shift click", "Straight line"],
@@ -45,7 +53,11 @@ export function start({ next, go, help, newClass }) {
     l: toggle("showLabels"), p: toggle("showProposal"), u: toggle("showUnsure"),
     A: () => accept({ what: "all" }), C: () => accept({ what: "class", class: state.classId }),
     "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, "?": help,
-    PageUp: () => turn(go, -1), PageDown: () => turn(go, 1), Escape: tools.cancel,
+    PageUp: () => turn(go, -1), PageDown: () => turn(go, 1), Escape: drop,
+  };
+  const ofObjects = {
+    o: tools.beginObject, m: () => tools.choose("merge"), s: () => tools.choose("split"),
+    x: () => chooseClass(BACKGROUND),
   };
   addEventListener("keydown", (event) => {
     if (event.key === "Tab") document.body.classList.add("tabbing");
@@ -55,7 +67,9 @@ export function start({ next, go, help, newClass }) {
     if (event.altKey && !writes) return;
     const onStage = event.target === document.body || event.target.id === "stage";
     if (onStage && byPen(event)) { event.preventDefault(); return; }
-    const work = /^[1-9]$/.test(event.key) ? () => chooseClass(event.key - 1) : plain[named(event)];
+    const work = /^[1-9]$/.test(event.key)
+      ? () => chooseClass(listed()[event.key - 1]?.id)
+      : plain[named(event)] ?? (tellsObjects() ? ofObjects[named(event)] : null);
     if (!work) return;
     event.preventDefault();
     work();
@@ -98,9 +112,16 @@ function turn(go, by) {
   if (name) go(name);
 }
 
-function chooseClass(place) {
-  const found = classes()[place];
-  if (found) change({ classId: found.id, ...(["erase", "take"].includes(state.tool) && { tool: "brush" }) });
+/** Drop what is in hand, or else what was chosen of objects. */
+function drop() {
+  if (!tools.cancel()) change({ object: null });
+}
+
+/** Let strokes be of a class, and of whatever object they begin on. */
+export function chooseClass(id) {
+  if (id === undefined) return;
+  const labels = ["brush", "fill", "polygon"].includes(state.tool);
+  change({ classId: id, object: null, ...(!labels && { tool: "brush" }) });
 }
 
 /** Lock or unlock the labels of the chosen class, or of another. */

@@ -1,26 +1,59 @@
 // The labels of the picture on the desk, and their colours on a canvas.
 
+import { colorTable, objectPixel } from "./colors.js";
 import { line, polygon, region } from "./raster.js";
 
 export const NONE = 255; // the label of pixels that nobody has labelled
 const MOST_PIXELS = 16e6; // of a canvas; some devices allow no more
+const MOST_OBJECTS = 32767; // of a picture
 
 export class Labels {
-  /** @param {Uint8Array} pixels class ids row by row, 255 for none. */
-  constructor(width, height, pixels) {
-    this.width = width; this.height = height; this.pixels = pixels;
+  /**
+   * @param {Uint8Array} pixels class ids row by row, 255 for none.
+   * @param {?Uint16Array} objects numbers of objects, 0 for none; null: they are not told apart.
+   */
+  constructor(width, height, pixels, objects = null) {
+    Object.assign(this, { width, height, pixels, objects });
     this.step = Math.ceil(Math.sqrt((width * height) / MOST_PIXELS)); // pixels of a canvas pixel
     this.canvas = document.createElement("canvas");
     this.canvas.width = Math.ceil(width / this.step);
     this.canvas.height = Math.ceil(height / this.step);
     this.context = this.canvas.getContext("2d");
     this.colors = new Uint32Array(256);
+    if (objects) this.count();
   }
 
-  at([x, y]) {
+  /** How many pixels each object has, and its class. */
+  count() {
+    this.areas = new Uint32Array(MOST_OBJECTS + 1);
+    this.classOf = new Uint8Array(MOST_OBJECTS + 1);
+    for (let at = 0; at < this.pixels.length; at++) {
+      this.areas[this.objects[at]]++;
+      this.classOf[this.objects[at]] = this.pixels[at];
+    }
+  }
+
+  /** @returns {{number: number, class: number}[]} the objects that have pixels. */
+  list() {
+    const found = [];
+    for (let number = 1; this.objects && number <= MOST_OBJECTS; number++) {
+      if (this.areas[number]) found.push({ number, class: this.classOf[number] });
+    }
+    return found;
+  }
+
+  /** A number that no object has; `skip` of them are left to the server. */
+  freeNumber(skip = 0) {
+    let number = 1;
+    for (let left = skip; this.areas[number] || left-- > 0;) number++;
+    return number;
+  }
+
+  /** The place of a point [x, y] in the planes; null: it lies outside. */
+  place([x, y]) {
     const column = Math.floor(x), row = Math.floor(y);
     const inside = column >= 0 && row >= 0 && column < this.width && row < this.height;
-    return inside ? this.pixels[row * this.width + column] : NONE;
+    return inside ? row * this.width + column : null;
   }
 
   /**
@@ -29,47 +62,82 @@ export class Labels {
    * @returns what it has changed, for `swap`; null: nothing.
    */
   draw(stroke) {
-    const covered = this.covered(stroke);
+    const covered = this.withItsObject(stroke, this.covered(stroke));
     if (!covered) return null;
-    const id = stroke.class ?? NONE, locked = new Set(stroke.locked ?? []);
+    const id = stroke.class ?? NONE, number = stroke.object ?? 0, locked = new Set(stroke.locked ?? []);
     const before = this.cut(covered), wide = covered.x1 - covered.x0;
     let changed = false;
     for (let row = covered.y0; row < covered.y1; row++) {
       const from = row * this.width + covered.x0, place = (row - covered.y0) * wide;
       for (let k = 0; k < wide; k++) {
         if (!covered.mask[place + k]) continue;
-        const old = this.pixels[from + k];
-        if (old !== id && !locked.has(old)) { this.pixels[from + k] = id; changed = true; }
+        const old = this.pixels[from + k], its = this.objects?.[from + k] ?? 0;
+        if ((old !== id || its !== number) && !locked.has(old)) {
+          this.set(from + k, id, number);
+          changed = true;
+        }
       }
     }
     if (!changed) return null;
     this.paint(covered);
-    return { x0: covered.x0, y0: covered.y0, x1: covered.x1, y1: covered.y1, values: before };
+    return { x0: covered.x0, y0: covered.y0, x1: covered.x1, y1: covered.y1, ...before };
+  }
+
+  set(at, id, number) {
+    this.pixels[at] = id;
+    if (!this.objects) return;
+    this.areas[this.objects[at]]--;
+    this.objects[at] = number;
+    this.areas[number]++;
+    this.classOf[number] = id;
   }
 
   covered(stroke) {
     const { kind, points, radius } = stroke, { width, height } = this;
-    if (kind === "fill") return region(this.pixels, width, height, points[0]);
+    if (kind === "fill") return region(this.codes(), width, height, points[0]);
     if (kind === "polygon") return polygon(points, width, height);
     return line(points, radius, width, height);
+  }
+
+  /** One number for class and object of each pixel. */
+  codes() {
+    return this.objects ? Uint32Array.from(this.objects, (its, at) => its * 256 + this.pixels[at]) : this.pixels;
+  }
+
+  /** What a stroke covers, with all of its object where that had another class. */
+  withItsObject(stroke, covered) {
+    const number = stroke.object, { width, height } = this;
+    if (!covered || !number || !this.areas[number] || this.classOf[number] === stroke.class) return covered;
+    const whole = { x0: 0, y0: 0, x1: width, y1: height, mask: new Uint8Array(width * height) };
+    for (let at = 0; at < whole.mask.length; at++) whole.mask[at] = Number(this.objects[at] === number);
+    const wide = covered.x1 - covered.x0;
+    for (let place = 0; place < covered.mask.length; place++) {
+      const row = covered.y0 + Math.floor(place / wide), column = covered.x0 + (place % wide);
+      if (covered.mask[place]) whole.mask[row * width + column] = 1;
+    }
+    return whole;
   }
 
   /** Put values that were there before back; the patch holds the present ones afterwards. */
   swap(patch) {
     const now = this.cut(patch), wide = patch.x1 - patch.x0;
     for (let row = patch.y0; row < patch.y1; row++) {
-      const place = (row - patch.y0) * wide;
-      this.pixels.set(patch.values.subarray(place, place + wide), row * this.width + patch.x0);
+      const place = (row - patch.y0) * wide, from = row * this.width + patch.x0;
+      for (let k = 0; k < wide; k++) this.set(from + k, patch.values[place + k], patch.numbers?.[place + k] ?? 0);
     }
-    patch.values = now;
+    Object.assign(patch, now);
     this.paint(patch);
   }
 
-  cut({ x0, y0, x1, y1 }) {
-    const out = new Uint8Array((x1 - x0) * (y1 - y0)), wide = x1 - x0;
+  cut(box) {
+    return { values: this.rows(this.pixels, box), numbers: this.objects && this.rows(this.objects, box) };
+  }
+
+  rows(plane, { x0, y0, x1, y1 }) {
+    const wide = x1 - x0, out = new plane.constructor(wide * (y1 - y0));
     for (let row = y0; row < y1; row++) {
       const from = row * this.width + x0;
-      out.set(this.pixels.subarray(from, from + wide), (row - y0) * wide);
+      out.set(plane.subarray(from, from + wide), (row - y0) * wide);
     }
     return out;
   }
@@ -82,32 +150,29 @@ export class Labels {
 
   /** Bring the canvas up to date in a box of the picture, some rows at a time. */
   paint({ x0, y0, x1, y1 }) {
-    const { step, width, height, pixels, colors } = this;
-    const left = Math.floor(x0 / step), right = Math.ceil(x1 / step), wide = right - left;
-    const bottom = Math.ceil(y1 / step), rows = Math.max(1, Math.floor(1e6 / wide));
-    for (let top = Math.floor(y0 / step); top < bottom; top += rows) {
-      const end = Math.min(bottom, top + rows), image = new ImageData(wide, end - top);
+    const { step, width, height, pixels, objects, colors } = this;
+    const rim = objects ? step : 0; // outlines beside it change
+    const left = Math.floor(Math.max(0, x0 - rim) / step), right = Math.ceil(Math.min(width, x1 + rim) / step);
+    const top = Math.floor(Math.max(0, y0 - rim) / step), bottom = Math.ceil(Math.min(height, y1 + rim) / step);
+    const wide = right - left, rows = Math.max(1, Math.floor(1e6 / wide));
+    for (let first = top; first < bottom; first += rows) {
+      const end = Math.min(bottom, first + rows), image = new ImageData(wide, end - first);
       const out = new Uint32Array(image.data.buffer);
-      for (let row = top, place = 0; row < end; row++) {
+      for (let row = first, place = 0; row < end; row++) {
         const from = Math.min(height - 1, row * step + (step >> 1)) * width;
         for (let column = left; column < right; column++) {
-          out[place++] = colors[pixels[from + Math.min(width - 1, column * step + (step >> 1))]];
+          const at = from + Math.min(width - 1, column * step + (step >> 1));
+          out[place++] = objects?.[at] ? this.objectPixelAt(at) : colors[pixels[at]];
         }
       }
-      this.context.putImageData(image, left, top);
+      this.context.putImageData(image, left, first);
     }
   }
-}
 
-const RED_FIRST = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
-
-/** Pixels of `ImageData` by class id; what is no class is clear. */
-export function colorTable(colors) {
-  const table = new Uint32Array(256);
-  colors.forEach(([red, green, blue], id) => {
-    table[id] = RED_FIRST
-      ? ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0
-      : ((red << 24) | (green << 16) | (blue << 8) | 255) >>> 0;
-  });
-  return table;
+  objectPixelAt(at) {
+    const { objects, width, step } = this, number = objects[at];
+    const isEdge = objects[at - step] !== number || objects[at + step] !== number
+      || objects[at - step * width] !== number || objects[at + step * width] !== number;
+    return objectPixel(number, isEdge);
+  }
 }

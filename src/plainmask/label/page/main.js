@@ -7,7 +7,7 @@ import {
 import * as keys from "./keys.js";
 import * as panel from "./panel.js";
 import * as pointer from "./pointer.js";
-import { change, classes, entry, pictures, say, state, watch } from "./state.js";
+import { change, classes, entry, listed, pictures, say, state, tellsObjects, watch } from "./state.js";
 import * as strip from "./strip.js";
 import { drawMarks, fit, redraw, resize } from "./view.js";
 
@@ -16,12 +16,11 @@ const help = document.getElementById("help"), stage = document.getElementById("s
 
 async function begin() {
   showBy({ all: redraw, marks: drawMarks, whole: fit });
-  const others = { next, go, help: () => help.showModal(), newClass: () => panel.editClass(null) };
+  const others = { next, go, help: showHelp, newClass: () => panel.editClass(null) };
   keys.start(others);
   panel.start(others);
   strip.start(go);
   pointer.start();
-  fillHelp();
   document.addEventListener("click", ({ detail, target }) => {
     // Pressed by pointer: keys go on to the picture, and Space does not press it again.
     const pressed = "#bar button, nav button, #tools button, #panel button, [type=checkbox]";
@@ -49,11 +48,11 @@ async function connect() {
     await new Promise((go) => setTimeout(go, 1500));
     return connect();
   }
-  change({ online: true, classId: classes()[0]?.id ?? null });
+  change({ online: true, classId: listed()[0]?.id ?? null });
   const wanted = decodeURIComponent(location.hash.slice(1));
   const first = entry(wanted) ? wanted : pictures().find(({ done }) => !done)?.name ?? pictures()[0]?.name;
   if (first) await go(first);
-  if (!classes().length) panel.editClass(null);
+  if (classes().length <= Number(tellsObjects())) panel.editClass(null);
 }
 
 /** Be the tab that writes, if no other is; with `take`, even then. */
@@ -116,8 +115,8 @@ function take(event) {
   else if (event.type === "problem") say(event.message, 12);
 }
 
-function fillHelp() {
-  const groups = keys.SHORTCUTS.map(([title, rows]) => {
+function showHelp() {
+  const groups = keys.shortcuts().map(([title, rows]) => {
     const section = document.createElement("section"), list = document.createElement("dl");
     for (const [pressed, does] of rows) {
       const term = document.createElement("dt"), told = document.createElement("dd");
@@ -131,7 +130,8 @@ function fillHelp() {
     section.append(Object.assign(document.createElement("h3"), { textContent: title }), list);
     return section;
   });
-  help.querySelector("div").append(...groups);
+  help.querySelector("div").replaceChildren(...groups);
+  help.showModal();
 }
 
 begin();

@@ -1,16 +1,16 @@
 // The bar above and the panel to the right: what can be pressed, and what is told.
 
 import { send } from "./api.js";
+import { PALETTE, rgb } from "./colors.js";
 import { accept, complain, setClasses, step } from "./desk.js";
-import { toggleLock } from "./keys.js";
-import { change, classes, css, entry, pictures, state, watch } from "./state.js";
+import { chooseClass, toggleLock } from "./keys.js";
+import { startObjects } from "./objects.js";
+import { change, classes, css, entry, isBackground, listed, pictures, state, tellsObjects, watch } from "./state.js";
 import { choose } from "./tools.js";
 import { fit, zoom } from "./view.js";
 
 const find = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
-// Okabe and Ito's, which people who see colours differently tell apart.
-const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
 
 /** @param {{next: Function, help: Function}} what others do. */
 export function start({ next, help }) {
@@ -18,6 +18,7 @@ export function start({ next, help }) {
   startTools();
   startShow();
   startClassForm();
+  startObjects();
   watch(["project", "classId", "locked", "status", "readOnly"], showClasses);
   watch(["status", "proposed", "learning", "readOnly", "classId", "project"], showProposal);
   watch(["job", "status", "readOnly"], showJob);
@@ -87,21 +88,19 @@ function startShow() {
 
 function showClasses() {
   const focused = document.activeElement?.closest?.("#classes li")?.dataset.id;
-  const rows = classes().map(({ id, name, color }, place) => {
+  const rows = listed().map(({ id, name, color }, place) => {
     const row = document.createElement("li"), figure = state.status.per_class?.[id];
     row.dataset.id = id;
     row.className = id === state.classId ? "chosen" : "";
-    const pick = button("choose", "", () => {
-      change({ classId: id, ...(state.tool === "erase" && { tool: "brush" }) });
-      unfold(false);
-    });
+    const pick = button("choose", "", () => { chooseClass(id); unfold(false); });
     pick.setAttribute("aria-pressed", id === state.classId);
     const swatch = document.createElement("i"), told = document.createElement("span");
     swatch.style.background = css(color);
     told.textContent = figure === undefined ? "" : percent(figure);
     told.title = "Of your newest strokes of this class, so much was predicted right";
     pick.append(swatch, Object.assign(document.createElement("b"), { textContent: name }), told);
-    if (place < 9) pick.append(Object.assign(document.createElement("kbd"), { textContent: place + 1 }));
+    const key = isBackground(id) ? "X" : place < 9 ? place + 1 : "";
+    if (key) pick.append(Object.assign(document.createElement("kbd"), { textContent: key }));
     const isLocked = state.locked.has(id);
     const locks = `Lock ${name}: its labels stay as they are`;
     const lock = button("small", locks, () => toggleLock(id), isLocked ? "lock" : "open");
@@ -127,7 +126,8 @@ function button(className, label, work, icon = null) {
 function showProposal() {
   const { figure, shown_by: by } = state.status, told = find("figure");
   const chosen = classes().find(({ id }) => id === state.classId);
-  if (!by) told.textContent = "Mark a little of two classes; a proposal for the rest follows at once.";
+  const begin = tellsObjects() ? "Mark an object, and a little of the background" : "Mark a little of two classes";
+  if (!by) told.textContent = `${begin}; a proposal for the rest follows at once.`;
   else if (figure === null || figure === undefined) told.textContent = "It learns from every stroke.";
   else {
     const number = Object.assign(document.createElement("strong"), { textContent: percent(figure) });
@@ -147,7 +147,10 @@ function showJob() {
   bar.max = Math.max(1, job.total);
   bar.value = job.done;
   bar.hidden = job.state !== "running";
-  const done = `${job.total} pictures are in ${job.folder}; the head that labelled them is ${job.head}`;
+  const use = job.head
+    ? `the head that labelled them is ${job.head}`
+    : `train on them: plainmask train own-instance data.root=${job.folder}`;
+  const done = `${job.total} pictures are in ${job.folder}; ${use}`;
   lines.push(job.state === "running" ? `${job.done} of ${job.total} pictures` : done);
   lines.push(...job.problems ?? []);
   find("job").querySelector("p").textContent = lines.join("\n");
@@ -210,9 +213,8 @@ function startClassForm() {
   form.querySelector("form").onsubmit = async (event) => {
     event.preventDefault();
     const name = form.querySelector("[name=name]").value.trim(), color = custom.value;
-    const rgb = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
     try {
-      const answer = await send("api/classes", { ...(edited !== null && { id: edited }), name, color: rgb });
+      const answer = await send("api/classes", { ...(edited !== null && { id: edited }), name, color: rgb(color) });
       setClasses(answer.classes);
       if (edited === null) change({ classId: answer.classes.at(-1).id });
       form.close();

@@ -1,14 +1,15 @@
-// Class ids out of a PNG: exact, where drawing it on a canvas and reading that back is not
+// Numbers out of a PNG: exact, where drawing it on a canvas and reading that back is not
 // (browsers may convert colours, and some change what is read on purpose).
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
 /**
- * Read a PNG of one channel of 8 bits: grey, or with a palette.
+ * Read a PNG of 8 bits: of one channel, grey or with a palette; or of three, where the second and
+ * the third are the number of an object.
  *
  * @param {ArrayBuffer} content the file.
- * @returns {Promise<{width: number, height: number, pixels: Uint8Array}>} values row by row; of a
- *   palette, the places in it.
+ * @returns {Promise<{width: number, height: number, pixels: Uint8Array, objects: ?Uint16Array}>}
+ *   values row by row; of a palette, the places in it.
  */
 export async function decode(content) {
   const bytes = new Uint8Array(content), view = new DataView(content);
@@ -22,17 +23,27 @@ export async function decode(content) {
     at += 12 + length;
   }
   if (!header) throw new Error("this PNG has no header");
-  const { width, height } = header, lines = await inflate(parts);
-  if (lines.length !== (width + 1) * height) throw new Error("this PNG is cut off");
-  return { width, height, pixels: unfilter(lines, width, height) };
+  const { width, height, channels } = header, lines = await inflate(parts);
+  if (lines.length !== (width * channels + 1) * height) throw new Error("this PNG is cut off");
+  const bytesOf = unfilter(lines, width * channels, height, channels);
+  return { width, height, ...(channels === 1 ? { pixels: bytesOf, objects: null } : planes(bytesOf)) };
+}
+
+function planes(triples) {
+  const pixels = new Uint8Array(triples.length / 3), objects = new Uint16Array(pixels.length);
+  for (let k = 0; k < pixels.length; k++) {
+    pixels[k] = triples[3 * k];
+    objects[k] = (triples[3 * k + 1] << 8) | triples[3 * k + 2];
+  }
+  return { pixels, objects };
 }
 
 function readHeader(view, at) {
   const [depth, color, , , interlaced] = Array.from({ length: 5 }, (_, k) => view.getUint8(at + 8 + k));
-  if (![0, 3].includes(color) || depth !== 8 || interlaced) {
+  if (![0, 2, 3].includes(color) || depth !== 8 || interlaced) {
     throw new Error("this PNG does not hold class ids");
   }
-  return { width: view.getUint32(at), height: view.getUint32(at + 4) };
+  return { width: view.getUint32(at), height: view.getUint32(at + 4), channels: color === 2 ? 3 : 1 };
 }
 
 async function inflate(parts) {
@@ -40,20 +51,20 @@ async function inflate(parts) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Take the filters off the lines of a PNG whose pixels have a byte each. */
-function unfilter(lines, width, height) {
+/** Take the filters off the lines of a PNG, `width` bytes each, whose pixels have `step` bytes. */
+function unfilter(lines, width, height, step) {
   const out = new Uint8Array(width * height);
   let above = new Uint8Array(width);
   for (let row = 0; row < height; row++) {
     const from = row * (width + 1) + 1, kind = lines[from - 1];
     const line = out.subarray(row * width, (row + 1) * width);
     line.set(lines.subarray(from, from + width));
-    if (kind === 1) for (let k = 1; k < width; k++) line[k] += line[k - 1];
+    if (kind === 1) for (let k = step; k < width; k++) line[k] += line[k - step];
     else if (kind === 2) for (let k = 0; k < width; k++) line[k] += above[k];
-    else if (kind === 3) for (let k = 0; k < width; k++) line[k] += ((k ? line[k - 1] : 0) + above[k]) >> 1;
+    else if (kind === 3) for (let k = 0; k < width; k++) line[k] += ((k < step ? 0 : line[k - step]) + above[k]) >> 1;
     else if (kind === 4) {
       for (let k = 0; k < width; k++) {
-        line[k] += k ? paeth(line[k - 1], above[k], above[k - 1]) : above[k];
+        line[k] += k < step ? above[k] : paeth(line[k - step], above[k], above[k - step]);
       }
     }
     above = line;

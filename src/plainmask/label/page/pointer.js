@@ -1,7 +1,9 @@
 // Mouse, pen and fingers on the stage: which of them draw, and which move the picture.
 
+import { objectColor } from "./colors.js";
+import { drawn } from "./desk.js";
 import * as tools from "./tools.js";
-import { state, watch } from "./state.js";
+import { classes, css, isBackground, state, tellsObjects, watch } from "./state.js";
 import { move, toPicture, view, zoom } from "./view.js";
 
 const stage = document.getElementById("stage"), ring = document.getElementById("ring");
@@ -101,6 +103,18 @@ function showRing() {
   const wide = Math.max(3, 2 * state.radius * view.scale);
   ring.style.width = ring.style.height = `${wide}px`;
   ring.style.transform = `translate(${at[0] - wide / 2}px, ${at[1] - wide / 2}px)`;
+  showObject();
+}
+
+/** Say in the ring which object a stroke would be of. */
+function showObject() {
+  const brush = tellsObjects() && state.tool === "brush" && drawn.labels && !tools.isDown();
+  const chosen = classes().find(({ id }) => id === state.classId);
+  if (!brush || !chosen) { if (!tools.isDown()) ring.dataset.object = ring.style.borderColor = ""; return; }
+  const { object } = tools.labelFor(toPicture(...at)), isThere = state.objects.some(({ number }) => number === object);
+  const name = isThere ? `${chosen.name} ${object}` : `new ${chosen.name}`;
+  ring.dataset.object = isBackground(chosen.id) ? chosen.name : name;
+  ring.style.borderColor = css(object ? objectColor(object) : chosen.color);
 }
 
 /** Move the pen by keys; (dx, dy) in screen pixels. */
@@ -123,7 +137,7 @@ export function start() {
   stage.addEventListener("wheel", wheel, { passive: false });
   stage.addEventListener("contextmenu", (event) => event.preventDefault());
   stage.addEventListener("moved", () => { showRing(); tools.showShape(); });
-  watch(["tool", "radius"], showRing);
+  watch(["tool", "radius", "classId", "object", "objects"], showRing);
   watch(["picture"], tools.cancel);
   watch(["tool"], () => { stage.dataset.tool = state.tool; });
 }

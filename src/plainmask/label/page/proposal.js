@@ -1,27 +1,29 @@
 // What the head proposes, and how unsure it is, as pictures to lay over the photograph.
 
-import { colorTable } from "./labels.js";
+import { colorTable, objectPixel } from "./colors.js";
 
 const FILL = 0.5; // how strong a proposal's areas are beside its edges
 // Dark blue to yellow by way of grey ("cividis"): told apart by people who see colours differently.
 const UNSURE = [[0, 34, 78], [65, 77, 107], [124, 123, 120], [188, 175, 111], [255, 234, 70]];
 
 /**
- * Areas in their class's colour, with a strong line where one class ends.
+ * Areas in the colour of their class, or object, with a strong line where it ends.
  *
- * @param {{width: number, height: number, pixels: Uint8Array}} map class ids.
+ * @param {{width: number, height: number, pixels: Uint8Array, objects: ?Uint16Array}} map class ids,
+ *   and numbers of objects where these are told apart.
  * @param {number[][]} colors [r, g, b] by class id.
  */
-export function drawClasses({ width, height, pixels }, colors) {
+export function drawClasses({ width, height, pixels, objects }, colors) {
   const image = new ImageData(width, height), out = new Uint32Array(image.data.buffer);
   const table = colorTable(colors);
+  const code = (at) => (objects ? objects[at] * 256 + pixels[at] : pixels[at]);
   for (let row = 0, place = 0; row < height; row++) {
     for (let column = 0; column < width; column++, place++) {
-      const id = pixels[place];
-      out[place] = table[id];
-      const ends = (column + 1 < width && pixels[place + 1] !== id) || (column && pixels[place - 1] !== id)
-        || (row + 1 < height && pixels[place + width] !== id) || (row && pixels[place - width] !== id);
-      if (table[id] && !ends) image.data[4 * place + 3] = 255 * FILL;
+      const own = code(place), number = objects ? objects[place] : 0;
+      const ends = (column + 1 < width && code(place + 1) !== own) || (column && code(place - 1) !== own)
+        || (row + 1 < height && code(place + width) !== own) || (row && code(place - width) !== own);
+      out[place] = number ? objectPixel(number, ends) : table[pixels[place]];
+      if (out[place] && !ends) image.data[4 * place + 3] = 255 * FILL;
     }
   }
   return onCanvas(image);

@@ -11,6 +11,8 @@ export const state = {
   job: null, // the labelling of the rest
   tool: "brush",
   classId: null,
+  object: null, // of the next strokes: its number, or "new"; null: whatever they begin on
+  objects: [], // those of the picture that have labels: {number, class}
   radius: 12, // of the brush, in pixels of the picture
   locked: new Set(), // ids of classes whose labels stay
   opacity: 0.65,
@@ -62,6 +64,14 @@ export function say(message, seconds = 6) {
   silence = setTimeout(() => change({ said: "" }), 1000 * seconds);
 }
 
+export const BACKGROUND = 0; // the class of all that is no object, where these are told apart
+export const tellsObjects = () => state.project?.task === "instance";
+/** The classes as they are listed; the background, which is none, last. */
+export function listed() {
+  const [first, ...rest] = classes();
+  return tellsObjects() && first ? [...rest, first] : classes();
+}
+export const isBackground = (id) => tellsObjects() && id === BACKGROUND;
 export const classes = () => state.project?.classes ?? [];
 export const pictures = () => state.project?.pictures ?? [];
 export const entry = (name) => pictures().find((picture) => picture.name === name);

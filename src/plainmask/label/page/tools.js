@@ -1,28 +1,49 @@
-// What the tools do with a pointer, a pen or the keys: brush, eraser, fill, polygon, accept.
+// What the tools do with a pointer, a pen or the keys: brush, eraser, fill, polygon, accept, and of
+// objects merge and split.
 // Points are [x, y] in pixels of the picture.
 
-import { accept, draw, drawn } from "./desk.js";
-import { thinned } from "./raster.js";
-import { change, classes, say, state } from "./state.js";
+import { objectColor } from "./colors.js";
+import { accept, draw, drawn, freeNumber, repair, seenAt } from "./desk.js";
 import { NONE } from "./labels.js";
+import { thinned } from "./raster.js";
+import { change, classes, isBackground, say, state, tellsObjects } from "./state.js";
 import { beginInk, continueInk, endInk, inkPoints, toStage, view } from "./view.js";
 
-export const TOOLS = ["brush", "erase", "fill", "polygon", "take"];
+const LINES = ["merge", "split"]; // tools that draw a line
+const LINE = 2, WHITE = [255, 255, 255]; // screen pixels of half its width, and its colour
+const DRAWING = ["brush", "fill", "polygon"]; // tools that label
 const CLOSE = 10; // screen pixels from the first corner within which a click closes a polygon
 const shape = document.getElementById("shape");
 let corners = [], hover = null; // of the polygon in hand
 let last = null; // where the last stroke ended, for straight lines
-let hand = null; // "brush" or "erase" while a stroke is in hand
+let hand = null; // {kind, radius, its} while a stroke is in hand; see labelFor
 
 const chosen = () => classes().find(({ id }) => id === state.classId);
 
 /** Whether the tool in hand may draw now; says why not. */
 function ready(tool) {
   if (state.readOnly) say("This tab only shows: another one writes.");
-  else if (tool !== "erase" && tool !== "take" && !chosen()) say("Add a class first (C).");
+  else if (DRAWING.includes(tool) && !chosen()) say("Add a class first (C).");
   else if (tool === "take" && !state.proposed) say("There is no proposal yet.");
   else if (drawn.labels) return true;
   return false;
+}
+
+/**
+ * What a stroke that begins at a point labels: the chosen class, and the object that was chosen, or a
+ * new one; else the one that it begins on, if that is of this class. A fill keeps the object, whatever
+ * its class was.
+ *
+ * @returns {{class: number, object?: number}}
+ */
+export function labelFor(point) {
+  const its = { class: state.classId };
+  if (!tellsObjects()) return its;
+  if (isBackground(state.classId)) return { ...its, object: 0 };
+  if (typeof state.object === "number") return { ...its, object: state.object };
+  const found = state.object === "new" ? null : seenAt(point);
+  const goesOn = found && (state.tool === "fill" || found.class === state.classId);
+  return { ...its, object: goesOn ? found.number : freeNumber() };
 }
 
 /**
@@ -34,13 +55,15 @@ function ready(tool) {
 export function press(point, how = {}) {
   const tool = how.erase ? "erase" : state.tool;
   if (!ready(tool)) return;
-  if (tool === "fill") draw({ kind: "fill", class: state.classId, points: [point] });
+  if (tool === "fill") label({ kind: "fill", points: [point], ...labelFor(point) });
   else if (tool === "take") accept({ what: "region", point });
   else if (tool === "polygon") addCorner(point);
   else {
-    hand = tool;
-    beginInk(state.radius, tool === "erase" ? null : chosen().color);
-    continueInk(how.straight && last ? [last, point] : [point]);
+    const from = how.straight && last ? last : point, isLine = LINES.includes(tool);
+    const its = tool === "brush" ? labelFor(from) : null, radius = isLine ? LINE / view.scale : state.radius;
+    hand = { kind: tool, radius, its };
+    beginInk(radius, isLine ? WHITE : its && colorOf(its), isLine);
+    continueInk(from === point ? [point] : [from, point]);
   }
 }
 
@@ -53,12 +76,21 @@ export function drag(points) {
 /** The pointer goes up. */
 export function release() {
   if (!hand) return;
-  const kind = hand, points = thinned(inkPoints(), state.radius);
+  const { kind, its, radius } = hand, points = thinned(inkPoints(), radius);
   last = points.at(-1);
   hand = null;
-  draw({ kind, points, radius: state.radius, ...(kind === "brush" && { class: state.classId }) });
+  if (LINES.includes(kind)) repair({ do: kind, points, radius });
+  else label({ kind, points, radius, ...its });
   endInk();
 }
+
+function label(stroke) {
+  draw(stroke);
+  if (state.object === "new" && stroke.object) change({ object: null }); // it was for one stroke
+}
+
+/** The colour of what a stroke labels. */
+const colorOf = ({ object }) => (object ? objectColor(object) : chosen().color);
 
 /** Drop what is in hand. @returns whether there was something. */
 export function cancel() {
@@ -74,9 +106,12 @@ export const isDown = () => Boolean(hand);
 
 /** Take the class of the labels under a point. */
 export function pick(point) {
-  const id = drawn.labels?.at(point) ?? NONE;
-  const draws = ["brush", "fill", "polygon"].includes(state.tool);
-  if (id !== NONE) change({ classId: id, ...(!draws && { tool: "brush" }) });
+  const id = drawn.labels?.pixels[drawn.labels.place(point)] ?? NONE;
+  const found = seenAt(point);
+  const brush = DRAWING.includes(state.tool) ? {} : { tool: "brush" };
+  if (found && state.objects.some(({ number }) => number === found.number)) {
+    change({ classId: found.class, object: found.number, ...brush });
+  } else if (id !== NONE) change({ classId: id, object: null, ...brush });
 }
 
 export function choose(tool) {
@@ -99,7 +134,7 @@ export function close() {
   if (points.length < 3) { say("A polygon has three corners or more."); return; }
   corners = [];
   showShape();
-  draw({ kind: "polygon", class: state.classId, points });
+  label({ kind: "polygon", points, ...labelFor(points[0]) });
 }
 
 /** Show the polygon in hand where it lies now. */
@@ -118,6 +153,13 @@ export function showShape() {
     return dot;
   });
   shape.querySelector("g").replaceChildren(...dots);
+}
+
+/** Let the next stroke begin an object, whatever it begins on. */
+export function beginObject() {
+  if (!tellsObjects()) return;
+  const id = isBackground(state.classId) ? classes()[1]?.id ?? null : state.classId;
+  change({ object: "new", classId: id, ...(!DRAWING.includes(state.tool) && { tool: "brush" }) });
 }
 
 /** Make the brush one step larger or smaller. */

@@ -138,10 +138,11 @@ export function drawMarks(box = null) {
   marks.restore();
 }
 
-/** Begin the stroke in hand; without a colour it takes labels away. */
-export function beginInk(radius, color) {
+/** Begin the stroke in hand; without a colour it takes labels away. A line labels nothing itself. */
+export function beginInk(radius, color, isLine = false) {
   stroke = { points: [], radius, color: color ? css(color) : "#808080", done: 0 };
-  ink.canvas.style.opacity = state.opacity;
+  ink.canvas.style.opacity = isLine ? 1 : state.opacity;
+  ink.canvas.classList.toggle("line", isLine);
 }
 
 /** Draw on to more points, [x, y] of the picture. */
