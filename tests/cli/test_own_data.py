@@ -7,6 +7,9 @@ import pytest
 
 from commands import Run, Workspace
 from images import labelled_images
+from labelling import on_object, session, things, waited_for
+from plainmask.label.project import FOLDER
+from plainmask.label.session import WHOLE
 
 TINY = (
     "steps=2",
@@ -50,6 +53,34 @@ def test_check_train_evaluate(work: Workspace, run: Run, task: str, convert: str
     assert code == 0, err
     assert main in json.loads(out)
     assert Path("report/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_objects_that_were_labelled_by_strokes(work: Workspace, run: Run):
+    folder = things(work.folder / "photos", "a.png", "b.png", "c.png")
+    with session(folder, task="instance", classes=["cat"]) as made:
+        for x, y in ((5, 5), (75, 55), (40, 5), (40, 55)):
+            made.draw(on_object("a.png", x, 0, 0, y))
+        made.draw(on_object("a.png", 25, 1))
+        made.draw(on_object("a.png", 55, 2))
+        waited_for(lambda: made.status()["shown_by"])
+        made.label_rest()
+        waited_for(lambda: made.status()["job"]["state"] == "done")
+    for data in (folder / FOLDER, folder / FOLDER / WHOLE):
+        code, out, err = run("data", "check", data)
+        assert code == 0, out + err
+        options = ("--format", "voc_objects", "--to", "coco_instances")
+        code, out, err = run("data", "convert", data, *options, "--out", f"coco/{data.name}")
+        assert code == 0, out + err
+        settings = (f"data.root={data}", f"encoder={work.encoder}", *TINY)
+        out = f"runs/{data.name}"
+        code, _, err = run("train", "own-instance", *settings, "--out", out, "--device", "cpu")
+        assert code == 0, err
+        assert "1 class," in err
+    given = ("--encoder", work.encoder, "--device", "cpu", "--json", "--out", "report")
+    code, out, err = run("eval", f"{out}/head", folder / FOLDER / WHOLE, *given)
+    assert code == 0, err
+    assert "AP" in json.loads(out)
 
 
 def test_the_data_must_be_named(run: Run):

@@ -297,6 +297,15 @@ def test_a_class_table_of_other_names_is_refused(tmp_path: Path, names: list[str
         label_vocabulary(OWN, tmp_path)
 
 
+def test_what_is_no_object_need_not_be_known_to_a_head_of_objects(tmp_path: Path):
+    rows = [{"id": 0, "name": "ground", "thing": False}]
+    rows += [{"id": k, "name": name, "thing": True} for k, name in enumerate(OWN.names, 1)]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": rows}))
+    assert label_vocabulary(OWN, tmp_path, "voc_objects").by_file_id == {1: 0, 2: 1}
+    with pytest.raises(InputError, match="has the class 'ground', which the head does not"):
+        label_vocabulary(OWN, tmp_path, "voc")
+
+
 @pytest.mark.parametrize("format", ["voc", "voc_objects", "ade20k", "cityscapes", "vspw"])
 def test_labels_that_mean_other_classes_are_refused(tmp_path: Path, format: DataFormat):
     for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):  # as VOC has them

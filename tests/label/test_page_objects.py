@@ -164,7 +164,7 @@ def test_the_page_draws_the_very_pixels_of_the_server(browser: Any, folder: Path
 def test_help_and_keys_are_of_objects_only_where_there_are_some(browser: Any, folder: Path):
     with labelling(folder, **INSTANCE) as (_, address), opened(browser, address) as page:
         page.keyboard.press("?")
-        page.wait_for_selector("#help:has-text('Merge')")
+        page.wait_for_selector("#help:has-text('Merge objects')")
         page.keyboard.press("Escape")
         page.keyboard.press("o")
         page.wait_for_selector("#new-object[aria-pressed=true]")

@@ -262,7 +262,10 @@ def label_vocabulary(
                 f"{path} has no class {name!r}, which the head has; its classes are "
                 f"{', '.join(own.names)}"
             )
-    for name in table.names:
+    # Where objects are read from files that hold classes, too, what is none does not count.
+    of_objects = format is not None and FORMATS[format].holds == "objects"
+    counted = [entry.name for entry in table.classes if entry.thing or not of_objects]
+    for name in counted:
         if name not in own.names:
             raise InputError(
                 f"{path} has the class {name!r}, which the head does not know; its classes are "

@@ -19,9 +19,9 @@ from scipy.sparse.csgraph import dijkstra
 
 from plainmask.pictures.geometry import Geometry
 
-STEP = 0.25
+STEP = 0.1
 """Length of a step between equal patches; between patches that differ as neighbours mostly do, 1
-more."""
+more. See benchmarks/label_objects.py."""
 NEAR = 0.1
 """Length of the way of a patch's side within patches: it decides where strokes share a patch."""
 
@@ -40,7 +40,7 @@ class Ground(NamedTuple):
         """The ground of a picture.
 
         Args:
-            features: (N, D).
+            features: (N, D), of the last tap: the others tell objects apart less well.
             geometry: of the picture in one piece; its image size is (h, w).
             patch: side of a patch, as the encoder sees it.
         """

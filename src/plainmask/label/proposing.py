@@ -97,4 +97,5 @@ def _planes(
     classes = result.label_map.astype(np.uint8)
     if labels.objects is None:
         return Planes(classes, None)
-    return told_apart(classes, labels, Ground.of(taps.of(picture), geometry, taps.patch))
+    last = taps.of(picture)[:, -taps.shared.encoder.config.width :]
+    return told_apart(classes, labels, Ground.of(last, geometry, taps.patch))

@@ -9,8 +9,8 @@ import { fit, zoom } from "./view.js";
 const STEP = 4, LEAP = 32; // screen pixels that an arrow key moves the pen by; with Shift
 
 const OBJECTS = ["Objects", [
-  ["O", "New object with the next stroke"], ["M", "Merge: a line across objects"],
-  ["S", "Split: a line across one object"], ["I / Alt click", "Go on with the object pointed at"],
+  ["O", "New object"], ["M", "Merge objects by a line"],
+  ["S", "Split an object by a line"], ["I / Alt click", "Go on with an object"],
   ["X", "Background"],
 ]];
 
