@@ -55,6 +55,19 @@ def accepted(
     return found if found.objects is None else settled(found)
 
 
+def repaired(do: Repair, labels: Planes, seen: Planes, points: LinePoints, radius: float) -> Planes:
+    """What a line makes of objects: `merged` ones, or one that is `split`.
+
+    Raises:
+        InputError: objects are not told apart, or see there.
+    """
+    if labels.objects is None:
+        raise InputError(f"this project does not tell objects apart; there is none to {do}")
+    if do == "merge":
+        return merged(labels, seen, points, radius)
+    return split(seen, points, radius)
+
+
 def merged(labels: Planes, seen: Planes, points: LinePoints, radius: float) -> Planes:
     """The objects that a line crosses as one: the first of them that has labels, else the first.
 

@@ -32,7 +32,7 @@ from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
 from plainmask.label.proposing import Proposal, how_undecided, propose, whole
 from plainmask.label.ranking import Ranking
-from plainmask.label.repair import LinePoints, Repair, What, accepted, merged, split
+from plainmask.label.repair import LinePoints, Repair, What, accepted, repaired
 from plainmask.label.stroke import Stroke
 from plainmask.threads import Promise
 from plainmask.vocabulary import Vocabulary
@@ -163,20 +163,13 @@ class Session:
         return self.draw(masked_stroke("accept", name, chosen))
 
     def repair(self, name: str, do: Repair, points: LinePoints, radius: float) -> dict[str, Any]:
-        """Make objects one, or one two, by a line across what is seen; see `merged`, `split`.
-
-        Raises:
-            InputError: see there; or the project does not tell objects apart.
-        """
+        """Make objects one, or one two, by a line across what is seen; see `repaired`."""
         with self._changed:
             picture = self.project.picture(name)
+        seen: Planes | None = None if self._head is None else self._ask(self._whole, picture)
         labels = self.planes(name)
-        if labels.objects is None:
-            raise InputError(f"this project does not tell objects apart; there is none to {do}")
-        seen: Planes = labels if self._head is None else self._ask(self._whole, picture)
-        if do == "merge":
-            return self.draw(masked_stroke(do, name, merged(labels, seen, points, radius)))
-        return self.draw(masked_stroke(do, name, split(seen, points, radius)))
+        new = repaired(do, labels, labels if seen is None else seen, points, radius)
+        return self.draw(masked_stroke(do, name, new))
 
     def change_classes(self, change: Callable[[Project], None]) -> None:
         """Add classes, or change one."""

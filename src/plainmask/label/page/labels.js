@@ -101,7 +101,10 @@ export class Labels {
 
   /** One number for class and object of each pixel. */
   codes() {
-    return this.objects ? Uint32Array.from(this.objects, (its, at) => its * 256 + this.pixels[at]) : this.pixels;
+    if (!this.objects) return this.pixels;
+    const codes = new Uint32Array(this.pixels);
+    for (let at = 0; at < codes.length; at++) codes[at] += this.objects[at] << 8;
+    return codes;
   }
 
   /** What a stroke covers, with all of its object where that had another class. */
