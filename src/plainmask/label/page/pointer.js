@@ -106,15 +106,16 @@ function showRing() {
   showObject();
 }
 
-/** Say in the ring which object a stroke would be of. */
+/** Say in the ring which object a stroke would be of; while it is drawn, that stands. */
 function showObject() {
-  const brush = tellsObjects() && state.tool === "brush" && drawn.labels && !tools.isDown();
+  if (tools.isDown()) return;
   const chosen = classes().find(({ id }) => id === state.classId);
-  if (!brush || !chosen) { if (!tools.isDown()) ring.dataset.object = ring.style.borderColor = ""; return; }
-  const { object } = tools.labelFor(toPicture(...at)), isThere = state.objects.some(({ number }) => number === object);
-  const name = isThere ? `${chosen.name} ${object}` : `new ${chosen.name}`;
-  ring.dataset.object = isBackground(chosen.id) ? chosen.name : name;
-  ring.style.borderColor = css(object ? objectColor(object) : chosen.color);
+  const says = tellsObjects() && state.tool === "brush" && drawn.labels && chosen;
+  const { object } = says ? tools.labelFor(toPicture(...at)) : {};
+  const isThere = state.objects.some(({ number }) => number === object);
+  const name = isThere ? `${chosen.name} ${object}` : `new ${chosen?.name}`;
+  ring.dataset.object = !says ? "" : isBackground(chosen.id) ? chosen.name : name;
+  ring.style.borderColor = says ? css(object ? objectColor(object) : chosen.color) : "";
 }
 
 /** Move the pen by keys; (dx, dy) in screen pixels. */
