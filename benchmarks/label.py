@@ -6,12 +6,14 @@ The robot goes round some training pictures. In each it draws where the largest 
 proposed wrongly: a line from its deepest point, of the true class. The session is the one behind
 the page; times are from a stroke to the proposal that knows it. Mean IoU is that of proposals for
 test pictures, which get no stroke. At the end the pictures are labelled whole. `--trained` names a
-head that learnt from a whole data set.
+head that learnt from a whole data set. `--peers` has other tools' classifiers learn from the same
+strokes (peers/pixel_classifiers.py). `--keep FILE.json` keeps the curves for label_plot.py.
 
 `--busy N` has N other processes compute meanwhile.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -23,6 +25,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peers.pixel_classifiers import Fitted, Labelled, convpaint, forest, pixels_of, ridge
+from PIL import Image
 from scipy import ndimage
 
 from plainmask.allocator import keep_freed_memory
@@ -33,7 +37,7 @@ from plainmask.evaluation.measures import target_map
 from plainmask.inference.loading import load
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
 from plainmask.label.drawing import masked_stroke
-from plainmask.label.features import KeptTaps
+from plainmask.label.features import KeptTaps, seen
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project
 from plainmask.label.proposing import Proposal
@@ -42,6 +46,7 @@ from plainmask.label.stroke import NO_LABEL, Stroke
 from plainmask.metrics.miou import MeanIoU
 
 Map = NDArray[np.uint8]
+OURS = "plainmask label"
 WAIT = 0.002
 WIDEST, LONGEST = 8.0, 60.0
 """Pixels of a stroke's radius and length."""
@@ -116,6 +121,35 @@ def mean_iou(robot: Robot, names: Sequence[str], tests: Sequence[str], version: 
     return cast(float, metric.figures()["mIoU"])
 
 
+def peers_after(
+    robot: Robot, taps: KeptTaps, names: Sequence[str], trains: Sequence[str], tests: Sequence[str]
+) -> dict[str, float]:
+    """What others make of the labels that there are: their mean IoU on test pictures, by name."""
+
+    def labelled(name: str) -> Labelled:
+        picture = robot.session.project.picture(name)
+        grid = seen(picture.size, taps.patch).grid(taps.patch)
+        return Labelled(taps.of(picture), grid, robot.session.labels(name))
+
+    def score(fitted: Fitted) -> float:
+        metric = MeanIoU(names, ignore=NO_LABEL)
+        for name in tests:
+            one = labelled(name)
+            found = fitted(one.features.astype(np.float32)).reshape(one.grid).astype(np.uint8)
+            size = one.labels.shape[::-1]
+            large = Image.fromarray(found).resize(size, Image.Resampling.NEAREST)
+            metric.update(np.asarray(large), robot.truths[name])
+        return cast(float, metric.figures()["mIoU"])
+
+    features, classes = pixels_of([labelled(name) for name in trains], none=NO_LABEL)
+    width = taps.shared.encoder.config.width
+    return {
+        "convpaint's classifier": score(convpaint(features, classes, width=width)),
+        "random forest": score(forest(features, classes)),
+        "ridge regression": score(ridge(features, classes)),
+    }
+
+
 def label_by_strokes(
     robot: Robot, trains: Sequence[str], strokes: int
 ) -> list[tuple[int, float, int]]:
@@ -146,6 +180,8 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=100)
     parser.add_argument("--encoder", default="dinov2-small")
     parser.add_argument("--trained", help="a head of these classes, to compare with")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -188,13 +224,17 @@ def main() -> None:
             for _ in range(options.busy)
         ]
         try:
-            report(robot, names, train_names, test_names, options.strokes)
+            peers = taps if options.peers else None
+            curves = report(robot, names, train_names, test_names, options.strokes, peers)
             if options.trained is not None:
                 segmenter = load(options.trained, encoder=encoder)
                 metric = MeanIoU(names, ignore=NO_LABEL)
                 for name in test_names:
                     metric.update(segmenter(folder / name).label_map, truths[name])
+                curves["trained"] = {len(trains): cast(float, metric.figures()["mIoU"])}
                 print(f"{options.trained}: mIoU {metric.figures()['mIoU']:.1f}")
+            if options.keep is not None:
+                options.keep.write_text(json.dumps({"set": options.data.name} | curves, indent=1))
         finally:
             for process in burning:
                 process.kill()
@@ -208,9 +248,11 @@ def report(
     trains: Sequence[str],
     tests: Sequence[str],
     strokes: int,
-) -> None:
-    """Draw, measure and print."""
+    peers: KeptTaps | None,
+) -> dict[str, dict[int, float]]:
+    """Draw, measure and print; by who learnt, mean IoU by the number of strokes."""
     print(f"{len(trains)} pictures labelled, {len(tests)} test pictures, {len(names)} classes")
+    curves: dict[str, dict[int, float]] = {OURS: {}}
     seconds: list[float] = []
     done = 0
     for goal in sorted({10, 30, 60, strokes}):
@@ -219,16 +261,22 @@ def report(
         answered = label_by_strokes(robot, trains, goal - done)
         done, version = goal, answered[-1][2]
         seconds += [spent for _, spent, _ in answered]
-        print(f"{done:4d} strokes: mIoU {mean_iou(robot, names, tests, version):.1f}", flush=True)
+        found = {OURS: mean_iou(robot, names, tests, version)}
+        if peers is not None:
+            found |= peers_after(robot, peers, names, trains, tests)
+        told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
+        print(f"{done:4d} strokes: mIoU {told}", flush=True)
+        for name, value in found.items():
+            curves.setdefault(name, {})[goal] = value
     p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
     print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {1e3 * max(seconds):.0f}")
     version = 0
     for name in trains:
-        version = robot.session.draw(
-            masked_stroke("accept", name, Planes(robot.truths[name], None))
-        )["version"]
+        whole = masked_stroke("accept", name, Planes(robot.truths[name], None))
+        version = robot.session.draw(whole)["version"]
     score = mean_iou(robot, names, tests, version)
     print(f"the same pictures labelled whole: mIoU {score:.1f}")
+    return curves | {"whole": {len(trains): score}}
 
 
 if __name__ == "__main__":
