@@ -4,10 +4,14 @@
 
 The robot goes round some training pictures. In each it draws where the largest region lies that is
 proposed wrongly: a line from its deepest point, of the true class. The session is the one behind
-the page; times are from a stroke to the proposal that knows it. Mean IoU is that of proposals for
-test pictures, which get no stroke. At the end the pictures are labelled whole. `--trained` names a
-head that learnt from a whole data set. `--peers` has other tools' classifiers learn from the same
-strokes (peers/pixel_classifiers.py). `--keep FILE.json` keeps the curves for label_plot.py.
+the page; times are from a stroke to the proposal that knows it. Mean IoU is that of heads on test
+pictures, which are not in the project. At the end the pictures are labelled whole. `--trained`
+names a head that learnt from a whole data set. `--peers` has other tools' classifiers learn from
+the same strokes (peers/pixel_classifiers.py). `--keep FILE.json` keeps the curves for
+label_plot.py.
+
+`--decoder` waits at each of the figures until a decoder has learnt behind the linear head, which
+then may take over, as on the page; what either says is measured.
 
 `--busy N` has N other processes compute meanwhile.
 """
@@ -17,7 +21,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
@@ -27,121 +31,89 @@ import torch
 from numpy.typing import NDArray
 from peers.pixel_classifiers import Fitted, Labelled, convpaint, forest, pixels_of, ridge
 from PIL import Image
-from scipy import ndimage
+from robot import Map, Robot
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.data.class_table import find_class_table, read_class_table
 from plainmask.data.label_folder import read_label_folder
+from plainmask.encoder.vit import Encoder
 from plainmask.encoder.weights import load_encoder
 from plainmask.evaluation.measures import target_map
-from plainmask.inference.loading import load
+from plainmask.heads.head import Head, find_head
+from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
+from plainmask.label.behind import FIRST, FOLDER
 from plainmask.label.drawing import masked_stroke
-from plainmask.label.features import KeptTaps, seen
+from plainmask.label.features import KeptTaps, compute_taps, seen
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project
-from plainmask.label.proposing import Proposal
 from plainmask.label.session import Session
-from plainmask.label.stroke import NO_LABEL, Stroke
+from plainmask.label.stroke import NO_LABEL
 from plainmask.metrics.miou import MeanIoU
+from plainmask.pictures.images import read_image
 
-Map = NDArray[np.uint8]
-OURS = "plainmask label"
-WAIT = 0.002
-WIDEST, LONGEST = 8.0, 60.0
-"""Pixels of a stroke's radius and length."""
+LINEAR = "linear head"
 
 
-class Robot(NamedTuple):
-    """Who draws, and what is true."""
+class Tests(NamedTuple):
+    """Pictures that nobody draws in; they are not in the project."""
 
-    session: Session
-    truths: Mapping[str, Map]
-    rng: np.random.Generator
+    classes: Sequence[str]
+    pictures: Mapping[Path, Map]
+    """What is true of each."""
+    encoder: Encoder
 
-    def proposal(self, name: str, version: int) -> Map | None:
-        """Wait for it; None: there is none yet."""
-        self.session.show(name)
-        while (found := self.session.proposal(name, version)) is None:
-            time.sleep(WAIT)
-        return found.classes if isinstance(found, Proposal) else None
-
-    def stroke(self, name: str, version: int) -> Stroke | None:
-        """What it draws next in a picture; None: nothing is wrong."""
-        truth, proposed = self.truths[name], self.proposal(name, version)
-        wrong = (truth != NO_LABEL) & (self.session.labels(name) == NO_LABEL)
-        if proposed is None:  # a class that has no stroke, if one is there
-            strokes = self.session.project.history.strokes.values()
-            known = {entry.stroke.class_id for entry in strokes if entry.stroke is not None}
-            new = wrong & ~np.isin(truth, [one for one in known if one is not None])
-            wrong = new if new.any() else wrong
-        else:
-            wrong &= truth != proposed
-        region = largest(truth, wrong)
-        if region is None:
-            return None
-        depth = cast(NDArray[np.float64], ndimage.distance_transform_edt(np.pad(region, 1)))
-        depth = depth[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        radius = float(np.clip(0.7 * depth[y, x], 1, WIDEST))
-        inside = np.argwhere(depth >= min(radius, depth.max()))
-        ends = inside[self.rng.integers(0, len(inside), 60)]
-        far = [end for end in ends if np.hypot(*(end - (y, x))) <= LONGEST]
-        straight = [end for end in far if stays_in(region, np.array([y, x]), end)]
-        last = max(straight, key=lambda end: np.hypot(*(end - (y, x))), default=np.array([y, x]))
-        points = [(float(x) + 0.5, float(y) + 0.5), (float(last[1]) + 0.5, float(last[0]) + 0.5)]
-        given = {"picture": name, "kind": "brush", "class": int(truth[y, x]), "points": points}
-        return Stroke.read(given | {"radius": radius})
-
-
-def largest(truth: Map, wrong: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """The largest connected region of one true class that is wrong; None: nothing is."""
-    best, most = None, 0
-    for class_id in np.unique(truth[wrong]).tolist():
-        regions = cast(Any, ndimage.label(wrong & (truth == class_id)))[0]
-        counts = np.bincount(regions.ravel())
-        counts[0] = 0
-        if counts.max() > most:
-            best, most = regions == counts.argmax(), int(counts.max())
-    return best
-
-
-def stays_in(region: NDArray[np.bool_], start: NDArray[Any], end: NDArray[Any]) -> bool:
-    steps = np.linspace(0, 1, 50)[:, None]
-    path = np.round(start + steps * (end - start)).astype(int)
-    return bool(region[path[:, 0], path[:, 1]].all())
-
-
-def mean_iou(robot: Robot, names: Sequence[str], tests: Sequence[str], version: int) -> float:
-    metric = MeanIoU(names, ignore=NO_LABEL)
-    for name in tests:
-        found = robot.proposal(name, version)
-        assert found is not None
-        metric.update(found, robot.truths[name])
-    return cast(float, metric.figures()["mIoU"])
-
-
-def peers_after(
-    robot: Robot, taps: KeptTaps, names: Sequence[str], trains: Sequence[str], tests: Sequence[str]
-) -> dict[str, float]:
-    """What others make of the labels that there are: their mean IoU on test pictures, by name."""
-
-    def labelled(name: str) -> Labelled:
-        picture = robot.session.project.picture(name)
-        grid = seen(picture.size, taps.patch).grid(taps.patch)
-        return Labelled(taps.of(picture), grid, robot.session.labels(name))
-
-    def score(fitted: Fitted) -> float:
-        metric = MeanIoU(names, ignore=NO_LABEL)
-        for name in tests:
-            one = labelled(name)
-            found = fitted(one.features.astype(np.float32)).reshape(one.grid).astype(np.uint8)
-            size = one.labels.shape[::-1]
-            large = Image.fromarray(found).resize(size, Image.Resampling.NEAREST)
-            metric.update(np.asarray(large), robot.truths[name])
+    def mean_iou(self, says: Callable[[Path], NDArray[Any]]) -> float:
+        metric = MeanIoU(self.classes, ignore=NO_LABEL)
+        for path, truth in self.pictures.items():
+            metric.update(says(path), truth)
         return cast(float, metric.figures()["mIoU"])
 
-    features, classes = pixels_of([labelled(name) for name in trains], none=NO_LABEL)
+    def of_head(self, head: Head | None) -> float:
+        assert head is not None
+        segmenter = Segmenter(self.encoder, {"it": head})["it"]
+        return self.mean_iou(lambda path: segmenter(path).label_map)
+
+
+def print_problem(event: dict[str, Any]) -> None:
+    if event["type"] == "problem":
+        print(event["message"], flush=True)
+
+
+def decoder_after(robot: Robot, tests: Tests) -> dict[str, float]:
+    """Wait for the decoder that learns from all strokes; the mean IoU of it, and of what is shown.
+
+    The person's pauses, during which the decoder learns, are here this wait.
+    """
+    session, began = robot.session, time.monotonic()
+    while (session.status()["decoder"]["strokes"] or 0) < session.status()["strokes"]:
+        time.sleep(1)
+    print(f"     the decoder learnt for {time.monotonic() - began:.0f} s", flush=True)
+    head = Head.load(session.project.place / FOLDER / "head")
+    return {"decoder": tests.of_head(head), "shown": tests.of_head(session.head)}
+
+
+def peers_after(robot: Robot, taps: KeptTaps, tests: Tests) -> dict[str, float]:
+    """What others make of the labels that there are: their mean IoU on test pictures, by name."""
+    session = robot.session
+
+    def labelled(name: str) -> Labelled:
+        picture = session.project.picture(name)
+        grid = seen(picture.size, taps.patch).grid(taps.patch)
+        return Labelled(taps.of(picture), grid, session.labels(name))
+
+    def score(fitted: Fitted) -> float:
+        def says(path: Path) -> NDArray[Any]:
+            image = read_image(path)
+            height, width = image.shape[:2]
+            grid = seen((height, width), taps.patch).grid(taps.patch)
+            found = fitted(compute_taps(image, taps.shared).astype(np.float32)).reshape(grid)
+            small = Image.fromarray(found.astype(np.uint8))
+            return np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
+
+        return tests.mean_iou(says)
+
+    features, classes = pixels_of([labelled(name) for name in robot.truths], none=NO_LABEL)
     width = taps.shared.encoder.config.width
     return {
         "convpaint's classifier": score(convpaint(features, classes, width=width)),
@@ -150,12 +122,10 @@ def peers_after(
     }
 
 
-def label_by_strokes(
-    robot: Robot, trains: Sequence[str], strokes: int
-) -> list[tuple[int, float, int]]:
+def label_by_strokes(robot: Robot, strokes: int) -> list[tuple[int, float, int]]:
     """Draw; of each stroke its number, the seconds until it was answered, and the version then."""
     answered: list[tuple[int, float, int]] = []
-    version = 0
+    version, trains = 0, [*robot.truths]
     for number in range(1, strokes + 1):
         name = trains[(number - 1) % len(trains)]
         stroke = robot.stroke(name, version)
@@ -176,12 +146,14 @@ def main() -> None:
     parser.add_argument("--train", default="train")
     parser.add_argument("--test", default="test")
     parser.add_argument("--pictures", type=int, default=10)
+    parser.add_argument("--others", type=int, default=50, help="pictures without strokes")
     parser.add_argument("--every", type=int, default=8, help="test picture")
     parser.add_argument("--strokes", type=int, default=100)
     parser.add_argument("--encoder", default="dinov2-small")
     parser.add_argument("--trained", help="a head of these classes, to compare with")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--keep", type=Path, metavar="FILE")
+    parser.add_argument("--decoder", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -192,21 +164,31 @@ def main() -> None:
     table = find_class_table(options.data)
     assert table is not None
     names = list(read_class_table(table).vocabulary.names)
-    trains = read_label_folder(options.data, options.train)
-    trains = trains[:: max(1, len(trains) // options.pictures)][: options.pictures]
-    tests = read_label_folder(options.data, options.test)[:: options.every]
+    records = read_label_folder(options.data, options.train)
+    trains = records[:: max(1, len(records) // options.pictures)][: options.pictures]
+    others = [record for record in records if record not in trains]
+    others = others[:: max(1, len(others) // options.others)][: options.others]
     encoder = load_encoder(options.encoder)
     device = torch.device("cpu")
     shared = SharedPass.of(encoder, device, pick_dtype("auto", device))
+    tests = Tests(
+        names,
+        {
+            record.picture: target_map(record.annotation()).astype(np.uint8)
+            for record in read_label_folder(options.data, options.test)[:: options.every]
+            if record.picture is not None
+        },
+        encoder,
+    )
     with TemporaryDirectory() as place:
         folder = Path(place)
         truths: dict[str, Map] = {}
-        for record in (*trains, *tests):
+        for number, record in enumerate([*trains, *others]):
             assert record.picture is not None
-            name = f"{len(truths)}{record.picture.suffix}"
+            name = f"{number}{record.picture.suffix}"
             (folder / name).symlink_to(record.picture.resolve())
-            truths[name] = target_map(record.annotation()).astype(np.uint8)
-        train_names, test_names = list(truths)[: len(trains)], list(truths)[len(trains) :]
+            if number < len(trains):
+                truths[name] = target_map(record.annotation()).astype(np.uint8)
         taps = KeptTaps(folder / "features", shared, 10**10)
         project = Project.open(
             folder,
@@ -217,7 +199,7 @@ def main() -> None:
         )
         for picture in project.pictures.values():  # what a page does ahead
             taps.of(picture)
-        session = Session(project, taps)
+        session = Session(project, taps, print_problem, learns=options.decoder)
         robot = Robot(session, truths, np.random.default_rng(options.seed))
         burning = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -225,14 +207,11 @@ def main() -> None:
         ]
         try:
             peers = taps if options.peers else None
-            curves = report(robot, names, train_names, test_names, options.strokes, peers)
+            curves = report(robot, tests, options.strokes, peers, decoder=options.decoder)
             if options.trained is not None:
-                segmenter = load(options.trained, encoder=encoder)
-                metric = MeanIoU(names, ignore=NO_LABEL)
-                for name in test_names:
-                    metric.update(segmenter(folder / name).label_map, truths[name])
-                curves["trained"] = {len(trains): cast(float, metric.figures()["mIoU"])}
-                print(f"{options.trained}: mIoU {metric.figures()['mIoU']:.1f}")
+                score = tests.of_head(Head.load(find_head(options.trained)))
+                curves["trained"] = {len(trains): score}
+                print(f"{options.trained}: mIoU {score:.1f}")
             if options.keep is not None:
                 options.keep.write_text(json.dumps({"set": options.data.name} | curves, indent=1))
         finally:
@@ -243,27 +222,24 @@ def main() -> None:
 
 
 def report(
-    robot: Robot,
-    names: Sequence[str],
-    trains: Sequence[str],
-    tests: Sequence[str],
-    strokes: int,
-    peers: KeptTaps | None,
+    robot: Robot, tests: Tests, strokes: int, peers: KeptTaps | None, *, decoder: bool
 ) -> dict[str, dict[int, float]]:
     """Draw, measure and print; by who learnt, mean IoU by the number of strokes."""
-    print(f"{len(trains)} pictures labelled, {len(tests)} test pictures, {len(names)} classes")
-    curves: dict[str, dict[int, float]] = {OURS: {}}
+    drawn, measured = len(robot.truths), len(tests.pictures)
+    print(f"{drawn} pictures labelled, {measured} test pictures, {len(tests.classes)} classes")
+    curves: dict[str, dict[int, float]] = {}
     seconds: list[float] = []
     done = 0
     for goal in sorted({10, 30, 60, strokes}):
         if goal > strokes:
             break
-        answered = label_by_strokes(robot, trains, goal - done)
-        done, version = goal, answered[-1][2]
-        seconds += [spent for _, spent, _ in answered]
-        found = {OURS: mean_iou(robot, names, tests, version)}
+        seconds += [spent for _, spent, _ in label_by_strokes(robot, goal - done)]
+        done = goal
+        found = {LINEAR: tests.of_head(robot.session.linear)}
+        if decoder and goal > FIRST:
+            found |= decoder_after(robot, tests)
         if peers is not None:
-            found |= peers_after(robot, peers, names, trains, tests)
+            found |= peers_after(robot, peers, tests)
         told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
         print(f"{done:4d} strokes: mIoU {told}", flush=True)
         for name, value in found.items():
@@ -271,12 +247,13 @@ def report(
     p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
     print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {1e3 * max(seconds):.0f}")
     version = 0
-    for name in trains:
-        whole = masked_stroke("accept", name, Planes(robot.truths[name], None))
+    for name, truth in robot.truths.items():
+        whole = masked_stroke("accept", name, Planes(truth, None))
         version = robot.session.draw(whole)["version"]
-    score = mean_iou(robot, names, tests, version)
+    robot.proposal(next(iter(robot.truths)), version)
+    score = tests.of_head(robot.session.linear)
     print(f"the same pictures labelled whole: mIoU {score:.1f}")
-    return curves | {"whole": {len(trains): score}}
+    return curves | {"whole": {drawn: score}}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ def tiny_taps(place: Path, max_bytes: int = 10**8) -> KeptTaps:
 
 @contextmanager
 def session(
-    folder: Path, tell: Callable[[dict[str, Any]], None] = lambda event: None, **more: Any
+    folder: Path,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    *,
+    learns: bool = False,
+    **more: Any,
 ) -> Iterator[Session]:
     """A session on the pictures of a folder, in the classes dark and bright."""
     place = folder / FOLDER
@@ -47,7 +51,7 @@ def session(
     fingerprint = taps.shared.encoder.fingerprint
     options: dict[str, Any] = {"encoder": "tiny", "classes": ["dark", "bright"]} | more
     project = Project.open(folder, place, fingerprint=fingerprint, **options)
-    made = Session(project, taps, tell)
+    made = Session(project, taps, tell, learns=learns)
     try:
         yield made
     finally:

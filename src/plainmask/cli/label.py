@@ -59,6 +59,13 @@ def label(
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8060,
+    no_decoder: Annotated[
+        bool,
+        typer.Option(
+            "--no-decoder",
+            help="Let no decoder learn meanwhile; proposals are then the linear head's alone.",
+        ),
+    ] = False,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and open nothing.")
     ] = False,
@@ -84,7 +91,8 @@ def label(
     find_pictures(folder)  # before the encoder, which takes a while
     with listen("127.0.0.1", port) as listening:
         events = Events()
-        session = _session(folder, project, what, words(classes), encoder, events.tell)
+        begun = folder, project, what, words(classes), encoder, events.tell
+        session = _session(*begun, learns=not no_decoder)
         app = build_app(session, events, is_over=lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
         opened = session.project
@@ -107,6 +115,8 @@ def _session(
     classes: list[str],
     encoder: str | None,
     tell: Callable[[dict[str, Any]], None],
+    *,
+    learns: bool,
 ) -> Session:
     """The project of a folder with an encoder, begun or gone on with."""
     from plainmask.allocator import keep_freed_memory
@@ -135,4 +145,5 @@ def _session(
     for name, reason in opened.skipped.items():
         complain("left out", f"{name}: {reason}")
     shared = SharedPass.of(frozen, device, pick_dtype("auto", device))
-    return Session(opened, KeptTaps(place / "features", shared, int(1e9 * GIGABYTES)), tell)
+    taps = KeptTaps(place / "features", shared, int(1e9 * GIGABYTES))
+    return Session(opened, taps, tell, learns=learns)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plainmask.atomic import cannot_write
 from plainmask.errors import InputError
+from plainmask.label.judging import Shown
 from plainmask.label.stroke import Stroke
 
 
@@ -26,15 +27,18 @@ class Entry(BaseModel):
 
     id: int = Field(ge=1)
     """Counts up from 1 without gaps."""
-    do: Literal["stroke", "undo", "redo", "predicted"]
+    do: Literal["stroke", "undo", "redo", "predicted", "judged"]
     stroke: Stroke | None = None
     """What was drawn."""
     size: tuple[int, int] | None = None
     """(H, W) of the picture then."""
     of: int | None = None
-    """The stroke that was undone, done again, or predicted."""
+    """The stroke that was undone, done again, predicted or judged."""
     right: float | None = None
-    """The share of it that was predicted right before it was learnt."""
+    """The share of it that was predicted right before it was learnt: "predicted" by the linear
+    head, "judged" by the decoder behind it."""
+    shown: Shown | None = None
+    """Which of them was shown then."""
 
 
 class History:
@@ -45,6 +49,7 @@ class History:
         self.applied: list[int] = []
         self.undone: list[int] = []
         self.predicted: dict[int, float] = {}
+        self.judged: dict[int, tuple[float, Shown]] = {}
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry.
@@ -62,6 +67,14 @@ class History:
             self.applied.append(self.undone.pop())
         elif entry.do == "predicted" and entry.of in self.strokes and entry.right is not None:
             self.predicted[entry.of] = entry.right
+        elif (
+            entry.do == "judged"
+            and entry.of in self.strokes
+            and None not in (entry.right, entry.shown)
+        ):
+            assert entry.right is not None
+            assert entry.shown is not None
+            self.judged[entry.of] = entry.right, entry.shown
         else:
             raise ValueError(f"{entry.do} {entry.of} cannot follow")
 

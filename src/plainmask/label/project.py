@@ -27,6 +27,7 @@ from plainmask.label.config import (
 )
 from plainmask.label.dataset import remove_strays, write_class_table, write_pair
 from plainmask.label.journal import Entry, History, Journal
+from plainmask.label.judging import Shown
 from plainmask.label.planes import Planes
 from plainmask.label.stroke import MOST_CLASSES, Stroke
 from plainmask.options import hint
@@ -201,6 +202,11 @@ class Project:
     def note_prediction(self, stroke: int, right: float) -> None:
         """Remember which share of a stroke was predicted right before it was learnt."""
         entry = Entry(id=self.journal.next_id, do="predicted", of=stroke, right=right)
+        self.journal.append(entry, wait=False)
+
+    def note_judgement(self, stroke: int, right: float, shown: Shown) -> None:
+        """Likewise of the decoder, and which of the two was shown."""
+        entry = Entry(id=self.journal.next_id, do="judged", of=stroke, right=right, shown=shown)
         self.journal.append(entry, wait=False)
 
     def add_classes(self, names: Sequence[str], color: Color | None = None) -> None:

@@ -5,8 +5,9 @@ Letters: H W size of the picture, h w size of the proposal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -19,8 +20,11 @@ from plainmask.label.linear import LinearHead, entropy
 from plainmask.label.objects import told_apart
 from plainmask.label.planes import Planes
 from plainmask.label.project import ProjectPicture
-from plainmask.pictures.geometry import Geometry
+from plainmask.pictures.geometry import Size
 from plainmask.results import SemanticResult
+
+ClassMap: TypeAlias = Callable[[ProjectPicture, Size], NDArray[np.uint8]]
+"""What a head says: class ids of a picture, in the size (H, W) that is asked for."""
 
 LONGEST_SIDE = 1024
 """Pixels of the longer side of a proposal that is shown."""
@@ -41,8 +45,21 @@ class Proposal(NamedTuple):
     """(h, w) numbers of objects, where they are told apart; see `told_apart`."""
 
 
+def class_map(head: Head, taps: KeptTaps) -> ClassMap:
+    """What a semantic head says that sees pictures as their features are kept."""
+
+    def says(picture: ProjectPicture, size: Size) -> NDArray[np.uint8]:
+        geometry = replace(seen(picture.size, taps.patch), image_size=size)
+        with taps.shared.computing():
+            result = head.result(head.predict(taps.for_decoder(picture)), geometry)
+        assert isinstance(result, SemanticResult)
+        return result.label_map.astype(np.uint8)
+
+    return says
+
+
 def propose(
-    head: Head,
+    says: ClassMap,
     linear: LinearHead,
     version: int,
     picture: ProjectPicture,
@@ -52,7 +69,7 @@ def propose(
     """A proposal to be shown.
 
     Args:
-        head: says which class a pixel has.
+        says: which class a pixel has.
         linear: says how sure that is.
         version, picture: of what.
         taps: its features.
@@ -63,10 +80,11 @@ def propose(
     """
     factor = min(1.0, LONGEST_SIDE / max(picture.size))
     height, width = (max(1, round(side * factor)) for side in picture.size)
-    geometry = replace(seen(picture.size, taps.patch), image_size=(height, width))
+    size = height, width
+    geometry = replace(seen(picture.size, taps.patch), image_size=size)
     undecided = how_undecided(linear, picture, taps)
     shown = geometry.restore(torch.from_numpy(undecided).view(1, 1, *geometry.grid(taps.patch)))
-    planes = _planes(head, picture, taps, geometry, labels)
+    planes = planes_of(says, picture, taps, size, labels)
     return Proposal(
         version,
         planes.classes,
@@ -83,19 +101,23 @@ def how_undecided(
     return entropy(linear.scores(taps.of(picture)))
 
 
-def whole(head: Head, picture: ProjectPicture, taps: KeptTaps, labels: Planes) -> Planes:
-    """What each pixel (H, W) of a picture is, for labels (H, W) that stand; errors as above."""
-    return _planes(head, picture, taps, seen(picture.size, taps.patch), labels)
-
-
-def _planes(
-    head: Head, picture: ProjectPicture, taps: KeptTaps, geometry: Geometry, labels: Planes
+def planes_of(
+    says: ClassMap, picture: ProjectPicture, taps: KeptTaps, size: Size, labels: Planes
 ) -> Planes:
-    with taps.shared.computing():
-        result = head.result(head.predict(taps.for_decoder(picture)), geometry)
-    assert isinstance(result, SemanticResult)
-    classes = result.label_map.astype(np.uint8)
+    """What each pixel of a picture is, in some size (H, W).
+
+    Args:
+        says: which class it has.
+        picture, taps: the picture and its features.
+        size: which is wanted.
+        labels: (H, W) of the picture's own size, which stand.
+
+    Raises:
+        InputError: see `KeptTaps.of`.
+    """
+    classes = says(picture, size)
     if labels.objects is None:
         return Planes(classes, None)
+    geometry = replace(seen(picture.size, taps.patch), image_size=size)
     last = taps.of(picture)[:, -taps.shared.encoder.config.width :]
     return told_apart(classes, labels, Ground.of(last, geometry, taps.patch))

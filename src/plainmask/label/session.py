@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,19 +22,27 @@ from numpy.typing import NDArray
 from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
+from plainmask.label.behind import Behind
 from plainmask.label.closed_form import head_of
-from plainmask.label.dataset import class_table, write_class_table, write_pair
+from plainmask.label.dataset import class_table
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
 from plainmask.label.learner import Learner
-from plainmask.label.objects import settled
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.proposing import Proposal, how_undecided, propose, whole
+from plainmask.label.proposing import (
+    ClassMap,
+    Proposal,
+    class_map,
+    how_undecided,
+    planes_of,
+    propose,
+)
 from plainmask.label.ranking import Ranking
 from plainmask.label.repair import LinePoints, Repair, What, accepted, repaired
 from plainmask.label.stroke import Stroke
+from plainmask.label.whole_set import WholeSet
 from plainmask.threads import Promise
 from plainmask.vocabulary import Vocabulary
 
@@ -60,23 +69,29 @@ class Session:
         project: open; the session closes it.
         taps: of its pictures.
         tell: takes events, from the thread of the session.
+        learns: whether a decoder learns behind the linear head.
     """
 
     def __init__(
-        self, project: Project, taps: KeptTaps, tell: Callable[[Event], None] = lambda event: None
+        self,
+        project: Project,
+        taps: KeptTaps,
+        tell: Callable[[Event], None] = lambda event: None,
+        *,
+        learns: bool = False,
     ):
         self.project, self.tell = project, tell
         self._taps = taps
         self._desk = Desk(project, taps.patch)
         self._learner, self._ranking = Learner(taps.width), Ranking()
         self._head: Head | None = None
+        self._behind = Behind(project, taps.shared, learns=learns)
         self._changed = threading.Condition()
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
         self._shown: str | None = None
         self._broken: dict[str, str] = {}
-        self._rest: deque[str] = deque()
-        self._rest_head: Head | None = None
+        self._rest: WholeSet | None = None
         self._job: dict[str, Any] | None = None
         self._learnt = 0
         self._touched = time.monotonic() - QUIET
@@ -94,13 +109,25 @@ class Session:
         with self._changed:
             per_class = self._desk.figures()
             return {
-                "shown_by": None if self._head is None else "linear",
+                "shown_by": None if self._head is None else self._behind.shown,
+                "decoder": self._behind.about(),
                 "figure": sum(per_class.values()) / len(per_class) if per_class else None,
                 "per_class": per_class,
                 "strokes": len(self.project.history.applied),
                 "version": self._learnt,
                 "job": self._job,
             }
+
+    @property
+    def linear(self) -> Head | None:
+        """The linear head as it is now; None: there is none before two classes have labels."""
+        return self._head
+
+    @property
+    def head(self) -> Head | None:
+        """The head whose proposals are shown: that one, or the decoder behind it."""
+        behind = self._behind
+        return behind.map.head if behind.map and behind.shown == "decoder" else self._head
 
     def labels(self, name: str) -> NDArray[np.uint8]:
         """The class (H, W) of each pixel of a picture, 255 for none; errors as `planes`."""
@@ -224,23 +251,18 @@ class Session:
         with self._changed:
             if self._head is None:
                 raise InputError(NOTHING_YET)
-            if not self._rest:
-                kept = None
-                self._rest_head = self._head
+            if self._rest is None:
+                says, head = self._says(), None
                 if not self.project.tells_objects:
-                    kept = self._head.save(self.project.place / HEAD)
-                    self._rest_head = Head.load(kept)  # so that whoever loads it gets the same
-                self._rest.extend(self.project.pictures)
-                folder = self.project.place / WHOLE
-                self._job = {
-                    "state": "running",
-                    "done": 0,
-                    "total": len(self._rest),
-                    "problems": [],
-                    "folder": str(folder),
-                    "head": None if kept is None else str(kept),
-                }
-                write_class_table(folder, self.project.config)
+                    head = str(self.project.place / HEAD)
+                    says = self._behind.keep(self._head, self._taps, Path(head))
+
+                def proposed(picture: ProjectPicture, labels: Planes) -> Planes:
+                    return planes_of(says, picture, self._taps, picture.size, labels)
+
+                place, names = self.project.place / WHOLE, self.project.pictures
+                self._rest = WholeSet(place, self.project, names, proposed)
+                self._job = self._rest.about() | {"head": head}
                 self._changed.notify_all()
             assert self._job is not None
             return self._job
@@ -251,6 +273,7 @@ class Session:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        self._behind.close()
         self.project.close()
 
     def _ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -307,8 +330,10 @@ class Session:
             return self._write
         if self._closing:
             return None
-        if self._rest:
+        if self._rest is not None:
             return self._label_one
+        if is_quiet and has_head and (behind := self._work_behind()) is not None:
+            return behind
         due = self._ranking.due(
             [name for name in self.project.pictures if name not in self._broken],
             self._learnt if has_head else None,
@@ -338,17 +363,20 @@ class Session:
             labels = self._desk.patch_labels(change)
         if change.stroke is not None:
             right = self._learner.right(features, labels, change.stroke)
-            self._predicted(change.stroke, right)
+            if self._predicted(change.stroke, right) and right is not None:
+                self._behind.note(change.stroke, change.picture, labels, right)
         predicted = self.project.history.predicted
         self._learner.learn(change.picture, features, labels, predicted)
         self._ranking.see(change.picture, features)
 
-    def _predicted(self, number: int, right: float | None) -> None:
-        """Note how well a stroke that a person drew by hand was predicted."""
+    def _predicted(self, number: int, right: float | None) -> bool:
+        """Note how well a stroke that a person drew by hand was predicted; whether it was one."""
         with self._changed, suppress(InputError):  # on a full disk a figure is lost, no stroke
             stroke = self.project.history.strokes[number].stroke
             if right is not None and stroke is not None and stroke.class_id is not None:
                 self.project.note_prediction(number, right)
+                return True
+        return False
 
     def _propose(self, name: str) -> None:
         version = self._learnt
@@ -363,10 +391,31 @@ class Session:
             self.tell({"type": "proposal", "picture": name, "version": version})
 
     def _proposed(self, name: str) -> Proposal:
-        assert self._head is not None
         assert self._learner.head is not None
         picture, labels = self.project.pictures[name], self.planes(name)
-        return propose(self._head, self._learner.head, self._learnt, picture, self._taps, labels)
+        return propose(self._says(), self._learner.head, self._learnt, picture, self._taps, labels)
+
+    def _says(self) -> ClassMap:
+        """What the head says that is shown."""
+        assert self._head is not None
+        return self._behind.says(self._head, self._taps)
+
+    def _work_behind(self) -> Callable[[], None] | None:
+        """What the decoder behind the linear head is to do next."""
+        assert self._head is not None
+        linear = class_map(self._head, self._taps)
+        work = self._behind.work(linear, self._desk.labelled, self.planes)
+        if work is None:
+            return None
+
+        def do() -> None:
+            shows = work()
+            with self._changed:
+                if shows:
+                    self._proposals.clear()
+            self.tell({"type": "status"} | self.status())
+
+        return do
 
     def _make_head(self) -> None:
         """Bring the head up to what is learnt."""
@@ -385,7 +434,8 @@ class Session:
         """What is proposed for a picture (H, W), at its own size."""
         if self._head is None:
             raise InputError(NOTHING_YET)
-        return whole(self._head, picture, self._taps, self.planes(picture.name))
+        labels = self.planes(picture.name)
+        return planes_of(self._says(), picture, self._taps, picture.size, labels)
 
     def _write(self) -> None:
         with self._changed:
@@ -394,24 +444,14 @@ class Session:
         self.project.write_labels(name, labels)
 
     def _label_one(self) -> None:
-        name = self._rest.popleft()
-        picture, labels = self.project.pictures[name], self.planes(name)
-        problems: list[str] = []
-        try:
-            if not labels.known.all():
-                assert self._rest_head is not None
-                proposed = whole(self._rest_head, picture, self._taps, labels)
-                labels = labels.over(proposed if proposed.objects is None else settled(proposed))
-            write_pair(self.project.place / WHOLE, picture.path, labels)
-        except InputError as error:
-            problems = [f"{name}: {error}"]
+        rest = self._rest
+        assert rest is not None
+        rest.label_next(self.planes)
         with self._changed:
             assert self._job is not None
-            self._job = self._job | {
-                "state": "running" if self._rest else "done",
-                "done": self._job["done"] + 1,
-                "problems": self._job["problems"] + problems,
-            }
+            self._job = self._job | rest.about()
+            if not rest.waiting:
+                self._rest = None
         self.tell({"type": "job"} | self._job)
 
     def _look_at(self, name: str) -> None:

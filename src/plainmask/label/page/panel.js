@@ -21,6 +21,7 @@ export function start({ next, help }) {
   startObjects();
   watch(["project", "classId", "locked", "status", "readOnly"], showClasses);
   watch(["status", "proposed", "learning", "readOnly", "classId", "project"], showProposal);
+  watch(["status"], showDecoder);
   watch(["job", "status", "readOnly"], showJob);
   watch(["online", "readOnly", "unsent", "said", "loading", "learning"], showMessages);
   find("add").onclick = () => editClass(null);
@@ -136,6 +137,28 @@ function showProposal() {
   }
   find("accept-all").disabled = !state.proposed || state.readOnly;
   find("accept-class").disabled = !state.proposed || state.readOnly || !chosen;
+}
+
+/** How far the decoder is that learns behind the linear head. */
+function showDecoder() {
+  const { decoder, shown_by: by } = state.status, bar = find("decoder").querySelector("progress");
+  const told = decoder && by ? aboutDecoder(decoder, by) : "";
+  find("decoder").hidden = !told;
+  find("decoder").querySelector("p").textContent = told;
+  bar.hidden = !decoder?.total;
+  if (decoder) Object.assign(bar, { max: Math.max(1, decoder.total), value: decoder.done });
+}
+
+function aboutDecoder({ state: now, due, strokes, problem, done, total }, by) {
+  if (problem) return problem;
+  if (now === "prepares") return `A decoder is about to learn from ${total} pictures`;
+  if (now === "learns") return `A decoder learns when you pause: ${done} of ${total} steps`;
+  const after = `after ${due} strokes`;
+  if (now === "waits") return `A decoder that knows whole objects learns ${after}`;
+  if (now !== "ready") return "";
+  const knows = strokes ? `the decoder, which learnt from ${strokes} strokes` : "the decoder";
+  if (by === "decoder") return `Shown is ${knows}; it learns again ${after}`;
+  return `Shown is the linear head until ${knows}, predicts your strokes better`;
 }
 
 function showJob() {
