@@ -11,8 +11,9 @@ from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
 from plainmask.label import behind, teaching
 from plainmask.label.behind import PICTURES, lesson_of
+from plainmask.label.mind import HEAD
 from plainmask.label.proposing import Proposal
-from plainmask.label.session import HEAD, Session
+from plainmask.label.session import Session
 from tiny import save_tiny_encoder, tiny_encoder
 
 

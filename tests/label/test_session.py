@@ -11,9 +11,10 @@ from plainmask.data.check import check_dataset
 from plainmask.errors import InputError
 from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
+from plainmask.label.mind import NOTHING_YET
 from plainmask.label.project import FOLDER
 from plainmask.label.proposing import Proposal
-from plainmask.label.session import NOTHING_YET, WHOLE, Session
+from plainmask.label.session import WHOLE, Session
 from tiny import tiny_encoder
 
 HALF = SIZE[1] // 2

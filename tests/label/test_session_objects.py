@@ -10,9 +10,10 @@ from labelling import SIZE, on_object, session, things, waited_for
 from plainmask.data.check import check_dataset
 from plainmask.data.reader import read_dataset
 from plainmask.errors import InputError
+from plainmask.label.mind import HEAD
 from plainmask.label.objects import FRESH
 from plainmask.label.project import FOLDER
-from plainmask.label.session import HEAD, WHOLE, Session
+from plainmask.label.session import WHOLE, Session
 
 INSTANCE: dict[str, Any] = {"task": "instance", "classes": ["cat", "dog"]}
 

@@ -93,11 +93,19 @@ class Behind:
     Args:
         project: open.
         shared: the encoder.
+        judge: notes how much of a stroke the decoder had right, and which head was shown.
         learns: whether a decoder is to learn at all.
     """
 
-    def __init__(self, project: Project, shared: SharedPass, *, learns: bool):
-        self.project, self.shared = project, shared
+    def __init__(
+        self,
+        project: Project,
+        shared: SharedPass,
+        judge: Callable[[int, float, Shown], None],
+        *,
+        learns: bool,
+    ):
+        self.project, self.shared, self.judge = project, shared, judge
         self.place = project.place / FOLDER
         self.map: DecoderMap | None = None
         self._learns = learns and find_spec("lightning_fabric") is not None
@@ -266,7 +274,7 @@ class Behind:
         known = np.pad(one.shares, ((0, 0), (0, 1)))
         right = np.take_along_axis(known, np.minimum(found, one.shares.shape[1])[:, None], 1)[:, 0]
         share = float(np.average(right, weights=one.covered))
-        self.project.note_judgement(one.number, share, one.shown)
+        self.judge(one.number, share, one.shown)
         return self._judge()
 
     def _judge(self) -> bool:

@@ -13,51 +13,34 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.encoder.vit import Encoder
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
-from plainmask.label.behind import Behind
-from plainmask.label.closed_form import head_of
-from plainmask.label.dataset import class_table
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
-from plainmask.label.learner import Learner
+from plainmask.label.judging import Shown
+from plainmask.label.mind import NOTHING_YET, Mind
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.proposing import (
-    ClassMap,
-    Proposal,
-    class_map,
-    how_undecided,
-    planes_of,
-    propose,
-)
-from plainmask.label.ranking import Ranking
+from plainmask.label.proposing import Proposal
 from plainmask.label.repair import LinePoints, Repair, What, accepted, repaired
 from plainmask.label.stroke import Stroke
 from plainmask.label.whole_set import WholeSet
 from plainmask.threads import Promise
-from plainmask.vocabulary import Vocabulary
 
 log = logging.getLogger("plainmask.label")
 PROPOSALS = 4
 """Pictures whose proposals are kept."""
 QUIET = 1.0
 """Seconds after a stroke before anything is done that nobody waits for."""
-NOTHING_YET = "there is no proposal before two classes have labels"
 WHOLE = "whole/data"
 """Folder in the project, of a data set in which all pictures are labelled. Not at its top, where it
 would be taken for a part of the person's own."""
-
-HEAD = "head"
-"""Folder in the project, of the head that labelled them."""
 
 Event: TypeAlias = dict[str, Any]
 
@@ -81,11 +64,8 @@ class Session:
         learns: bool = False,
     ):
         self.project, self.tell = project, tell
-        self._taps = taps
         self._desk = Desk(project, taps.patch)
-        self._learner, self._ranking = Learner(taps.width), Ranking()
-        self._head: Head | None = None
-        self._behind = Behind(project, taps.shared, learns=learns)
+        self._mind = Mind(project, taps, self._judged, learns=learns)
         self._changed = threading.Condition()
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
@@ -107,10 +87,10 @@ class Session:
     def status(self) -> dict[str, Any]:
         """What is shown, and how good it was: shares of new strokes that were predicted right."""
         with self._changed:
-            per_class = self._desk.figures()
+            per_class, behind = self._desk.figures(), self._mind.behind
             return {
-                "shown_by": None if self._head is None else self._behind.shown,
-                "decoder": self._behind.about(),
+                "shown_by": None if self._mind.linear is None else behind.shown,
+                "decoder": behind.about(),
                 "figure": sum(per_class.values()) / len(per_class) if per_class else None,
                 "per_class": per_class,
                 "strokes": len(self.project.history.applied),
@@ -121,13 +101,12 @@ class Session:
     @property
     def linear(self) -> Head | None:
         """The linear head as it is now; None: there is none before two classes have labels."""
-        return self._head
+        return self._mind.linear
 
     @property
     def head(self) -> Head | None:
         """The head whose proposals are shown: that one, or the decoder behind it."""
-        behind = self._behind
-        return behind.map.head if behind.map and behind.shown == "decoder" else self._head
+        return self._mind.head
 
     def labels(self, name: str) -> NDArray[np.uint8]:
         """The class (H, W) of each pixel of a picture, 255 for none; errors as `planes`."""
@@ -193,7 +172,7 @@ class Session:
         """Make objects one, or one two, by a line across what is seen; see `repaired`."""
         with self._changed:
             picture = self.project.picture(name)
-        seen: Planes | None = None if self._head is None else self._ask(self._whole, picture)
+        seen: Planes | None = None if self._mind.linear is None else self._ask(self._whole, picture)
         labels = self.planes(name)
         new = repaired(do, labels, labels if seen is None else seen, points, radius)
         return self.draw(masked_stroke(do, name, new))
@@ -225,7 +204,7 @@ class Session:
         with self._changed:
             if name in self._broken:
                 return self._broken[name]
-            if self._head is None and not self._desk.pending and self._learnt >= version:
+            if self._mind.linear is None and not self._desk.pending and self._learnt >= version:
                 return NOTHING_YET
             found = self._proposals.get(name)
             wanted = min(max(version, self._learnt), self._desk.version)
@@ -236,7 +215,7 @@ class Session:
         with self._changed:
             labelled = self._desk.labelled
             waiting = [n for n in self.project.pictures if n not in labelled | {self._shown}]
-            return self._ranking.first(waiting, labelled)
+            return self._mind.ranking.first(waiting, labelled)
 
     def label_rest(self) -> dict[str, Any]:
         """Begin to write a data set of all pictures, wholly labelled, in the project (`WHOLE`).
@@ -249,20 +228,11 @@ class Session:
             InputError: there is no proposal yet, or it cannot be written.
         """
         with self._changed:
-            if self._head is None:
-                raise InputError(NOTHING_YET)
             if self._rest is None:
-                says, head = self._says(), None
-                if not self.project.tells_objects:
-                    head = str(self.project.place / HEAD)
-                    says = self._behind.keep(self._head, self._taps, Path(head))
-
-                def proposed(picture: ProjectPicture, labels: Planes) -> Planes:
-                    return planes_of(says, picture, self._taps, picture.size, labels)
-
-                place, names = self.project.place / WHOLE, self.project.pictures
-                self._rest = WholeSet(place, self.project, names, proposed)
-                self._job = self._rest.about() | {"head": head}
+                head, says = self._mind.kept()
+                folder, names = self.project.place / WHOLE, self.project.pictures
+                self._rest = WholeSet(folder, self.project, names, says)
+                self._job = self._rest.about() | {"head": head and str(head)}
                 self._changed.notify_all()
             assert self._job is not None
             return self._job
@@ -273,7 +243,7 @@ class Session:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
-        self._behind.close()
+        self._mind.behind.close()
         self.project.close()
 
     def _ask(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -319,9 +289,9 @@ class Session:
             return self._learn
         if self._asked:
             return self._asked.popleft().keep
-        shown, has_head = self._shown, self._head is not None
+        shown, has_head = self._shown, self._mind.linear is not None
         if shown is not None and shown not in self._broken:
-            if not has_head and not self._ranking.has_seen(shown):
+            if not has_head and not self._mind.ranking.has_seen(shown):
                 return lambda: self._look_at(shown)  # so the first stroke is answered at once
             if has_head and self._version_of(shown) < self._learnt:
                 return lambda: self._propose(shown)
@@ -332,9 +302,9 @@ class Session:
             return None
         if self._rest is not None:
             return self._label_one
-        if is_quiet and has_head and (behind := self._work_behind()) is not None:
+        if is_quiet and (behind := self._work_behind()) is not None:
             return behind
-        due = self._ranking.due(
+        due = self._mind.ranking.due(
             [name for name in self.project.pictures if name not in self._broken],
             self._learnt if has_head else None,
         )
@@ -347,27 +317,23 @@ class Session:
             for change in batch:
                 with self._telling(change.picture):
                     self._learn_one(change)
-            self._learner.solve()
-            self._make_head()
+            self._mind.settle()
         finally:
             with self._changed:
                 del self._desk.pending[: len(batch)]
                 self._learnt = version
-                if self._head is None:
+                if self._mind.linear is None:
                     self._proposals.clear()
         self.tell({"type": "status"} | self.status())
 
     def _learn_one(self, change: Change) -> None:
-        features = self._taps.of(self.project.pictures[change.picture])
         with self._changed:
             labels = self._desk.patch_labels(change)
         if change.stroke is not None:
-            right = self._learner.right(features, labels, change.stroke)
+            right = self._mind.predicted(change.picture, labels, change.stroke)
             if self._predicted(change.stroke, right) and right is not None:
-                self._behind.note(change.stroke, change.picture, labels, right)
-        predicted = self.project.history.predicted
-        self._learner.learn(change.picture, features, labels, predicted)
-        self._ranking.see(change.picture, features)
+                self._mind.behind.note(change.stroke, change.picture, labels, right)
+        self._mind.learn(change.picture, labels)
 
     def _predicted(self, number: int, right: float | None) -> bool:
         """Note how well a stroke that a person drew by hand was predicted; whether it was one."""
@@ -378,11 +344,15 @@ class Session:
                 return True
         return False
 
+    def _judged(self, number: int, right: float, shown: Shown) -> None:
+        """Note how well the decoder would have predicted a stroke."""
+        with self._changed, suppress(InputError):
+            self.project.note_judgement(number, right, shown)
+
     def _propose(self, name: str) -> None:
         version = self._learnt
         with self._telling(name):
-            found = self._proposed(name)
-            self._ranking.judge(name, found.undecided, version)
+            found = self._mind.proposal(self.project.pictures[name], self.planes(name), version)
             with self._changed:
                 self._proposals[name] = found
                 self._proposals.move_to_end(name)
@@ -390,21 +360,9 @@ class Session:
                     self._proposals.popitem(last=False)
             self.tell({"type": "proposal", "picture": name, "version": version})
 
-    def _proposed(self, name: str) -> Proposal:
-        assert self._learner.head is not None
-        picture, labels = self.project.pictures[name], self.planes(name)
-        return propose(self._says(), self._learner.head, self._learnt, picture, self._taps, labels)
-
-    def _says(self) -> ClassMap:
-        """What the head says that is shown."""
-        assert self._head is not None
-        return self._behind.says(self._head, self._taps)
-
     def _work_behind(self) -> Callable[[], None] | None:
         """What the decoder behind the linear head is to do next."""
-        assert self._head is not None
-        linear = class_map(self._head, self._taps)
-        work = self._behind.work(linear, self._desk.labelled, self.planes)
+        work = self._mind.work_behind(self._desk.labelled, self.planes)
         if work is None:
             return None
 
@@ -417,25 +375,12 @@ class Session:
 
         return do
 
-    def _make_head(self) -> None:
-        """Bring the head up to what is learnt."""
-        linear, encoder = self._learner.head, self._taps.shared.encoder
-        assert isinstance(encoder, Encoder)
-        made = None
-        if linear is not None:
-            vocabulary = Vocabulary.load(class_table(self.project.config))
-            made = head_of(linear, encoder, vocabulary, HEAD)
-        self._head = made  # at once: others look at it
-
     def _version_of(self, name: str) -> int:
         return self._proposals[name].version if name in self._proposals else -1
 
     def _whole(self, picture: ProjectPicture) -> Planes:
         """What is proposed for a picture (H, W), at its own size."""
-        if self._head is None:
-            raise InputError(NOTHING_YET)
-        labels = self.planes(picture.name)
-        return planes_of(self._says(), picture, self._taps, picture.size, labels)
+        return self._mind.whole(picture, self.planes(picture.name))
 
     def _write(self) -> None:
         with self._changed:
@@ -457,11 +402,7 @@ class Session:
     def _look_at(self, name: str) -> None:
         """See what the encoder and the head say of a picture that is not shown."""
         with self._telling(name):
-            picture, linear = self.project.pictures[name], self._learner.head
-            self._ranking.see(name, self._taps.of(picture))
-            if linear is not None:
-                undecided = float(how_undecided(linear, picture, self._taps).mean())
-                self._ranking.judge(name, undecided, self._learnt)
+            self._mind.look_at(self.project.pictures[name], self._learnt)
 
     @contextmanager
     def _telling(self, name: str) -> Generator[None]:

@@ -1,0 +1,145 @@
+"""What is learnt of a project, and what it says of pictures.
+
+Letters: H W size of a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainmask.encoder.vit import Encoder
+from plainmask.errors import InputError
+from plainmask.heads.head import Head
+from plainmask.label.behind import Behind
+from plainmask.label.canvas import PatchLabels
+from plainmask.label.closed_form import head_of
+from plainmask.label.dataset import class_table
+from plainmask.label.features import KeptTaps
+from plainmask.label.judging import Shown
+from plainmask.label.learner import Learner
+from plainmask.label.planes import Planes
+from plainmask.label.project import Project, ProjectPicture
+from plainmask.label.proposing import Proposal, class_map, how_undecided, planes_of, propose
+from plainmask.label.ranking import Ranking
+from plainmask.vocabulary import Vocabulary
+
+HEAD = "head"
+"""Folder in the project, of the head that labels the rest."""
+NOTHING_YET = "there is no proposal before two classes have labels"
+
+
+class Mind:
+    """A linear head, the decoder behind it, and what they think of pictures.
+
+    Used by the thread of a session; others may look at `linear`, `head` and `behind`.
+
+    Args:
+        project: open.
+        taps: of its pictures.
+        judge: notes how much of a stroke the decoder had right, and which head was shown.
+        learns: whether a decoder learns behind the linear head.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        taps: KeptTaps,
+        judge: Callable[[int, float, Shown], None],
+        *,
+        learns: bool,
+    ):
+        self.project, self.taps = project, taps
+        self.ranking = Ranking()
+        self.linear: Head | None = None
+        """The linear head as it is now; None: there is none before two classes have labels."""
+        self.behind = Behind(project, taps.shared, judge, learns=learns)
+        self._learner = Learner(taps.width)
+
+    @property
+    def head(self) -> Head | None:
+        """The head whose proposals are shown: the linear one, or the decoder behind it."""
+        if self.linear is not None and self.behind.map and self.behind.shown == "decoder":
+            return self.behind.map.head
+        return self.linear
+
+    def predicted(self, picture: str, labels: PatchLabels, stroke: int) -> float | None:
+        """The share of a new stroke that the linear head has right; see `Learner.right`."""
+        return self._learner.right(self._features(picture), labels, stroke)
+
+    def learn(self, picture: str, labels: PatchLabels) -> None:
+        """Learn what labels say of patches of a picture; `settle` after the last ones."""
+        features = self._features(picture)
+        self._learner.learn(picture, features, labels, self.project.history.predicted)
+        self.ranking.see(picture, features)
+
+    def settle(self) -> None:
+        """Bring the head up to what is learnt."""
+        self._learner.solve()
+        found, encoder = self._learner.head, self.taps.shared.encoder
+        assert isinstance(encoder, Encoder)
+        made = None
+        if found is not None:
+            vocabulary = Vocabulary.load(class_table(self.project.config))
+            made = head_of(found, encoder, vocabulary, HEAD)
+        self.linear = made  # at once: others look at it
+
+    def proposal(self, picture: ProjectPicture, labels: Planes, version: int) -> Proposal:
+        """What is shown of a picture with labels (H, W), for a head that learnt so much."""
+        assert self.linear is not None
+        assert self._learner.head is not None
+        says = self.behind.says(self.linear, self.taps)
+        found = propose(says, self._learner.head, version, picture, self.taps, labels)
+        self.ranking.judge(picture.name, found.undecided, version)
+        return found
+
+    def whole(self, picture: ProjectPicture, labels: Planes) -> Planes:
+        """What is proposed for a picture with labels (H, W), at its own size.
+
+        Raises:
+            InputError: nothing is, yet; or the picture cannot be read.
+        """
+        if self.linear is None:
+            raise InputError(NOTHING_YET)
+        says = self.behind.says(self.linear, self.taps)
+        return planes_of(says, picture, self.taps, picture.size, labels)
+
+    def kept(self) -> tuple[Path | None, Callable[[ProjectPicture, Planes], Planes]]:
+        """The head as it is now, whatever is learnt afterwards: where it is kept, and what it says.
+
+        Where objects are told apart it is not kept, as it cannot do that.
+
+        Raises:
+            InputError: there is none yet, or it cannot be written.
+        """
+        if self.linear is None:
+            raise InputError(NOTHING_YET)
+        place = None if self.project.tells_objects else self.project.place / HEAD
+        if place is None:
+            says = self.behind.says(self.linear, self.taps)
+        else:
+            says = self.behind.keep(self.linear, self.taps, place)
+        return place, lambda picture, labels: planes_of(
+            says, picture, self.taps, picture.size, labels
+        )
+
+    def look_at(self, picture: ProjectPicture, version: int) -> None:
+        """See what the encoder and the head think of a picture that is not shown."""
+        self.ranking.see(picture.name, self.taps.of(picture))
+        if self._learner.head is not None:
+            undecided = how_undecided(self._learner.head, picture, self.taps)
+            self.ranking.judge(picture.name, float(undecided.mean()), version)
+
+    def work_behind(
+        self, labelled: set[str], labels_of: Callable[[str], Planes]
+    ) -> Callable[[], bool] | None:
+        """What the decoder is to do next; see `Behind.work`."""
+        if self.linear is None:
+            return None
+        return self.behind.work(class_map(self.linear, self.taps), labelled, labels_of)
+
+    def _features(self, picture: str) -> NDArray[np.float16]:
+        return self.taps.of(self.project.pictures[picture])
