@@ -10,8 +10,8 @@ names a head that learnt from a whole data set. `--peers` has other tools' class
 the same strokes (peers/pixel_classifiers.py). `--keep FILE.json` keeps the curves for
 label_plot.py.
 
-`--decoder` waits at each of the figures until a decoder has learnt behind the linear head, which
-then may take over, as on the page; what either says is measured.
+`--decoder` has a decoder learn after 30 strokes and after the last one, as the one behind the page
+does, from the pictures drawn in and `--others` without strokes.
 
 `--busy N` has N other processes compute meanwhile.
 """
@@ -42,9 +42,10 @@ from plainmask.evaluation.measures import target_map
 from plainmask.heads.head import Head, find_head
 from plainmask.inference.segmenter import Segmenter
 from plainmask.inference.shared_pass import SharedPass, pick_dtype
-from plainmask.label.behind import FIRST, FOLDER
+from plainmask.label.behind import lesson_of
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps, compute_taps, seen
+from plainmask.label.fit import fit
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project
 from plainmask.label.session import Session
@@ -80,17 +81,21 @@ def print_problem(event: dict[str, Any]) -> None:
         print(event["message"], flush=True)
 
 
-def decoder_after(robot: Robot, tests: Tests) -> dict[str, float]:
-    """Wait for the decoder that learns from all strokes; the mean IoU of it, and of what is shown.
-
-    The person's pauses, during which the decoder learns, are here this wait.
-    """
+def decoder_after(robot: Robot, tests: Tests, preset: str) -> float:
+    """The mean IoU of a decoder that learns as the one behind the page does, from what there is."""
     session, began = robot.session, time.monotonic()
-    while (session.status()["decoder"]["strokes"] or 0) < session.status()["strokes"]:
-        time.sleep(1)
+    pictures = session.project.pictures
+    chosen = lesson_of(list(pictures), set(robot.truths))
+    head = fit(
+        [pictures[name].path for name in robot.truths],
+        [session.labels(name) for name in robot.truths],
+        tests.classes,
+        encoder=preset,
+        decoder=True,
+        others=[pictures[name].path for name in chosen if name not in robot.truths],
+    )
     print(f"     the decoder learnt for {time.monotonic() - began:.0f} s", flush=True)
-    head = Head.load(session.project.place / FOLDER / "head")
-    return {"decoder": tests.of_head(head), "shown": tests.of_head(session.head)}
+    return tests.of_head(head)
 
 
 def peers_after(robot: Robot, taps: KeptTaps, tests: Tests) -> dict[str, float]:
@@ -199,7 +204,7 @@ def main() -> None:
         )
         for picture in project.pictures.values():  # what a page does ahead
             taps.of(picture)
-        session = Session(project, taps, print_problem, learns=options.decoder)
+        session = Session(project, taps, print_problem)
         robot = Robot(session, truths, np.random.default_rng(options.seed))
         burning = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -207,7 +212,8 @@ def main() -> None:
         ]
         try:
             peers = taps if options.peers else None
-            curves = report(robot, tests, options.strokes, peers, decoder=options.decoder)
+            decoder = options.encoder if options.decoder else None
+            curves = report(robot, tests, options.strokes, peers, decoder)
             if options.trained is not None:
                 score = tests.of_head(Head.load(find_head(options.trained)))
                 curves["trained"] = {len(trains): score}
@@ -222,7 +228,7 @@ def main() -> None:
 
 
 def report(
-    robot: Robot, tests: Tests, strokes: int, peers: KeptTaps | None, *, decoder: bool
+    robot: Robot, tests: Tests, strokes: int, peers: KeptTaps | None, decoder: str | None
 ) -> dict[str, dict[int, float]]:
     """Draw, measure and print; by who learnt, mean IoU by the number of strokes."""
     drawn, measured = len(robot.truths), len(tests.pictures)
@@ -236,8 +242,8 @@ def report(
         seconds += [spent for _, spent, _ in label_by_strokes(robot, goal - done)]
         done = goal
         found = {LINEAR: tests.of_head(robot.session.linear)}
-        if decoder and goal > FIRST:
-            found |= decoder_after(robot, tests)
+        if decoder is not None and goal in (30, strokes):
+            found["decoder behind it"] = decoder_after(robot, tests, decoder)
         if peers is not None:
             found |= peers_after(robot, peers, tests)
         told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())

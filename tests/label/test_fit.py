@@ -9,8 +9,9 @@ from PIL import Image
 
 import plainmask
 from labelling import SIZE, fields
+from plainmask.label import fit_decoder
 from plainmask.pictures.images import read_image
-from tiny import tiny_encoder
+from tiny import save_tiny_encoder, tiny_encoder
 
 CLASSES = ["dark", "bright", "never"]
 HALF = SIZE[1] // 2
@@ -87,3 +88,35 @@ def test_more_classes_than_labels_can_tell(folder: Path):
     names = [str(k) for k in range(256)]
     with pytest.raises(plainmask.InputError, match="256 classes are too many"):
         plainmask.fit([folder / "a.png"], [label_map()], names, encoder=tiny_encoder())
+
+
+@pytest.mark.slow
+def test_a_decoder_learns_from_what_the_closed_form_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fit_decoder, "FRESH", 3)
+    head = plainmask.fit(
+        [folder / "a.png"],
+        [label_map()],
+        CLASSES,
+        encoder=save_tiny_encoder(tmp_path),
+        name="mine",
+        decoder=True,
+        others=[folder / "b.png", np.zeros((*SIZE, 3), np.uint8)],
+    )
+    assert head.config.name == "mine"
+    assert head.config.decoder.num_blocks == 2
+    assert list(head.config.vocabulary.names) == CLASSES
+    assert segmented(head, folder / "b.png").shape == SIZE
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"others": ["b.png"]}, "decoder=True"),
+        ({"decoder": True, "encoder": tiny_encoder()}, "give its preset"),
+    ],
+)
+def test_a_decoder_that_cannot_learn(folder: Path, more: dict[str, Any], reason: str):
+    with pytest.raises(plainmask.InputError, match=reason):
+        plainmask.fit([folder / "a.png"], [label_map()], CLASSES, **more)

@@ -20,6 +20,7 @@ from plainmask.inference.shared_pass import SharedPass, pick_device, pick_dtype,
 from plainmask.label.canvas import Canvas
 from plainmask.label.closed_form import head_of
 from plainmask.label.features import compute_taps, seen
+from plainmask.label.fit_decoder import Known, fit_decoder
 from plainmask.label.learner import Learner
 from plainmask.label.planes import PixelBox
 from plainmask.label.stroke import NO_LABEL, Stroke
@@ -38,14 +39,19 @@ def fit(
     encoder: str | Path | Encoder = "dinov2-small",
     name: str = "fitted",
     device: str = "auto",
+    decoder: bool = False,
+    others: Sequence[ImageSource] = (),
 ) -> Head:
-    """A semantic head from pictures of which a little is labelled, in closed form.
+    """A semantic head from pictures of which a little is labelled.
 
-    It takes one pass of the encoder for each picture, and a fraction of a second:
+    In closed form it takes one pass of the encoder for each picture, and a fraction of a second:
 
         head = plainmask.fit(["a.jpg", "b.jpg"], ["a.png", "b.png"], ["field", "forest"])
         head.save("mine")
         plainmask.load("mine")("c.jpg").show()
+
+    With `decoder` that head labels all pictures, and a decoder with blocks learns from them, in
+    some minutes. It knows objects whole and finds more; some dozens of `others` help it most.
 
     Args:
         images: files, or arrays (H, W, 3) uint8 RGB.
@@ -57,6 +63,8 @@ def fit(
         encoder: a preset, a file or folder, or an encoder.
         name: of the head.
         device: "auto", "cpu", "cuda" or "cuda:0".
+        decoder: train a decoder on what the closed form says.
+        others: for that, images without labels.
 
     Returns:
         the head; save it, or use it at once: Segmenter(load_encoder("dinov2-small"), {"it": head}).
@@ -65,7 +73,12 @@ def fit(
         InputError: images and labels do not go together, cannot be used, or fewer than two classes
             have labels.
         WeightsError: the encoder cannot be loaded.
+        PlainmaskError: a decoder was to be trained, and the training failed.
     """
+    if others and not decoder:
+        raise InputError("others are for decoder=True: the closed form learns from labels alone")
+    if decoder and isinstance(encoder, Encoder):
+        raise InputError("decoder=True loads the encoder itself: give its preset, file or folder")
     if len(images) != len(labels):
         raise InputError(f"{len(images)} images and {len(labels)} labels: give one for each")
     vocabulary = classes if isinstance(classes, Vocabulary) else Vocabulary.load([*classes])
@@ -76,6 +89,7 @@ def fit(
     shared = SharedPass.of(placed(loaded, where), where, pick_dtype("auto", where))
     patch, taps = loaded.config.patch_size, loaded.config.taps
     learner = Learner(loaded.config.width * len(taps))
+    known: list[Known] = []
     for place, (image, marks) in enumerate(zip(images, labels, strict=True)):
         pixels = read_image(image)
         try:
@@ -83,12 +97,16 @@ def fit(
         except InputError as error:
             raise InputError(f"labels of image {place}: {error}") from error
         whole = PixelBox(0, 0, *canvas.size)
-        known = canvas.patch_labels(whole, len(vocabulary))
-        learner.learn(str(place), compute_taps(pixels, shared), known, {})
+        patches = canvas.patch_labels(whole, len(vocabulary))
+        learner.learn(str(place), compute_taps(pixels, shared), patches, {})
+        known.append((image, canvas.labels))
     learner.solve()
     if learner.head is None:
         raise InputError("fewer than two classes have labels; label a little of another")
-    return head_of(learner.head, loaded, vocabulary, name)
+    head = head_of(learner.head, loaded, vocabulary, name)
+    if not decoder:
+        return head
+    return fit_decoder(head, shared, str(encoder), [*known, *((other, None) for other in others)])
 
 
 def _canvas(pixels: NDArray[np.uint8], marks: Marks, patch: int, count: int) -> Canvas:
