@@ -6,21 +6,23 @@ import signal
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
 
 from commands import Run, Workspace
 from plainmask.data.check import check_dataset
+from videos import pictures, write_video
 
 
-def arguments(work: Workspace) -> list[str]:
-    return ["label", "in", "--encoder", str(work.encoder), "--no-browser", "--port", "0"]
+def arguments(work: Workspace, source: str = "in") -> list[str]:
+    return ["label", source, "--encoder", str(work.encoder), "--no-browser", "--port", "0"]
 
 
-def labelled(work: Workspace, strokes: int, *more: str, known: int = 2) -> str:
+def labelled(work: Workspace, strokes: int, *more: str, known: int = 2, source: str = "in") -> str:
     """Start it, draw so many strokes, so that as many are known, end it; what it printed."""
-    command = [sys.executable, "-m", "plainmask", *arguments(work), *more]
+    command = [sys.executable, "-m", "plainmask", *arguments(work, source), *more]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     ) as server:
@@ -28,9 +30,10 @@ def labelled(work: Workspace, strokes: int, *more: str, known: int = 2) -> str:
         lines = [server.stdout.readline() for _ in range(2)]
         with httpx.Client(base_url=lines[1].split()[0]) as client:
             client.headers["x-writer"] = client.post("/api/writer").json()["writer"]
+            first = client.get("/api/project").json()["pictures"][0]["name"]
             for number in range(strokes):
                 stroke = {"kind": "brush", "class": number % 2, "points": [[9 * number, 9]]}
-                path = "/api/pictures/a.png/strokes"
+                path = f"/api/pictures/{first}/strokes"
                 assert client.post(path, json=stroke | {"radius": 4}).status_code == 200
             found = client.get("/api/project").json()
             assert found["status"]["strokes"] == known
@@ -50,6 +53,33 @@ def test_it_goes_on_where_it_was_ended(work: Workspace):
     assert check_dataset(work.folder / "in" / ".plainmask-label").all_problems == []
 
 
+@pytest.mark.slow
+def test_a_video_goes_on_where_it_was_ended(work: Workspace):
+    write_video(work.folder / "street.mp4", pictures(12))
+    options: dict[str, Any] = {"known": 2, "source": "street.mp4"}
+    told = labelled(work, 2, "--classes", "cat,dog", "--every", "4", **options)
+    assert told.startswith("3 pictures, 2 classes, encoder ")
+    assert told.endswith("everything is kept in street.plainmask-label\n")
+    assert labelled(work, 0, **options) == told
+    assert check_dataset(work.folder / "street.plainmask-label").all_problems == []
+
+
+def test_a_video_that_cannot_be_read(work: Workspace, run: Run):
+    (work.folder / "street.mp4").write_bytes(b"")
+    found = run(*arguments(work, "street.mp4"))
+    assert found.code == 2
+    assert found.err == "error: street.mp4 is empty; get or export it again\n"
+    assert not (work.folder / "street.plainmask-label").exists()
+
+
+def test_every_is_for_videos(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    found = run(*arguments(work), "--every", "2")
+    assert found.code == 2
+    assert found.err == "error: --every chooses frames of a video, and in is none; leave it out\n"
+    assert not (work.folder / "in" / ".plainmask-label").exists()
+
+
 def test_a_port_that_is_taken(work: Workspace, run: Run):
     work.picture("in/a.png")
     with socket.socket() as taken:
@@ -65,7 +95,9 @@ def test_a_port_that_is_taken(work: Workspace, run: Run):
 def test_a_folder_that_is_not_there(work: Workspace, run: Run):
     found = run(*arguments(work))
     assert found.code == 2
-    assert found.err == "error: in is no folder; give the folder that holds the pictures\n"
+    assert found.err == (
+        "error: in is no folder; give the folder that holds the pictures, or a video\n"
+    )
 
 
 def test_a_folder_without_pictures(work: Workspace, run: Run):

@@ -26,8 +26,13 @@ GIGABYTES = 4.0
 
 
 def label(
-    folder: Annotated[
-        Path, typer.Argument(help="With the pictures; they stay as they are.", show_default=False)
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|VIDEO",
+            help="Pictures, or a video; they stay as they are.",
+            show_default=False,
+        ),
     ],
     task: Annotated[
         str | None,
@@ -55,7 +60,15 @@ def label(
         typer.Option(
             metavar="FOLDER",
             help="Where labels and all else is kept.",
-            show_default="FOLDER/.plainmask-label",
+            show_default="FOLDER/.plainmask-label, or VIDEO.plainmask-label",
+        ),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of a video, take one frame in so many.",
+            show_default="all, but about 300",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8060,
@@ -70,7 +83,7 @@ def label(
         bool, typer.Option("--no-browser", help="Print the address, and open nothing.")
     ] = False,
 ) -> None:
-    """Label pictures by strokes; what is learnt from them is proposed at once.
+    """Label pictures, or a video, by strokes; what is learnt from them is proposed at once.
 
     Every stroke is kept on disk before it counts, and the project folder is a data set for train,
     eval and data. Ctrl-C ends, and the same command goes on.
@@ -85,13 +98,12 @@ def label(
         ) from error
     from plainmask.label.config import LABEL_TASKS
     from plainmask.label.events import Events
-    from plainmask.label.project import find_pictures
 
     what = None if task is None else one_of(task, LABEL_TASKS, f"{task!r} cannot be labelled")
-    find_pictures(folder)  # before the encoder, which takes a while
     with listen("127.0.0.1", port) as listening:
+        folder, place = _pictures(source, project, every)
         events = Events()
-        begun = folder, project, what, words(classes), encoder, events.tell
+        begun = folder, place, what, words(classes), encoder, events.tell
         session = _session(*begun, learns=not no_decoder)
         app = build_app(session, events, is_over=lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
@@ -108,9 +120,26 @@ def label(
         server.run(sockets=[listening])
 
 
+def _pictures(source: Path, project: Path | None, every: int | None) -> tuple[Path, Path]:
+    """The folder of the pictures, and where the project is. Before the encoder, which is slow."""
+    from plainmask.cli.console import complain
+    from plainmask.label.frames import check_pictures, is_video, project_beside, write_frames
+    from plainmask.label.project import FOLDER, find_pictures
+
+    if is_video(source):
+        place = project or project_beside(source)
+        return write_frames(source, place, every, lambda line: complain("video", line)), place
+    place = project or source / FOLDER
+    find_pictures(source)
+    if every is not None:
+        raise InputError(f"--every chooses frames of a video, and {source} is none; leave it out")
+    check_pictures(source, place)
+    return source, place
+
+
 def _session(
     folder: Path,
-    project: Path | None,
+    place: Path,
     task: LabelTask | None,
     classes: list[str],
     encoder: str | None,
@@ -125,10 +154,9 @@ def _session(
     from plainmask.inference.shared_pass import SharedPass, pick_device, pick_dtype, placed
     from plainmask.label.config import read_config
     from plainmask.label.features import KeptTaps
-    from plainmask.label.project import FOLDER, Project
+    from plainmask.label.project import Project
     from plainmask.label.session import Session
 
-    place = folder / FOLDER if project is None else project
     config = read_config(place)
     source = encoder or (ENCODER if config is None else config.encoder)
     keep_freed_memory()

@@ -87,12 +87,13 @@ class Desk:
         return self._redrawn(self.project.redo())
 
     def about(self) -> dict[str, Any]:
-        """Task, classes and pictures, for a page."""
-        config, history = self.project.config, self.project.history
+        """Task, classes, pictures, and the video that these are of, for a page."""
+        config, history, video = self.project.config, self.project.history, self.project.video
         return {
             "task": config.task,
             "classes": [entry.model_dump() for entry in config.classes],
             "pictures": [self._about(picture) for picture in self.project.pictures.values()],
+            "video": None if video is None else {"name": video.name, "seconds": video.seconds},
             "skipped": dict(self.project.skipped),
             "can_undo": bool(history.applied),
             "can_redo": bool(history.undone),

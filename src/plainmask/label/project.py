@@ -2,6 +2,7 @@
 
     PROJECT/project.json     classes, task, and the encoder (FOLDER/.plainmask-label by default)
     PROJECT/journal.jsonl    every stroke; see `journal`
+    PROJECT/frames           the pictures, where they are of a video; see `frames`
     PROJECT/…                labels as a data set; see `dataset`
 
 The last is made from the journal again whenever the project is opened.
@@ -26,6 +27,7 @@ from plainmask.label.config import (
     read_config,
 )
 from plainmask.label.dataset import remove_strays, write_class_table, write_pair
+from plainmask.label.frames import read_note
 from plainmask.label.journal import Entry, History, Journal
 from plainmask.label.judging import Shown
 from plainmask.label.planes import Planes
@@ -66,6 +68,8 @@ class Project:
         self.journal = journal
         self.skipped = skipped
         """What is not used, and why: files of the folder, and labels without their picture."""
+        self.video = read_note(place)
+        """What the pictures are frames of."""
 
     @classmethod
     def open(
@@ -272,7 +276,9 @@ def find_pictures(folder: Path) -> tuple[dict[str, ProjectPicture], dict[str, st
         InputError: it is no folder, holds no picture, or two of one name.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the folder that holds the pictures")
+        raise InputError(
+            f"{folder} is no folder; give the folder that holds the pictures, or a video"
+        )
     paths, problems = find_images([str(folder)])
     if not paths:
         raise InputError(f"{folder}: {next(iter(problems.values()))}; put some there")
