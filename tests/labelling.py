@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from images import png
 from plainmask.inference.shared_pass import SharedPass
@@ -25,11 +26,16 @@ def fields(folder: Path, *names: str) -> Path:
     """Pictures whose left half is dark and smooth, and whose right half is bright and rough."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):
-        rng = np.random.default_rng(seed)
-        pixels = rng.integers(20, 40, (*SIZE, 3), np.uint8)
-        pixels[:, SIZE[1] // 2 :] = rng.integers(100, 256, (SIZE[0], SIZE[1] // 2, 3))
-        (folder / name).write_bytes(png(pixels))
+        (folder / name).write_bytes(png(field(seed)))
     return folder
+
+
+def field(seed: int) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) of `fields`."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(20, 40, (*SIZE, 3), np.uint8)
+    pixels[:, SIZE[1] // 2 :] = rng.integers(100, 256, (SIZE[0], SIZE[1] // 2, 3))
+    return pixels
 
 
 def tiny_taps(place: Path, max_bytes: int = 10**8) -> KeptTaps:
@@ -42,11 +48,12 @@ def session(
     folder: Path,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
     *,
+    place: Path | None = None,
     learns: bool = False,
     **more: Any,
 ) -> Iterator[Session]:
     """A session on the pictures of a folder, in the classes dark and bright."""
-    place = folder / FOLDER
+    place = place or folder / FOLDER
     taps = tiny_taps(place)
     fingerprint = taps.shared.encoder.fingerprint
     options: dict[str, Any] = {"encoder": "tiny", "classes": ["dark", "bright"]} | more

@@ -52,9 +52,12 @@ export async function open(name) {
   asking.abort();
   change({ picture: name, loading: true, proposed: false, learning: false, object: null, objects: [] });
   const { width, height } = about;
-  Object.assign(drawn, { width, height, levels: [], labels: null, classes: null, unsure: null });
+  // The frame before stays in sight until the next one is here, and that is seen as near.
+  const follows = state.project.video && drawn.width === width && drawn.height === height;
+  const levels = follows ? drawn.levels : [];
+  Object.assign(drawn, { width, height, levels, labels: null, classes: null, unsure: null });
   [maps, back, forth, version] = [{ classes: null, unsure: null }, [], [], 0];
-  show.whole();
+  if (!follows) show.whole();
   try {
     await outbox.empty();
     const [levels, labels] = await Promise.all([readLevels(name), readLabels(name)]);
@@ -67,6 +70,8 @@ export async function open(name) {
     fetchProposal(name, 0);
   } catch (error) {
     if (mine !== turn) return;
+    drawn.levels = [];
+    show.all();
     change({ loading: false });
     complain(error);
   }

@@ -1,8 +1,9 @@
 // Everything by keys.
 
 import { accept, step } from "./desk.js";
-import { BACKGROUND, change, listed, pictures, state, tellsObjects } from "./state.js";
+import { BACKGROUND, change, listed, state, tellsObjects } from "./state.js";
 import { holdSpace, nudge, pointed } from "./pointer.js";
+import * as scrubber from "./scrubber.js";
 import * as tools from "./tools.js";
 import { fit, zoom } from "./view.js";
 
@@ -14,8 +15,16 @@ const OBJECTS = ["Objects", [
   ["X", "Background"],
 ]];
 
+const FRAMES = ["Frames", [
+  ["PgUp PgDn", "Frame before, after"], ["Home End", "First, last frame"],
+  ["V", "Play through the proposals, or stop"],
+]];
+
 /** The table that `?` shows: groups of [keys, what they do]. */
-export const shortcuts = () => (tellsObjects() ? SHORTCUTS.toSpliced(2, 0, OBJECTS) : SHORTCUTS);
+export const shortcuts = () => {
+  const more = [...(tellsObjects() ? [OBJECTS] : []), ...(scrubber.isVideo() ? [FRAMES] : [])];
+  return SHORTCUTS.toSpliced(2, 0, ...more);
+};
 
 const SHORTCUTS = [
   ["Tools", [
@@ -42,8 +51,8 @@ const SHORTCUTS = [
   ]],
 ];
 
-/** @param {{next: Function, go: Function, help: Function, newClass: Function}} what others do. */
-export function start({ next, go, help, newClass }) {
+/** @param {{next: Function, help: Function, newClass: Function}} what others do. */
+export function start({ next, help, newClass }) {
   const plain = {
     b: () => tools.choose("brush"), e: () => tools.choose("erase"), f: () => tools.choose("fill"),
     g: () => tools.choose("polygon"), a: () => tools.choose("take"), i: () => tools.pick(pointed()),
@@ -53,12 +62,17 @@ export function start({ next, go, help, newClass }) {
     l: toggle("showLabels"), p: toggle("showProposal"), u: toggle("showUnsure"),
     A: () => accept({ what: "all" }), C: () => accept({ what: "class", class: state.classId }),
     "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, "?": help,
-    PageUp: () => turn(go, -1), PageDown: () => turn(go, 1), Escape: drop,
+    PageUp: () => scrubber.step(-1), PageDown: () => scrubber.step(1), Escape: drop,
   };
   const ofObjects = {
     o: tools.beginObject, m: () => tools.choose("merge"), s: () => tools.choose("split"),
     x: () => chooseClass(BACKGROUND),
   };
+  const ofVideos = {
+    Home: () => scrubber.seek(0), End: () => scrubber.seek(Infinity), v: scrubber.togglePlay,
+  };
+  const keyed = (key) => plain[key] ?? (tellsObjects() ? ofObjects[key] : null)
+    ?? (scrubber.isVideo() ? ofVideos[key] : null);
   addEventListener("keydown", (event) => {
     if (event.key === "Tab") document.body.classList.add("tabbing");
     if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
@@ -69,8 +83,8 @@ export function start({ next, go, help, newClass }) {
     if (onStage && byPen(event)) { event.preventDefault(); return; }
     const work = /^[1-9]$/.test(event.key)
       ? () => chooseClass(listed()[event.key - 1]?.id)
-      : plain[named(event)] ?? (tellsObjects() ? ofObjects[named(event)] : null);
-    if (!work) return;
+      : keyed(named(event));
+    if (!work || (event.target.type === "range" && ["Home", "End"].includes(event.key))) return;
     event.preventDefault();
     work();
   });
@@ -105,11 +119,6 @@ function byPen(event) {
   } else if (ways[event.key]) nudge(...ways[event.key]);
   else return false;
   return true;
-}
-
-function turn(go, by) {
-  const names = pictures().map(({ name }) => name), name = names[names.indexOf(state.picture) + by];
-  if (name) go(name);
 }
 
 /** Drop what is in hand, or else what was chosen of objects. */

@@ -7,6 +7,7 @@ import {
 import * as keys from "./keys.js";
 import * as panel from "./panel.js";
 import * as pointer from "./pointer.js";
+import * as scrubber from "./scrubber.js";
 import { change, classes, entry, listed, pictures, say, state, tellsObjects, watch } from "./state.js";
 import * as strip from "./strip.js";
 import { drawMarks, fit, redraw, resize } from "./view.js";
@@ -16,10 +17,11 @@ const help = document.getElementById("help"), stage = document.getElementById("s
 
 async function begin() {
   showBy({ all: redraw, marks: drawMarks, whole: fit });
-  const others = { next, go, help: showHelp, newClass: () => panel.editClass(null) };
+  const others = { next, help: showHelp, newClass: () => panel.editClass(null) };
   keys.start(others);
   panel.start(others);
   strip.start(go);
+  scrubber.start(go);
   pointer.start();
   document.addEventListener("click", ({ detail, target }) => {
     // Pressed by pointer: keys go on to the picture, and Space does not press it again.
@@ -84,12 +86,16 @@ async function online(there) {
   }
 }
 
+let noting = 0; // of the picture in the address
+
 /** Open a picture; the brush stays as large beside it as beside the one before. */
 function go(name) {
   const long = ({ width, height }) => Math.max(width, height);
   const part = state.picture ? state.radius / long(entry(state.picture)) : 1 / 80;
   change({ radius: Math.max(0.5, Math.round(2 * part * long(entry(name))) / 2) });
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  clearTimeout(noting); // browsers allow it a few times a second
+  const note = () => history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  noting = setTimeout(note, scrubber.isVideo() ? 300 : 0);
   return open(name);
 }
 

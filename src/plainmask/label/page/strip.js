@@ -1,6 +1,7 @@
 // The pictures, each with how much of it is labelled.
 
 import { of } from "./api.js";
+import { isVideo } from "./scrubber.js";
 import { pictures, state, watch } from "./state.js";
 
 const strip = document.getElementById("strip");
@@ -9,6 +10,7 @@ const buttons = new Map(); // by picture
 /** @param {(name: string) => void} go opens a picture. */
 export function start(go) {
   watch(["project"], () => {
+    if (isVideo()) return; // there is a scrubber instead
     const names = pictures().map(({ name }) => name);
     if (names.join("/") !== [...buttons.keys()].join("/")) build(names, go);
     for (const about of pictures()) showShare(buttons.get(about.name), about);
