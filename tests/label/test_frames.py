@@ -56,7 +56,10 @@ def test_the_frames_of_a_video_are_the_pictures_of_its_project(street: Path):
     assert names(folder) == [f"{number:06d}.jpg" for number in range(12)]
     for path, image in zip(sorted(folder.iterdir()), pictures(12), strict=True):
         assert np.abs(np.asarray(Image.open(path)).astype(int) - image).mean() < 16
-    assert said == [f"{street}: each frame is taken, 12 pictures in all; --every takes others"]
+    assert said == [
+        f"each frame of {street} is taken, 12 pictures; --every, with another --project, takes "
+        "others"
+    ]
     assert street.read_bytes() == before
     note = read_note(place)
     assert note is not None

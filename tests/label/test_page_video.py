@@ -12,9 +12,13 @@ from PIL import Image
 from labelling import field, waited_for
 from pages import CHROMIUM, chromium, labelling, labels_on, settle, stroke, tab
 from plainmask.data.check import check_dataset
+from plainmask.heads.head import Head
+from plainmask.inference.segmenter import Segmenter
 from plainmask.label.frames import project_beside, write_frames
-from plainmask.label.session import HEAD, WHOLE, Session
+from plainmask.label.mind import HEAD
+from plainmask.label.session import WHOLE, Session
 from plainmask.label.stroke import NO_LABEL
+from tiny import tiny_encoder
 from videos import write_video
 
 pytest.importorskip("playwright.sync_api")
@@ -86,11 +90,15 @@ def test_a_walk_through_a_video(browser: Any, street: Path):
 
         page.click("#rest")
         page.wait_for_selector(f"#job:has-text('{FRAMES} pictures are in')")
-        place = made.project.place
-        assert len(list((place / WHOLE / "labels").iterdir())) == FRAMES
-        assert (np.asarray(Image.open(place / WHOLE / "labels" / "000005.png")) != 255).all()
-        assert check_dataset(place / WHOLE).all_problems == []
-        assert (place / HEAD / "config.json").is_file()
+    place = project_beside(street)
+    labels = [np.asarray(Image.open(path)) for path in sorted((place / WHOLE / "labels").iterdir())]
+    assert len(labels) == FRAMES
+    assert not any((one == NO_LABEL).any() for one in labels)
+    assert check_dataset(place / WHOLE).all_problems == []
+    head = Segmenter(tiny_encoder(), {"it": Head.load(place / HEAD)})["it"]
+    followed = [result.label_map for result in head.track(street)]
+    assert len(followed) == FRAMES
+    assert (followed[3] == labels[3]).mean() > 0.9
 
 
 def test_frames_by_keys(browser: Any, street: Path):

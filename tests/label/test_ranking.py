@@ -36,9 +36,18 @@ def test_what_was_never_seen_is_due_first_then_what_was_judged_long_ago():
     ranking = Ranking()
     ranking.see("a", patches(1))
     assert ranking.has_seen("a")
-    assert ranking.due(["a", "b"], 5) == ["b"]
-    assert ranking.due(["a"], None) == []
-    assert ranking.due(["a"], 5) == ["a"]
+    assert ranking.due(["a", "b"], 5) == "b"
+    assert ranking.due(["a"], None) is None
+    assert ranking.due(["a"], 5) == "a"
     ranking.judge("a", 0.5, 5)
-    assert ranking.due(["a"], 4 + OUTDATED) == []
-    assert ranking.due(["a"], 5 + OUTDATED) == ["a"]
+    assert ranking.due(["a"], 4 + OUTDATED) is None
+    assert ranking.due(["a"], 5 + OUTDATED) == "a"
+
+
+def test_what_was_never_seen_is_looked_at_far_apart():
+    ranking, names = Ranking(), [f"{number}" for number in range(8)]
+    looked = ""
+    while (name := ranking.due(names, None)) is not None:
+        ranking.see(name, patches(1))
+        looked += name
+    assert looked == "42610357"

@@ -118,8 +118,9 @@ def write_frames(
         _write_note(place, note.model_copy(update={"seconds": seconds}))
     finally:
         journal.close()
-    some = "each frame is" if note.every == 1 else f"one frame in {note.every} is"
-    say(f"{path}: {some} taken, {counted(len(seconds), 'picture')} in all; --every takes others")
+    some = "each frame" if note.every == 1 else f"one frame in {note.every}"
+    pictures = counted(len(seconds), "picture")
+    say(f"{some} of {path} is taken, {pictures}; --every, with another --project, takes others")
     return folder
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +32,24 @@ class Ranking:
         """Take note of how undecided its patches are, 0..1, for a head that learnt so much."""
         self._undecided[name] = undecided, version
 
-    def due(self, names: Iterable[str], version: int | None) -> list[str]:
-        """Pictures to look at: never seen, or judged long ago; the first kind first.
+    def due(self, names: Sequence[str], version: int | None) -> str | None:
+        """A picture to look at: never seen, or else judged long ago; None: there is none.
+
+        Pictures that follow each other are often alike, frames of a video always. So the one in the
+        middle of the longest stretch that was never seen comes first.
 
         Args:
-            names: of pictures.
+            names: of pictures, in order.
             version: what the head has learnt; None: there is no head.
         """
-        unseen = [name for name in names if name not in self._means]
-        if unseen or version is None:
-            return unseen
+        stretches = [[*names] for seen, names in groupby(names, self.has_seen) if not seen]
+        if stretches:
+            longest = max(stretches, key=len)
+            return longest[len(longest) // 2]
+        if version is None:
+            return None
         last = {name: self._undecided.get(name, (0.0, -OUTDATED))[1] for name in names}
-        return [name for name in names if last[name] <= version - OUTDATED]
+        return next((name for name in names if last[name] <= version - OUTDATED), None)
 
     def first(self, waiting: Sequence[str], labelled: Collection[str]) -> str | None:
         """The picture to label next: of those seen the first in rank, else the first in order.

@@ -308,7 +308,7 @@ class Session:
             [name for name in self.project.pictures if name not in self._broken],
             self._learnt if has_head else None,
         )
-        return (lambda: self._look_at(due[0])) if due and is_quiet else None
+        return (lambda: self._look_at(due)) if due is not None and is_quiet else None
 
     def _learn(self) -> None:
         with self._changed:
