@@ -83,7 +83,10 @@ def read_note(place: Path) -> VideoNote | None:
 
 
 def write_frames(
-    path: Path, place: Path, every: int | None = None, say: Callable[[str], None] = print
+    path: Path,
+    place: Path,
+    every: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Write the frames of a video that are to be labelled, unless they are there already.
 
