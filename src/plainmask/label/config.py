@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,7 @@ COLORS: tuple[Color, ...] = (
 GREY: Color = (128, 128, 128)
 """Of the background."""
 
+Kept = TypeVar("Kept", bound=BaseModel)
 Channel8 = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -75,9 +76,17 @@ def read_config(place: Path) -> ProjectConfig | None:
     Raises:
         InputError: it cannot be read.
     """
-    path = place / "project.json"
+    return read_kept(place / "project.json", ProjectConfig)
+
+
+def read_kept(path: Path, kind: type[Kept]) -> Kept | None:
+    """What stands in a file of a project; None: there is no such file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        return ProjectConfig.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError) as error:

@@ -20,11 +20,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from plainmask.atomic import write_atomically
 from plainmask.errors import InputError
-from plainmask.label.config import read_config
+from plainmask.label.config import read_config, read_kept
 from plainmask.label.journal import Journal
 from plainmask.pictures.images import IMAGE_SUFFIXES
 from plainmask.progress import Progress, counted
@@ -70,16 +70,7 @@ def read_note(place: Path) -> VideoNote | None:
     Raises:
         InputError: video.json cannot be read.
     """
-    path = place / "video.json"
-    try:
-        return VideoNote.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise InputError(
-            f"{path} cannot be read ({reason}); put back a copy, or name another --project"
-        ) from error
+    return read_kept(place / "video.json", VideoNote)
 
 
 def write_frames(
