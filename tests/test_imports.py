@@ -60,6 +60,7 @@ WITHOUT_TORCH = {
     "label.dataset",
     "label.division",
     "label.drawing",
+    "label.frames",
     "label.journal",
     "label.objects",
     "label.planes",
