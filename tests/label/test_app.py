@@ -105,6 +105,43 @@ def test_undo_and_redo_say_which_picture_has_changed(client: TestClient):
     assert client.get("/api/project").json()["can_redo"] is True
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("pictures/a.png/strokes", STROKE | {"points": [[40, 50]]}),
+        ("pictures/b.png/accept", {"what": "all"}),
+        ("undo", {}),
+        ("redo", {}),
+    ],
+)
+def test_what_is_sent_again_is_answered_again_and_done_once(
+    folder: Path, path: str, body: dict[str, Any]
+):
+    answers: list[Any] = []
+    for _ in range(2):  # the second time after the server was started anew
+        with session(folder) as made:
+            client = TestClient(build_app(made, Events()), base_url=HOME)
+            client.headers["x-writer"] = client.post("/api/writer", json={}).json()["writer"]
+            if not answers:
+                both(client)
+                draw(client, points=[[15, 50]])
+                client.post("/api/undo")
+            headers = {"idempotency-key": "one"}
+            for _ in range(2):
+                answers.append(client.post(f"/api/{path}", json=body, headers=headers).json())
+            entries = list(made.project.history.by_key.values())
+            assert [entry.id for entry in entries] == [answers[0]["version"]]
+    assert answers == 4 * [answers[0]]
+
+
+def test_another_request_by_a_key_that_was_used_is_another(client: TestClient):
+    headers = {"idempotency-key": "always the same"}
+    for x in (15, 25, 25):
+        stroke = STROKE | {"points": [[x, 30]]}
+        client.post("/api/pictures/a.png/strokes", json=stroke, headers=headers)
+    assert client.get("/api/project").json()["status"]["strokes"] == 2
+
+
 def test_classes_are_added_and_changed(client: TestClient):
     added = client.post("/api/classes", json={"name": "edge"}).json()["classes"]
     assert added[2] == {"id": 2, "name": "edge", "color": [0, 158, 115]}

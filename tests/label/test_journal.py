@@ -52,6 +52,17 @@ def test_what_was_done_is_there_again(path: Path):
     again.close()
 
 
+def test_entries_are_found_by_their_keys_again(path: Path):
+    journal = Journal.open(path)
+    journal.append(Entry(id=1, do="stroke", stroke=dot(), size=(40, 60), key="one"))
+    draw(journal)
+    journal.append(Entry(id=3, do="undo", of=2, key="two"))
+    journal.close()
+    again = Journal.open(path)
+    assert {key: entry.id for key, entry in again.history.by_key.items()} == {"one": 1, "two": 3}
+    again.close()
+
+
 def test_a_new_stroke_ends_what_could_be_done_again(path: Path):
     journal = Journal.open(path)
     draw(journal)

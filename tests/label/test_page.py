@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,40 @@ def test_strokes_wait_for_a_server_that_is_gone(browser: Any, folder: Path):
             settle(page)
             np.testing.assert_array_equal(labels_on(page), made.labels("a.png"))
             page.wait_for_selector("#accept-all:enabled")
+
+
+def test_what_is_sent_again_for_a_lost_answer_counts_once(browser: Any, folder: Path):
+    with labelling(folder) as (made, address), opened(browser, address) as page:
+        lost = list[str]()
+
+        def lose(route: Any) -> None:
+            """Let a request reach the server, but not its answer the page; the first of each."""
+            url = route.request.url
+            if url in lost:
+                route.continue_()
+            else:
+                route.fetch()
+                lost.append(url)
+                route.abort()
+
+        page.route(re.compile("strokes|accept|undo|redo"), lose)
+        history = made.project.history
+        stroke(page, (8, 20), (20, 40))
+        settle(page)
+        assert len(history.applied) == 1
+        page.keyboard.press("2")
+        stroke(page, (60, 20), (70, 40))
+        page.wait_for_selector("#accept-all:enabled")
+        page.keyboard.press("Shift+A")
+        settle(page)
+        assert len(history.applied) == 3
+        page.keyboard.press("Control+z")
+        settle(page)
+        page.keyboard.press("Control+Shift+Z")
+        settle(page)
+        assert len(lost) == 4
+        assert len(history.applied) == len(history.strokes) == 3
+        waited_for(lambda: np.array_equal(labels_on(page), made.labels("a.png")))
 
 
 def test_a_full_disk_is_told_and_the_stroke_taken_back(browser: Any, folder: Path):

@@ -1,12 +1,15 @@
 """The HTTP of labelling: routes and errors, for a page on this machine. `Session` does the work.
 
 Pages find in `GET /api/project` what there is. To write they `POST /api/writer` and bring the token
-that it gives as the header X-WritingPage; `GET /api/events` says what has changed.
+that it gives as the header X-Writer; `GET /api/events` says what has changed. What changes labels
+may bring an Idempotency-Key, a text of its own, so that it may be sent again where the answer was
+lost: it is answered as before, and done once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -93,7 +96,7 @@ def build_app(
         },
     )
     app.state.session, app.state.events, app.state.is_over = session, events, is_over
-    app.state.writer = WritingPage()
+    app.state.writer, app.state.writing = WritingPage(), asyncio.Lock()
     return app
 
 
@@ -196,14 +199,14 @@ def changing(
 
 async def undo(request: Request) -> Response:
     """POST /api/undo: the picture that has changed, or null."""
-    await writers_body(request)
-    return answer(await asyncio.to_thread(session_of(request).undo) or {"picture": None})
+    given = await writers_body(request)
+    return await once(request, given, session_of(request).undo)
 
 
 async def redo(request: Request) -> Response:
     """POST /api/redo: likewise."""
-    await writers_body(request)
-    return answer(await asyncio.to_thread(session_of(request).redo) or {"picture": None})
+    given = await writers_body(request)
+    return await once(request, given, session_of(request).redo)
 
 
 async def label_rest(request: Request) -> Response:
@@ -270,8 +273,8 @@ async def strokes(request: Request) -> Response:
     given = await writers_body(request) | {"picture": request.path_params["name"]}
     if given.get("kind") in MASKED:
         raise HTTPException(422, "what is seen is accepted by POST …/accept, repaired by …/repair")
-    session = session_of(request)
-    return answer(await asyncio.to_thread(session.draw, Stroke.read(given)))
+    session, stroke = session_of(request), Stroke.read(given)
+    return await once(request, given, lambda key: session.draw(stroke, key))
 
 
 async def accept(request: Request) -> Response:
@@ -287,7 +290,7 @@ async def accept(request: Request) -> Response:
             0
         ]
     session, name = session_of(request), request.path_params["name"]
-    return answer(await asyncio.to_thread(session.accept, name, what, class_id, point))
+    return await once(request, given, lambda key: session.accept(name, what, class_id, point, key))
 
 
 async def repair(request: Request) -> Response:
@@ -296,9 +299,33 @@ async def repair(request: Request) -> Response:
     do = one_of(str(given.get("do")), REPAIRS, "what to do with objects is unknown")
     line = {"picture": "", "kind": "erase", "points": given.get("points")}
     drawn = Stroke.read(line | {"radius": given.get("radius")})  # which knows what a line is
-    session, name = session_of(request), request.path_params["name"]
-    assert drawn.radius is not None
-    return answer(await asyncio.to_thread(session.repair, name, do, drawn.points, drawn.radius))
+    session, name, radius = session_of(request), request.path_params["name"], drawn.radius
+    assert radius is not None
+    return await once(
+        request, given, lambda key: session.repair(name, do, drawn.points, radius, key)
+    )
+
+
+async def once(
+    request: Request, given: dict[str, Any], work: Callable[[str | None], dict[str, Any] | None]
+) -> Response:
+    """What comes of a request, which is not done where it was before.
+
+    Args:
+        request: one that changes labels.
+        given: its body.
+        work: does it, and takes its key for the journal; None: there was nothing to do.
+    """
+    session, key, found = session_of(request), request.headers.get("idempotency-key"), None
+    async with request.app.state.writing:  # the same request may still be at work
+        if key:
+            # Another request by a key that was used is another request.
+            whole = json.dumps([key, request.url.path, given], sort_keys=True)
+            key = hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+            found = await asyncio.to_thread(session.answered, key)
+        if found is None:
+            found = await asyncio.to_thread(work, key or None)
+    return answer(found or {"picture": None})
 
 
 def session_of(request: Request) -> Session:

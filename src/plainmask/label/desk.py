@@ -69,22 +69,33 @@ class Desk:
         canvas = self._canvas(self.project.pictures[change.picture])
         return canvas.patch_labels(change.box, len(self.project.config.classes))
 
-    def draw(self, stroke: Stroke) -> dict[str, Any]:
+    def draw(self, stroke: Stroke, key: str | None = None) -> dict[str, Any]:
         """Write a stroke down, and draw it; see `Project.add_stroke` for errors."""
         canvas = self._canvas(self.project.picture(stroke.picture))
-        number = self.project.add_stroke(stroke)
+        number = self.project.add_stroke(stroke, key)
         box = canvas.draw(number, stroke)
         if box is not None:
             self._note(stroke.picture, canvas, Change(stroke.picture, box, number))
-        return {"id": number} | self._answer(stroke.picture)
+        return {"id": number} | self._answer(stroke.picture, number)
 
-    def undo(self) -> dict[str, Any] | None:
+    def undo(self, key: str | None = None) -> dict[str, Any] | None:
         """Take the last stroke back; None: there is none. Errors as `Project.undo`."""
-        return self._redrawn(self.project.undo())
+        return self._redrawn(self.project.undo(key))
 
-    def redo(self) -> dict[str, Any] | None:
+    def redo(self, key: str | None = None) -> dict[str, Any] | None:
         """Draw the stroke again that was taken back last, likewise."""
-        return self._redrawn(self.project.redo())
+        return self._redrawn(self.project.redo(key))
+
+    def answered(self, key: str) -> dict[str, Any] | None:
+        """What was answered to the request of a key, with shares as they are now; None: nothing."""
+        history = self.project.history
+        entry = history.by_key.get(key)
+        if entry is None:
+            return None
+        stroke = history.strokes[entry.of or entry.id].stroke
+        assert stroke is not None
+        said = self._answer(stroke.picture, entry.id)
+        return {"id": entry.id} | said if entry.do == "stroke" else said
 
     def about(self) -> dict[str, Any]:
         """Task, classes, pictures, and the video that these are of, for a page."""
@@ -122,15 +133,15 @@ class Desk:
             "done": share == 1,
         }
 
-    def _answer(self, name: str) -> dict[str, Any]:
+    def _answer(self, name: str, version: int) -> dict[str, Any]:
         share = self._shares.get(name, 0.0)
-        return {"picture": name, "version": self.version, "labelled_share": share}
+        return {"picture": name, "version": version, "labelled_share": share}
 
     def _redrawn(self, name: str | None) -> dict[str, Any] | None:
         if name is None:
             return None
         self._redraw(name)
-        return self._answer(name)
+        return self._answer(name, self.version)
 
     def _redraw(self, name: str) -> None:
         if name in self.project.pictures:  # one that is not there any more has no canvas

@@ -39,6 +39,8 @@ class Entry(BaseModel):
     head, "judged" by the decoder behind it."""
     shown: Shown | None = None
     """Which of them was shown then."""
+    key: str | None = Field(default=None, max_length=100)
+    """Of the request that asked for it."""
 
 
 class History:
@@ -50,6 +52,7 @@ class History:
         self.undone: list[int] = []
         self.predicted: dict[int, float] = {}
         self.judged: dict[int, tuple[float, Shown]] = {}
+        self.by_key: dict[str, Entry] = {}
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry.
@@ -77,6 +80,8 @@ class History:
             self.judged[entry.of] = entry.right, entry.shown
         else:
             raise ValueError(f"{entry.do} {entry.of} cannot follow")
+        if entry.key is not None:
+            self.by_key[entry.key] = entry
 
     def of_picture(self, picture: str) -> Iterator[tuple[int, Stroke]]:
         """The strokes that count in a picture, by number, in order."""

@@ -157,8 +157,12 @@ class Project:
             raise InputError(f"no picture is called {name!r}; {hint(name, list(self.pictures))}")
         return self.pictures[name]
 
-    def add_stroke(self, stroke: Stroke) -> int:
+    def add_stroke(self, stroke: Stroke, key: str | None = None) -> int:
         """Write a stroke down; its number. On the disk when this returns.
+
+        Args:
+            stroke: of this project.
+            key: of the request that brought it, which `history.by_key` finds it by.
 
         Raises:
             InputError: there is no such picture or class, it does not say which object it is of
@@ -168,7 +172,8 @@ class Project:
         if stroke.class_id is not None and stroke.class_id >= len(self.config.classes):
             raise InputError(f"there is no class {stroke.class_id}; add it first")
         self._check_object(stroke)
-        entry = Entry(id=self.journal.next_id, do="stroke", stroke=stroke, size=picture.size)
+        number, size = self.journal.next_id, picture.size
+        entry = Entry(id=number, do="stroke", stroke=stroke, size=size, key=key)
         return self.journal.append(entry).id
 
     def _check_object(self, stroke: Stroke) -> None:
@@ -182,23 +187,25 @@ class Project:
                 name = self.class_names[stroke.class_id]
                 raise InputError(f"a stroke of the class {name} says {wanted}; add object to it")
 
-    def undo(self) -> str | None:
+    def undo(self, key: str | None = None) -> str | None:
         """Take the last stroke back; the picture that it was on, None: there is none left.
 
         Raises:
             InputError: it cannot be written.
         """
-        return self._back_or_forth("undo", self.history.applied)
+        return self._back_or_forth("undo", self.history.applied, key)
 
-    def redo(self) -> str | None:
+    def redo(self, key: str | None = None) -> str | None:
         """Draw the stroke again that was taken back last; as `undo`."""
-        return self._back_or_forth("redo", self.history.undone)
+        return self._back_or_forth("redo", self.history.undone, key)
 
-    def _back_or_forth(self, do: Literal["undo", "redo"], strokes: list[int]) -> str | None:
+    def _back_or_forth(
+        self, do: Literal["undo", "redo"], strokes: list[int], key: str | None
+    ) -> str | None:
         if not strokes:
             return None
         number = strokes[-1]
-        self.journal.append(Entry(id=self.journal.next_id, do=do, of=number))
+        self.journal.append(Entry(id=self.journal.next_id, do=do, of=number, key=key))
         stroke = self.history.strokes[number].stroke
         assert stroke is not None
         return stroke.picture

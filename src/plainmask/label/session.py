@@ -121,24 +121,33 @@ class Session:
         with self._changed:
             return self._desk.labels(name)
 
-    def draw(self, stroke: Stroke) -> dict[str, Any]:
+    def answered(self, key: str) -> dict[str, Any] | None:
+        """What was answered to the request of a key; see `Desk.answered`."""
+        with self._changed:
+            return self._desk.answered(key)
+
+    def draw(self, stroke: Stroke, key: str | None = None) -> dict[str, Any]:
         """Write a stroke down, draw it, and have it learnt; on the disk when this returns.
+
+        Args:
+            stroke: on a picture of the project.
+            key: of the request that brings it, which `answered` knows it by, here and below.
 
         Raises:
             InputError: see `Project.add_stroke`.
         """
         with self._touching():
-            return self._desk.draw(stroke)
+            return self._desk.draw(stroke, key)
 
-    def undo(self) -> dict[str, Any] | None:
+    def undo(self, key: str | None = None) -> dict[str, Any] | None:
         """Take the last stroke back; None: there is none."""
         with self._touching():
-            return self._desk.undo()
+            return self._desk.undo(key)
 
-    def redo(self) -> dict[str, Any] | None:
+    def redo(self, key: str | None = None) -> dict[str, Any] | None:
         """Draw the stroke again that was taken back last; None: there is none."""
         with self._touching():
-            return self._desk.redo()
+            return self._desk.redo(key)
 
     def accept(
         self,
@@ -146,6 +155,7 @@ class Session:
         what: What,
         class_id: int | None = None,
         point: tuple[float, float] | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Make the proposal of a picture its labels, where it has none.
 
@@ -154,6 +164,7 @@ class Session:
             what: all of it, the class `class_id`, or the object, or region of one class, around
                 `point`.
             class_id, point: see `what`.
+            key: see `draw`.
 
         Raises:
             InputError: there is no proposal, or nothing in it to accept.
@@ -166,16 +177,18 @@ class Session:
             raise InputError(
                 f"there is nothing to accept in {name}: it is not proposed, or labelled already"
             )
-        return self.draw(masked_stroke("accept", name, chosen))
+        return self.draw(masked_stroke("accept", name, chosen), key)
 
-    def repair(self, name: str, do: Repair, points: LinePoints, radius: float) -> dict[str, Any]:
+    def repair(
+        self, name: str, do: Repair, points: LinePoints, radius: float, key: str | None = None
+    ) -> dict[str, Any]:
         """Make objects one, or one two, by a line across what is seen; see `repaired`."""
         with self._changed:
             picture = self.project.picture(name)
         seen: Planes | None = None if self._mind.linear is None else self._ask(self._whole, picture)
         labels = self.planes(name)
         new = repaired(do, labels, labels if seen is None else seen, points, radius)
-        return self.draw(masked_stroke(do, name, new))
+        return self.draw(masked_stroke(do, name, new), key)
 
     def change_classes(self, change: Callable[[Project], None]) -> None:
         """Add classes, or change one."""

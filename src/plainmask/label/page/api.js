@@ -30,9 +30,10 @@ export async function ask(path, options = {}) {
 
 export const read = async (path) => (await ask(path)).json();
 
-export async function send(path, content = {}) {
-  const body = JSON.stringify(content);
-  return (await ask(path, { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
+/** @param key of its own, where it may be sent again: the server does it once. */
+export async function send(path, content = {}, key = null) {
+  const headers = { "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
+  return (await ask(path, { method: "POST", body: JSON.stringify(content), headers })).json();
 }
 
 export const of = (picture, what = "") => `api/pictures/${encodeURIComponent(picture)}${what}`;
@@ -87,18 +88,18 @@ export class Outbox {
   /** @param counted takes how many wait; `online`, whether the server answers them. */
   constructor(counted, online) { Object.assign(this, { waiting: [], idle: [], counted, online }); }
 
-  /** @param work sends; `failed` takes what a server refuses. */
+  /** @param work sends, by the key that it is given; `failed` takes what a server refuses. */
   push(work, failed) {
-    this.waiting.push({ work, failed });
+    this.waiting.push({ work, failed, key: crypto.randomUUID() });
     this.counted(this.waiting.length);
     if (this.waiting.length === 1) this.run();
   }
 
   async run() {
     for (let tries = 0; this.waiting.length;) {
-      const { work, failed } = this.waiting[0];
+      const { work, failed, key } = this.waiting[0];
       try {
-        await work();
+        await work(key);
       } catch (error) {
         if (error instanceof Gone) {
           this.online(false);

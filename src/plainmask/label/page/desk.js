@@ -181,7 +181,7 @@ export function draw(stroke) {
   if (patch) { show.marks(patch); tellObjects(); }
   remember(patch);
   if (stroke.kind === "polygon") { stale = true; }
-  post(async () => confirm(picture, await send(of(picture, "/strokes"), whole)));
+  post(async (key) => confirm(picture, await send(of(picture, "/strokes"), whole, key)));
 }
 
 /** Make the proposal the labels: {what: "all" | "class" | "region", class, point}. */
@@ -197,7 +197,7 @@ function byServer(path, content) {
   remember(null);
   stale = true;
   reserved += MOST_MADE;
-  post(async () => confirm(picture, await send(of(picture, path), content)));
+  post(async (key) => confirm(picture, await send(of(picture, path), content, key)));
 }
 
 /** Undo, or redo, the last stroke on any picture. */
@@ -207,8 +207,8 @@ export function step(direction) {
   const patch = from.pop(), picture = state.picture;
   if (patch) { drawn.labels.swap(patch); show.marks(patch); tellObjects(); }
   if (patch !== undefined) to.push(patch);
-  post(async () => {
-    const answer = await send(`api/${direction}`);
+  post(async (key) => {
+    const answer = await send(`api/${direction}`, {}, key);
     if (!answer.picture) say(`There is nothing to ${direction}.`, 2);
     else confirm(answer.picture, answer);
     if (answer.picture === picture && !patch) stale = true;
@@ -238,8 +238,8 @@ function confirm(picture, answer) {
 
 function post(work) {
   made++;
-  outbox.push(async () => {
-    await work();
+  outbox.push(async (key) => {
+    await work(key);
     if (stale) readBack();
   }, (error) => {
     stale = true;
