@@ -165,6 +165,47 @@ def test_polygons_and_regions_are_as_the_server_has_them(browser: Any, folder: P
         assert (made.labels("a.png") != NO_LABEL).sum() > before
 
 
+SETTINGS = """async () => {
+    const { state } = await import("/static/state.js");
+    const keys = ["tool", "classId", "radius", "opacity", "showLabels", "showProposal"];
+    return [...keys.map((key) => state[key]), ...state.locked];
+}"""
+
+
+def test_settings_are_there_again_after_a_reload(browser: Any, folder: Path):
+    with labelling(folder) as (_, address), opened(browser, address) as page:
+        for key in ("2", "e", "]", "]", "l", "k"):
+            page.keyboard.press(key)
+        page.fill("#opacity", "40")
+        page.keyboard.press("PageDown")
+        settle(page)
+        left = page.evaluate(SETTINGS)
+        assert left[:2] == ["erase", 1]
+        assert left[3:] == [0.4, False, True, 1]
+        page.reload()
+        page.wait_for_selector("#strip [title='b.png'][aria-current]")
+        assert page.evaluate(SETTINGS) == left
+        page.wait_for_selector("[data-tool=erase][aria-pressed=true]")
+        assert not page.is_checked("[data-show=showLabels]")
+        kept = page.evaluate("Object.values(localStorage)")
+        page.evaluate("for (const key in localStorage) localStorage[key] = '[{'")
+        page.reload()
+        page.wait_for_selector("#strip [title='b.png'][aria-current]")
+        assert len(kept) == 1
+        assert page.evaluate(SETTINGS)[:2] == ["brush", 0]
+
+
+def test_settings_of_another_project_on_the_same_port_are_its_own(browser: Any, folder: Path):
+    other = fields(folder.parent / "other", "a.png")
+    with tab(browser) as page:
+        with labelling(folder) as (_, address):
+            visit(page, address)
+            page.keyboard.press("e")
+        with labelling(other, int(address.strip("/").rpartition(":")[2])) as (_, address):
+            visit(page, address)
+            assert page.evaluate(SETTINGS)[:2] == ["brush", 0]
+
+
 def test_everything_by_keys(browser: Any, folder: Path):
     with labelling(folder) as (made, address), opened(browser, address) as page:
         page.focus("#stage")

@@ -101,6 +101,7 @@ class Desk:
         """Task, classes, pictures, and the video that these are of, for a page."""
         config, history, video = self.project.config, self.project.history, self.project.video
         return {
+            "place": str(self.project.place),
             "task": config.task,
             "classes": [entry.model_dump() for entry in config.classes],
             "pictures": [self._about(picture) for picture in self.project.pictures.values()],

@@ -8,8 +8,10 @@ import * as keys from "./keys.js";
 import * as panel from "./panel.js";
 import * as pointer from "./pointer.js";
 import * as scrubber from "./scrubber.js";
+import { radiusIn, restore } from "./settings.js";
 import { change, classes, entry, listed, pictures, say, state, tellsObjects, watch } from "./state.js";
 import * as strip from "./strip.js";
+import { isDown, release } from "./tools.js";
 import { drawMarks, fit, redraw, resize } from "./view.js";
 
 const LOOK = 4000; // milliseconds between looks at which tab writes
@@ -50,7 +52,8 @@ async function connect() {
     await new Promise((go) => setTimeout(go, 1500));
     return connect();
   }
-  change({ online: true, classId: listed()[0]?.id ?? null });
+  change({ online: true });
+  restore();
   const wanted = decodeURIComponent(location.hash.slice(1));
   const first = entry(wanted) ? wanted : pictures().find(({ done }) => !done)?.name ?? pictures()[0]?.name;
   if (first) await go(first);
@@ -88,11 +91,10 @@ async function online(there) {
 
 let noting = 0; // of the picture in the address
 
-/** Open a picture; the brush stays as large beside it as beside the one before. */
+/** Open a picture. A stroke in hand is finished on its own. */
 function go(name) {
-  const long = ({ width, height }) => Math.max(width, height);
-  const part = state.picture ? state.radius / long(entry(state.picture)) : 1 / 80;
-  change({ radius: Math.max(0.5, Math.round(2 * part * long(entry(name))) / 2) });
+  if (isDown()) release();
+  change({ radius: radiusIn(name) });
   clearTimeout(noting); // browsers allow it a few times a second
   const note = () => history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   noting = setTimeout(note, scrubber.isVideo() ? 300 : 0);
