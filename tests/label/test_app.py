@@ -112,6 +112,7 @@ def test_undo_and_redo_say_which_picture_has_changed(client: TestClient):
         ("pictures/b.png/accept", {"what": "all"}),
         ("undo", {}),
         ("redo", {}),
+        ("classes/delete", {"id": 0, "into": 1}),
     ],
 )
 def test_what_is_sent_again_is_answered_again_and_done_once(
@@ -148,6 +149,19 @@ def test_classes_are_added_and_changed(client: TestClient):
     changed = {"id": 2, "name": "rim", "color": "#010203"}
     answer = client.post("/api/classes", json=changed).json()["classes"]
     assert answer[2] == {"id": 2, "name": "rim", "color": [1, 2, 3]}
+
+
+def test_a_class_is_deleted_and_comes_back(client: TestClient):
+    draw(client)
+    refused = client.post("/api/classes/delete", json={"id": 0})
+    assert refused.status_code == 422
+    assert "1 picture has labels of 'dark' (a.png)" in refused.json()["error"]
+    answer = client.post("/api/classes/delete", json={"id": 0, "into": 1}).json()
+    assert [entry["name"] for entry in answer["classes"]] == ["bright"]
+    assert set(np.unique(image(client.get("/api/pictures/a.png/labels.png")))) == {1, 255}
+    assert len(client.post("/api/undo").json()["classes"]) == 2
+    assert len(client.post("/api/redo").json()["classes"]) == 1
+    assert client.get("/api/project").json()["classes"] == answer["classes"]
 
 
 def test_pictures_as_files_and_small(client: TestClient, folder: Path):
@@ -202,7 +216,15 @@ def test_one_page_writes_and_others_look_on(client: TestClient):
 
 @pytest.mark.parametrize(
     "path",
-    ["undo", "redo", "classes", "label-rest", "pictures/a.png/strokes", "pictures/a.png/accept"],
+    [
+        "undo",
+        "redo",
+        "classes",
+        "classes/delete",
+        "label-rest",
+        "pictures/a.png/strokes",
+        "pictures/a.png/accept",
+    ],
 )
 def test_nothing_is_written_without_the_token(client: TestClient, path: str):
     for token in ("", "wrong", "\u00e9"):
@@ -253,6 +275,9 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("classes", {}, 422, "the name of a class cannot be used"),
     ("classes", {"id": 9, "name": "x"}, 422, "there is no class 9"),
     ("classes", {"name": "x", "color": "reddish"}, 422, "a colour is"),
+    ("classes/delete", {}, 422, "to delete a class takes its id"),
+    ("classes/delete", {"id": 1, "into": "dark"}, 422, "into, that of another"),
+    ("classes/delete", {"id": 9}, 422, "there is no class 9"),
     ("label-rest", {}, 422, "before two classes have labels"),
 ]
 

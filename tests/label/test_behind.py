@@ -83,6 +83,31 @@ def test_it_takes_over_what_is_proposed_and_what_labels_the_rest(
     assert np.array_equal(found.classes, alone(folder / "c.png").label_map)
 
 
+@pytest.mark.slow
+def test_one_that_knows_a_class_that_is_gone_gives_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(behind, "better", lambda _: "decoder")
+
+    def ids(made: Session) -> list[int]:
+        assert made.head is not None
+        return [entry.file_id for entry in made.head.config.vocabulary.classes]
+
+    with at_work(folder, classes=["dark", "none", "edge", "bright"]) as made:
+        made.join_class(1, None)
+        for x, class_id in ((15, 0), (40, 2), (65, 3)):
+            made.draw(dot("a.png", x, class_id))
+        waited_for(lambda: state_of(made) == "ready", 120)
+        assert made.status()["shown_by"] == "decoder"
+        assert ids(made) == [0, 2, 3]
+        made.show("b.png")
+        assert set(np.unique(waited_for(lambda: made.proposal("b.png")).classes)) <= {0, 2, 3}
+        made.join_class(2, 3)
+        assert made.status()["shown_by"] == "linear"
+        waited_for(lambda: made.status()["shown_by"] == "decoder", 120)
+        assert ids(made) == [0, 3]
+
+
 def test_a_failure_is_told_and_not_tried_again(folder: Path):
     events: list[dict[str, Any]] = []
     with session(folder, events.append, learns=True, encoder="nonsense") as made:

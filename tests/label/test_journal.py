@@ -7,7 +7,7 @@ import pytest
 
 from plainmask.errors import InputError
 from plainmask.label.journal import Entry, History, Journal
-from plainmask.label.stroke import Stroke
+from plainmask.label.stroke import Join, Stroke
 
 
 def dot(x: float = 1) -> Stroke:
@@ -49,6 +49,28 @@ def test_what_was_done_is_there_again(path: Path):
     ]
     assert again.history.pictures() == {"a.png": (40, 60)}
     assert again.next_id == 8
+    again.close()
+
+
+def test_joins_are_there_again_and_taken_back(path: Path):
+    journal = Journal.open(path)
+    draw(journal)
+    for join in (Join(0, 1), Join(1, 2), Join(3, None)):
+        journal.append(Entry(id=journal.next_id, do="join", join=join))
+    journal.close()
+    again = Journal.open(path)
+    history = again.history
+    assert history.applied == [1, 2, 3, 4]
+    assert [history.now(class_id) for class_id in range(4)] == [2, 2, 2, None]
+    assert [join for _, join in history.of_picture("a.png")][1:] == [(0, 1), (1, 2), (3, None)]
+    assert history.pictures() == {"a.png": (40, 60)}
+    assert history.may_have("a.png", [2])
+    assert not history.may_have("a.png", [0, 1])
+    say(again, "undo", 4)
+    say(again, "undo", 3)
+    assert [history.now(class_id) for class_id in range(4)] == [1, 1, 2, 3]
+    say(again, "redo", 3)
+    assert history.gone == {0: 1, 1: 2}
     again.close()
 
 

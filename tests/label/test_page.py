@@ -331,6 +331,34 @@ def test_a_project_without_classes_asks_for_one(browser: Any, folder: Path):
         assert made.project.config.classes[1].color == (204, 121, 167)
 
 
+def test_a_class_with_labels_is_joined_to_another_by_keys(browser: Any, folder: Path):
+    more = {"classes": ["dark", "edge", "bright"]}
+    with labelling(folder, **more) as (made, address), opened(browser, address) as page:
+        page.keyboard.press("3")
+        stroke(page, (60, 20), (70, 40))
+        page.keyboard.press("2")
+        stroke(page, (8, 20), (20, 40))
+        settle(page)
+        page.keyboard.press("r")
+        page.focus("#delete")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#class-form .error:has-text('1 picture has labels of')")
+        page.wait_for_selector("#into select:focus")
+        page.keyboard.press("Tab")  # cancel
+        page.keyboard.press("Tab")  # save
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#class-form", state="hidden")
+        page.wait_for_selector("#classes li:nth-child(2):last-child:has-text('bright')")
+        settle(page)
+        waited_for(lambda: np.array_equal(labels_on(page), made.labels("a.png")))
+        assert set(np.unique(labels_on(page))) == {0, 2, NO_LABEL}
+        page.keyboard.press("Control+z")
+        page.wait_for_selector("#classes li:nth-child(3)")
+        waited_for(lambda: np.array_equal(labels_on(page), made.labels("a.png")))
+        assert set(np.unique(labels_on(page))) == {1, 2, NO_LABEL}
+
+
 def test_a_finger_draws_and_two_zoom(browser: Any, folder: Path):
     with (
         labelling(folder) as (made, address),

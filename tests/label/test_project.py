@@ -83,16 +83,16 @@ def test_it_goes_on_where_it_was_left(tmp_path: Path):
     project = opened(folder, classes=["cat"])
     project.add_stroke(brush("a.png"))
     project.add_stroke(brush("b.png"))
-    assert project.undo() == "b.png"
+    assert project.undo() == 2
     project.close()
     project = opened(folder, classes=["dog", "cat"])
     assert project.class_names == ["cat", "dog"]
     assert project.config.classes[0].color == COLORS[0]
     assert list(project.history.pictures()) == ["a.png"]
-    assert project.redo() == "b.png"
+    assert project.redo() == 2
     assert project.redo() is None
-    assert project.undo() == "b.png"
-    assert project.undo() == "a.png"
+    assert project.undo() == 2
+    assert project.undo() == 1
     assert project.undo() is None
     project.close()
 
@@ -127,6 +127,54 @@ def test_what_a_class_cannot_be(tmp_path: Path):
         project.add_stroke(brush("b.png"))
     assert project.class_names == ["cat", "dog"]
     assert project.history.applied == []
+    project.close()
+
+
+def test_a_class_that_is_given_up_leaves_its_number_free(tmp_path: Path):
+    folder = pictures(tmp_path, "a.png")
+    project = opened(folder, classes=["cat", "dog", "cow"])
+    project.join_class(1, None)
+    assert project.class_names == ["cat", "cow"]
+    project.write_labels(
+        "a.png", Planes(np.repeat([[0], [2]], 20, 0).repeat(60, 1).astype("u1"), None)
+    )
+    project.close()
+    (split,) = check_dataset(folder / FOLDER).splits
+    assert split.images == 1
+    (record,) = read_dataset("label_folder", folder / FOLDER, None)
+    assert [
+        row["name"] for row in json.loads((folder / FOLDER / "classes.json").read_text())["classes"]
+    ] == ["cat", "cow"]
+    assert record.annotation().class_ids.tolist() == [0, 1]
+    project = opened(folder, classes=["cat", "dog", "cow"])  # the same command goes on
+    assert project.class_names == ["cat", "cow"]
+    project.add_classes(["dog"])
+    assert project.config.classes[3].name == "dog"
+    with pytest.raises(InputError, match="another class is called 'dog' by now; rename it, then"):
+        project.undo()
+    project.change_class(3, name="wolf")
+    project.undo()
+    assert project.class_names == ["cat", "dog", "cow", "wolf"]
+    project.redo()
+    assert project.class_names == ["cat", "cow", "wolf"]
+    project.close()
+
+
+def test_which_classes_cannot_be_given_up(tmp_path: Path):
+    project = opened(pictures(tmp_path, "a.png"), classes=["cat", "dog"], task="instance")
+    with pytest.raises(InputError, match="the background cannot be deleted"):
+        project.join_class(0, None)
+    with pytest.raises(InputError, match="there is no class 7"):
+        project.join_class(7, None)
+    with pytest.raises(InputError, match="a class cannot join itself"):
+        project.join_class(1, 1)
+    project.join_class(1, 2)
+    with pytest.raises(InputError, match="the class 'cat' was deleted; choose another, or undo"):
+        project.join_class(2, 1)
+    with pytest.raises(InputError, match="the class 'cat' was deleted"):
+        project.add_stroke(brush("a.png", 1))
+    with pytest.raises(InputError, match="the class 'cat' was deleted"):
+        project.change_class(1, name="x")
     project.close()
 
 

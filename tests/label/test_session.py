@@ -234,6 +234,75 @@ def test_classes_may_be_added_while_one_labels(folder: Path):
         assert 2 in found.classes
 
 
+def test_a_class_that_has_labels_joins_another(folder: Path):
+    with session(folder, classes=["dark", "bright", "edge"]) as made:
+        drawn(made)
+        version = made.draw(dot("a.png", 40, 2))["version"]
+        waited_for(lambda: made.status()["version"] >= version)
+        version = made.draw(dot("b.png", 40, 2))["version"]
+        waited_for(lambda: made.status()["version"] >= version)
+        before, labels = made.status()["per_class"], made.labels("a.png")
+        assert before.keys() == {2}
+        with pytest.raises(
+            InputError, match=r"2 pictures have labels of 'edge' \(a.png, …\); take"
+        ):
+            made.join_class(2, None)
+        joined = made.join_class(2, 1)
+        assert [entry["id"] for entry in joined["classes"]] == [0, 1]
+        assert np.array_equal(made.labels("a.png"), np.where(labels == 2, 1, labels))
+        found = proposal(made, "b.png", joined["version"])
+        assert set(np.unique(found.classes)) == {0, 1}
+        assert made.status()["per_class"] == {1: before[2]}
+        assert made.head is not None
+        assert made.head.config.vocabulary.names == ("dark", "bright")
+        undone = made.undo()
+        assert undone is not None
+        assert len(undone["classes"]) == 3
+        assert np.array_equal(made.labels("a.png"), labels)
+        assert 2 in proposal(made, "b.png", undone["version"]).classes
+        made.redo()
+    with session(folder) as made:
+        assert np.array_equal(made.labels("a.png"), np.where(labels == 2, 1, labels))
+
+
+def test_a_class_without_labels_goes_at_once_and_others_keep_their_numbers(folder: Path):
+    with session(folder, classes=["dark", "edge", "bright"]) as made:
+        made.draw(dot("a.png", 15, 0))
+        made.draw(dot("a.png", 40, 1))
+        made.undo()
+        made.draw(dot("a.png", 65, 2))
+        made.join_class(1, None)
+        waited_for(lambda: made.head and len(made.head.config.vocabulary) == 2)
+        made.label_rest()
+        made.change_classes(lambda project: project.add_classes(["late"]))
+        made.draw(dot("c.png", 40, 3))
+        waited_for(lambda: (made.status()["job"] or {}).get("state") == "done")
+    whole = folder / FOLDER / WHOLE
+    assert check_dataset(whole).all_problems == []
+    from plainmask.pictures.images import read_label
+
+    found = read_label(whole / "labels" / "b.png")
+    assert set(np.unique(found)) == {0, 2}
+    head = Head.load(folder / FOLDER / "head")
+    assert head.config.vocabulary.names == ("dark", "bright")
+    segmenter = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
+    same = segmenter(folder / "b.png").label_map * 2 == found
+    assert same.mean() > 0.999
+
+
+def test_a_picture_that_is_not_there_keeps_a_class(folder: Path):
+    with session(folder) as made:
+        made.draw(dot("b.png", 65, 1))
+    (folder / "b.png").rename(folder.parent / "b.png")
+    with session(folder) as made:
+        with pytest.raises(InputError, match=r"1 picture has labels of 'bright' \(b.png\)"):
+            made.join_class(1, None)
+        made.join_class(1, 0)
+    (folder.parent / "b.png").rename(folder / "b.png")
+    with session(folder) as made:
+        assert set(np.unique(made.labels("b.png"))) == {0, 255}
+
+
 def test_a_large_picture_is_proposed_small_and_accepted_whole(tmp_path: Path):
     from images import png
 

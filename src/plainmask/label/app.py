@@ -75,6 +75,7 @@ def build_app(
             Route("/api/events", listen),
             Route("/api/next", next_picture),
             Route("/api/classes", classes, methods=["POST"]),
+            Route("/api/classes/delete", delete_class, methods=["POST"]),
             Route("/api/undo", undo, methods=["POST"]),
             Route("/api/redo", redo, methods=["POST"]),
             Route("/api/label-rest", label_rest, methods=["POST"]),
@@ -197,8 +198,21 @@ def changing(
     return change
 
 
+async def delete_class(request: Request) -> Response:
+    """POST /api/classes/delete {"id", "into"}: into is the id of the class that its labels join.
+
+    Without it only a class goes that has none. Undo brings it back.
+    """
+    given = await writers_body(request)
+    class_id, into = given.get("id"), given.get("into")
+    if type(class_id) is not int or not (into is None or type(into) is int):
+        raise HTTPException(422, "to delete a class takes its id, and into, that of another")
+    session = session_of(request)
+    return await once(request, given, lambda key: session.join_class(class_id, into, key))
+
+
 async def undo(request: Request) -> Response:
-    """POST /api/undo: the picture that has changed, or null."""
+    """POST /api/undo: the picture, or the classes, that have changed; or the picture null."""
     given = await writers_body(request)
     return await once(request, given, session_of(request).undo)
 

@@ -30,7 +30,7 @@ from plainmask.label.features import KeptTaps, seen
 from plainmask.label.judging import Judged, Shown, better
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.proposing import ClassMap, class_map
+from plainmask.label.proposing import ClassMap, class_ids, class_map
 from plainmask.label.teaching import Teaching
 from plainmask.label.whole_set import WholeSet
 from plainmask.pictures.geometry import Size
@@ -51,6 +51,7 @@ class DecoderMap:
 
     def __init__(self, head: Head, shared: SharedPass):
         self.head, self.shared = head, shared
+        self.ids = class_ids(head)
         self._kept: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
 
     def __call__(self, picture: ProjectPicture, size: Size) -> NDArray[np.uint8]:
@@ -60,7 +61,7 @@ class DecoderMap:
             (results,) = segment_all(self.shared, {"it": self.head}, [picture.path])
             result = results["it"]
             assert isinstance(result, SemanticResult)
-            found = result.label_map.astype(np.uint8)
+            found = self.ids[result.label_map]
         self._kept[picture.name] = found
         if len(self._kept) > MAPS:
             self._kept.popitem(last=False)
@@ -127,7 +128,7 @@ class Behind:
     @property
     def shown(self) -> Shown:
         """Whose proposals are shown."""
-        return self._shown if self.map is not None else "linear"
+        return self._shown if self._fits else "linear"
 
     def says(self, head: Head, taps: KeptTaps) -> ClassMap:
         """What is shown: the decoder's, or that of the linear head that is given."""
@@ -152,9 +153,9 @@ class Behind:
             state, done, total = "prepares", lesson.total - len(lesson.waiting), lesson.total
         elif (teaching := self._teaching) is not None:
             state, done, total = "learns", teaching.done, teaching.total
-        elif self.map is not None:
+        elif self._fits:
             state = "ready"
-        if not self._learns and self.map is None:
+        if not self._learns and not self._fits:
             state = "off"
         return {
             "state": state,
@@ -209,9 +210,15 @@ class Behind:
         return None
 
     @property
+    def _fits(self) -> bool:
+        """Whether there is a decoder that knows no class that was given up."""
+        gone = self.project.history.gone
+        return self.map is not None and not any(one in gone for one in self.map.ids.tolist())
+
+    @property
     def _due(self) -> int:
         """Strokes from which on the next one learns."""
-        return FIRST if self.map is None else self._taught + MORE
+        return self._taught + MORE if self._fits else FIRST
 
     def close(self) -> None:
         """End what learns."""
@@ -239,9 +246,7 @@ class Behind:
         self._lesson, device = None, str(self.shared.device)
         encoder = self.project.config.encoder
         self._unjudged.clear()
-        self._teaching = Teaching(
-            self.place, encoder, device, start if self.map is not None else None
-        )
+        self._teaching = Teaching(self.place, encoder, device, start if self._fits else None)
         return False
 
     def _tell(self) -> bool:

@@ -11,9 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plainmask.label.drawing import draw
+from plainmask.label.drawing import draw, join
 from plainmask.label.planes import PixelBox, Planes
-from plainmask.label.stroke import Stroke
+from plainmask.label.stroke import Join, Stroke
 from plainmask.pictures.geometry import Geometry
 
 
@@ -46,14 +46,17 @@ class Canvas:
         cls,
         geometry: Geometry,
         patch: int,
-        strokes: Iterable[tuple[int, Stroke]],
+        strokes: Iterable[tuple[int, Stroke | Join]],
         *,
         with_objects: bool = False,
     ) -> Self:
-        """The canvas of a picture that is seen in one piece, after numbered strokes."""
+        """The canvas of a picture that is seen in one piece, after numbered strokes and joins."""
         canvas = cls(geometry, patch, with_objects=with_objects)
         for number, stroke in strokes:
-            canvas.draw(number, stroke)
+            if isinstance(stroke, Join):
+                join(canvas.planes, stroke)  # nothing new is told of patches
+            else:
+                canvas.draw(number, stroke)
         return canvas
 
     def draw(self, number: int, stroke: Stroke) -> PixelBox | None:

@@ -33,16 +33,24 @@ PLACES: dict[LabelTask, tuple[str, ...]] = {
 
 
 def class_table(config: ProjectConfig) -> dict[str, Any]:
-    """What classes.json of a data set holds; see `data.class_table`."""
-    classes = [entry.model_dump(mode="json") for entry in config.classes]
-    if config.tells_objects:
-        classes = [row | {"thing": row["id"] != BACKGROUND} for row in classes]
-    return {"name": "labels", "classes": classes, "ignore_values": [NO_LABEL]}
+    """What classes.json of a data set holds; see `data.class_table`.
+
+    Where a class was given up, those after it have other ids than numbers in files.
+    """
+    rows: list[dict[str, Any]] = []
+    for place, entry in enumerate(config.classes):
+        row = entry.model_dump(mode="json")
+        row |= {} if entry.id == place else {"id": place, "file_id": entry.id}
+        row |= {"thing": entry.id != BACKGROUND} if config.tells_objects else {}
+        rows.append(row)
+    return {"name": "labels", "classes": rows, "ignore_values": [NO_LABEL]}
 
 
 def write_class_table(root: Path, config: ProjectConfig) -> None:
-    """Write classes.json of a data set."""
-    if config.classes:
+    """Write classes.json of a data set; none where there is no class."""
+    if not config.classes:
+        (root / "classes.json").unlink(missing_ok=True)
+    else:
         text = json.dumps(class_table(config), indent=1)
         write_atomically(root / "classes.json", text.encode() + b"\n")
 

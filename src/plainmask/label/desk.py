@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from plainmask.errors import InputError
 from plainmask.label.canvas import Canvas, PatchLabels
 from plainmask.label.features import seen
 from plainmask.label.planes import PixelBox, Planes
@@ -76,7 +78,25 @@ class Desk:
         box = canvas.draw(number, stroke)
         if box is not None:
             self._note(stroke.picture, canvas, Change(stroke.picture, box, number))
-        return {"id": number} | self._answer(stroke.picture, number)
+        return {"id": number} | self._answer(number, number)
+
+    def join_class(self, class_id: int, into: int | None, key: str | None = None) -> dict[str, Any]:
+        """Give up a class, whose labels join another's; errors as `Project.join_class`.
+
+        Raises:
+            InputError: it has labels, and there is no other to join.
+        """
+        holders = self._holders(class_id)
+        if holders and into is None:
+            name, one = self.project.config.classes[class_id].name, len(holders) == 1
+            raise InputError(
+                f"{len(holders)} {'picture has' if one else 'pictures have'} labels of {name!r} "
+                f"({holders[0]}{'' if one else ', …'}); take them away, or join it into another"
+            )
+        number = self.project.join_class(class_id, into, key)
+        for name in holders:
+            self._redraw(name)
+        return {"id": number} | self._answer(number, number)
 
     def undo(self, key: str | None = None) -> dict[str, Any] | None:
         """Take the last stroke back; None: there is none. Errors as `Project.undo`."""
@@ -92,10 +112,8 @@ class Desk:
         entry = history.by_key.get(key)
         if entry is None:
             return None
-        stroke = history.strokes[entry.of or entry.id].stroke
-        assert stroke is not None
-        said = self._answer(stroke.picture, entry.id)
-        return {"id": entry.id} | said if entry.do == "stroke" else said
+        said = self._answer(entry.of or entry.id, entry.id)
+        return {"id": entry.id} | said if entry.of is None else said
 
     def about(self) -> dict[str, Any]:
         """Task, classes, pictures, and the video that these are of, for a page."""
@@ -103,7 +121,7 @@ class Desk:
         return {
             "place": str(self.project.place),
             "task": config.task,
-            "classes": [entry.model_dump() for entry in config.classes],
+            "classes": self._classes(),
             "pictures": [self._about(picture) for picture in self.project.pictures.values()],
             "video": None if video is None else {"name": video.name, "seconds": video.seconds},
             "skipped": dict(self.project.skipped),
@@ -116,9 +134,13 @@ class Desk:
         history = self.project.history
         found: dict[int, list[float]] = {}
         for number in reversed(history.applied):
+            if number not in history.predicted:
+                continue
             stroke = history.strokes[number].stroke
-            if number in history.predicted and stroke is not None and stroke.class_id is not None:
-                shares = found.setdefault(stroke.class_id, [])
+            if stroke is None or stroke.class_id is None:
+                continue
+            if (class_id := history.now(stroke.class_id)) is not None:
+                shares = found.setdefault(class_id, [])
                 if len(shares) < RECENT:
                     shares.append(history.predicted[number])
         return {class_id: sum(shares) / len(shares) for class_id, shares in sorted(found.items())}
@@ -134,19 +156,50 @@ class Desk:
             "done": share == 1,
         }
 
-    def _answer(self, name: str, version: int) -> dict[str, Any]:
+    def _answer(self, number: int, version: int) -> dict[str, Any]:
+        """What is said of a stroke or a join, as of an entry of the journal."""
+        entry = self.project.history.strokes.get(number)
+        if entry is None:
+            return {"classes": self._classes(), "version": version}
+        assert entry.stroke is not None
+        name = entry.stroke.picture
         share = self._shares.get(name, 0.0)
         return {"picture": name, "version": version, "labelled_share": share}
 
-    def _redrawn(self, name: str | None) -> dict[str, Any] | None:
-        if name is None:
+    def _classes(self) -> list[dict[str, Any]]:
+        return [entry.model_dump() for entry in self.project.present().classes]
+
+    def _redrawn(self, number: int | None) -> dict[str, Any] | None:
+        """What is said when something was taken back, or done again."""
+        if number is None:
             return None
-        self._redraw(name)
-        return self._answer(name, self.version)
+        history = self.project.history
+        if number in history.joins:
+            # Those of the class that is there no more, or again, are drawn otherwise now.
+            class_id, into = history.joins[number]
+            its = [class_id, into] if into is not None else [class_id]
+            names = [name for name in history.pictures() if history.may_have(name, its)]
+        else:
+            stroke = history.strokes[number].stroke
+            assert stroke is not None
+            names = [stroke.picture]
+        for name in names:
+            self._redraw(name)
+        return self._answer(number, self.version)
+
+    def _holders(self, class_id: int) -> list[str]:
+        """Pictures with labels of a class, also such as are not there any more."""
+        history = self.project.history
+        return [
+            name
+            for name, size in history.pictures().items()
+            if history.may_have(name, [class_id])
+            and (self._canvas(ProjectPicture(name, Path(name), size)).labels == class_id).any()
+        ]
 
     def _redraw(self, name: str) -> None:
-        if name in self.project.pictures:  # one that is not there any more has no canvas
-            self._canvases.pop(name, None)
+        self._canvases.pop(name, None)
+        if name in self.project.pictures:  # else it is not there any more
             canvas = self._canvas(self.project.pictures[name])
             self._note(name, canvas, Change(name, PixelBox(0, 0, *canvas.size), None))
 

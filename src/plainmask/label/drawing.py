@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from plainmask.label.config import BACKGROUND
 from plainmask.label.planes import PixelBox, Planes, box_of
-from plainmask.label.stroke import NO_LABEL, Stroke, StrokeKind
+from plainmask.label.stroke import NO_LABEL, Join, Stroke, StrokeKind
 from plainmask.pictures.geometry import Size
 from plainmask.results.formats import png_bytes
 
@@ -51,6 +52,18 @@ def draw(labels: Planes, stroke: Stroke) -> tuple[PixelBox, NDArray[np.bool_]] |
         box.y0 + smaller.y0, box.x0 + smaller.x0, box.y0 + smaller.y1, box.x0 + smaller.x1
     )
     return moved, changed[smaller.cut]
+
+
+def join(labels: Planes, classes: Join) -> PixelBox | None:
+    """Give the labels (H, W) of a class to another, in place; the box of them, None: none.
+
+    Objects stay what they are, unless they become background.
+    """
+    its = labels.classes == classes.class_id
+    labels.classes[its] = NO_LABEL if classes.into is None else classes.into
+    if labels.objects is not None and classes.into in (None, BACKGROUND):
+        labels.objects[its] = 0
+    return box_of(its)
 
 
 def masked_stroke(kind: StrokeKind, picture: str, new: Planes) -> Stroke:

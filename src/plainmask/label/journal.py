@@ -7,7 +7,7 @@ is whole. Labels follow from the journal alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from plainmask.atomic import cannot_write
 from plainmask.errors import InputError
 from plainmask.label.judging import Shown
-from plainmask.label.stroke import Stroke
+from plainmask.label.stroke import Join, Stroke
 
 
 class Entry(BaseModel):
@@ -27,13 +27,15 @@ class Entry(BaseModel):
 
     id: int = Field(ge=1)
     """Counts up from 1 without gaps."""
-    do: Literal["stroke", "undo", "redo", "predicted", "judged"]
+    do: Literal["stroke", "join", "undo", "redo", "predicted", "judged"]
     stroke: Stroke | None = None
     """What was drawn."""
     size: tuple[int, int] | None = None
     """(H, W) of the picture then."""
+    join: Join | None = None
+    """The class that was given up, and what its labels joined."""
     of: int | None = None
-    """The stroke that was undone, done again, predicted or judged."""
+    """The stroke, or join, that was undone, done again, predicted or judged."""
     right: float | None = None
     """The share of it that was predicted right before it was learnt: "predicted" by the linear
     head, "judged" by the decoder behind it."""
@@ -44,10 +46,13 @@ class Entry(BaseModel):
 
 
 class History:
-    """What a journal says now: which strokes count, and which could be done again."""
+    """What a journal says now: which strokes and joins count, and which could be done again."""
 
     def __init__(self):
         self.strokes: dict[int, Entry] = {}
+        self.joins: dict[int, Join] = {}
+        self.gone: dict[int, int | None] = {}
+        """Classes that were given up, and what each joined."""
         self.applied: list[int] = []
         self.undone: list[int] = []
         self.predicted: dict[int, float] = {}
@@ -62,12 +67,19 @@ class History:
         """
         if entry.do == "stroke" and entry.stroke is not None and entry.size is not None:
             self.strokes[entry.id] = entry
-            self.applied.append(entry.id)
+            self._apply(entry.id)
+            self.undone.clear()
+        elif entry.do == "join" and entry.join is not None and not self.gone.keys() & entry.join:
+            self.joins[entry.id] = entry.join
+            self._apply(entry.id)
             self.undone.clear()
         elif entry.do == "undo" and self.applied[-1:] == [entry.of]:
-            self.undone.append(self.applied.pop())
+            number = self.applied.pop()
+            self.undone.append(number)
+            if number in self.joins:
+                del self.gone[self.joins[number].class_id]
         elif entry.do == "redo" and self.undone[-1:] == [entry.of]:
-            self.applied.append(self.undone.pop())
+            self._apply(self.undone.pop())
         elif entry.do == "predicted" and entry.of in self.strokes and entry.right is not None:
             self.predicted[entry.of] = entry.right
         elif (
@@ -83,19 +95,45 @@ class History:
         if entry.key is not None:
             self.by_key[entry.key] = entry
 
-    def of_picture(self, picture: str) -> Iterator[tuple[int, Stroke]]:
-        """The strokes that count in a picture, by number, in order."""
+    def _apply(self, number: int) -> None:
+        self.applied.append(number)
+        if number in self.joins:
+            class_id, into = self.joins[number]
+            self.gone[class_id] = into
+
+    def now(self, class_id: int) -> int | None:
+        """What became of a class: itself, or the one that it joined; None: it had no labels."""
+        found: int | None = class_id
+        while found in self.gone:
+            found = self.gone[found]
+        return found
+
+    def of_picture(self, picture: str) -> Iterator[tuple[int, Stroke | Join]]:
+        """The strokes that count in a picture, and the joins, by number, in order."""
         for number in self.applied:
+            if number in self.joins:
+                yield number, self.joins[number]
+                continue
             stroke = self.strokes[number].stroke
             assert stroke is not None
             if stroke.picture == picture:
                 yield number, stroke
 
+    def may_have(self, picture: str, classes: Collection[int]) -> bool:
+        """Whether a picture may have labels of classes, as far as strokes say without a look."""
+        for _, stroke in self.of_picture(picture):
+            if isinstance(stroke, Join):
+                continue
+            drawn = {stroke.class_id, *(class_id for _, class_id in stroke.objects)} - {None}
+            tells_all = stroke.mask is None or stroke.objects
+            if not tells_all or {self.now(one) for one in drawn if one is not None} & {*classes}:
+                return True
+        return False
+
     def pictures(self) -> dict[str, tuple[int, int]]:
         """The pictures in which strokes count, and the size (H, W) at the last of them."""
         found: dict[str, tuple[int, int]] = {}
-        for number in self.applied:
-            entry = self.strokes[number]
+        for entry in (self.strokes[number] for number in self.applied if number in self.strokes):
             assert entry.stroke is not None
             assert entry.size is not None
             found[entry.stroke.picture] = entry.size

@@ -83,8 +83,11 @@ class Mind:
         assert isinstance(encoder, Encoder)
         made = None
         if found is not None:
-            vocabulary = Vocabulary.load(class_table(self.project.config))
-            made = head_of(found, encoder, vocabulary, HEAD)
+            # Classes that were given up meanwhile are in it until that is learnt.
+            config = self.project.present(also=found.classes.tolist())
+            vocabulary = Vocabulary.load(class_table(config))
+            places = np.searchsorted([entry.id for entry in config.classes], found.classes)
+            made = head_of(found._replace(classes=places), encoder, vocabulary, HEAD)
         self.linear = made  # at once: others look at it
 
     def proposal(self, picture: ProjectPicture, labels: Planes, version: int) -> Proposal:

@@ -10,7 +10,7 @@ The last is made from the journal again whenever the project is opened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -31,7 +31,7 @@ from plainmask.label.frames import read_note
 from plainmask.label.journal import Entry, History, Journal
 from plainmask.label.judging import Shown
 from plainmask.label.planes import Planes
-from plainmask.label.stroke import MOST_CLASSES, Stroke
+from plainmask.label.stroke import MOST_CLASSES, Join, Stroke
 from plainmask.options import hint
 from plainmask.pictures.finding import find_images
 from plainmask.pictures.geometry import Size
@@ -120,7 +120,8 @@ class Project:
                         f"{now[1]} x {now[0]} now; put the old one back, or rename the new one"
                     )
             project = cls(place, config, pictures, journal, skipped)
-            project.add_classes([name for name in classes if name not in project.class_names])
+            known = [entry.name for entry in config.classes]  # those that were given up, too
+            project.add_classes([name for name in classes if name not in known])
             used = {Path(name).stem for name in journal.history.pictures() if name in pictures}
             remove_strays(place, config.task, used)
         except BaseException:
@@ -144,8 +145,18 @@ class Project:
 
     @property
     def class_names(self) -> list[str]:
-        """By id."""
-        return [entry.name for entry in self.config.classes]
+        """Of the classes that there are now."""
+        return [entry.name for entry in self.present().classes]
+
+    def present(self, also: Collection[int] = ()) -> ProjectConfig:
+        """The project with those classes only that were not given up, and some others.
+
+        Args:
+            also: ids of classes that are in it all the same.
+        """
+        gone = self.history.gone.keys() - set(also)
+        classes = tuple(entry for entry in self.config.classes if entry.id not in gone)
+        return self.config.model_copy(update={"classes": classes})
 
     def picture(self, name: str) -> ProjectPicture:
         """The picture of a name.
@@ -169,8 +180,8 @@ class Project:
                 where it should, or the other way round, or it cannot be written.
         """
         picture = self.picture(stroke.picture)
-        if stroke.class_id is not None and stroke.class_id >= len(self.config.classes):
-            raise InputError(f"there is no class {stroke.class_id}; add it first")
+        if stroke.class_id is not None:
+            self._class(stroke.class_id)
         self._check_object(stroke)
         number, size = self.journal.next_id, picture.size
         entry = Entry(id=number, do="stroke", stroke=stroke, size=size, key=key)
@@ -184,31 +195,58 @@ class Project:
             is_thing = stroke.class_id != BACKGROUND
             if stroke.object is None or (stroke.object > 0) != is_thing:
                 wanted = "the number of its object, from 1" if is_thing else "the object 0"
-                name = self.class_names[stroke.class_id]
+                name = self._class(stroke.class_id).name
                 raise InputError(f"a stroke of the class {name} says {wanted}; add object to it")
 
-    def undo(self, key: str | None = None) -> str | None:
-        """Take the last stroke back; the picture that it was on, None: there is none left.
+    def join_class(self, class_id: int, into: int | None, key: str | None = None) -> int:
+        """Give up a class; its labels are those of another from here on. The number of the entry.
+
+        Args:
+            class_id: of the class.
+            into: id of the other; None: labels are taken away, so see first that there are none.
+            key: see `add_stroke`.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: there is no such class, it is the background, or it cannot be written.
         """
+        if self.tells_objects and class_id == BACKGROUND:
+            raise InputError("the background cannot be deleted; it is all that is no object")
+        if class_id == into:
+            raise InputError("a class cannot join itself; name another")
+        for one in (class_id, into):
+            if one is not None:
+                self._class(one)
+        number = self.journal.next_id
+        self.journal.append(Entry(id=number, do="join", join=Join(class_id, into), key=key))
+        write_class_table(self.place, self.present())
+        return number
+
+    def undo(self, key: str | None = None) -> int | None:
+        """Take the last stroke or join back; its number, None: there is none left.
+
+        Raises:
+            InputError: it cannot be written, or would bring a class back whose name another has.
+        """
+        last = self.history.joins.get(self.history.applied[-1]) if self.history.applied else None
+        name = self.config.classes[last.class_id].name if last else ""
+        if name.casefold() in map(str.casefold, self.class_names):
+            raise InputError(f"another class is called {name!r} by now; rename it, then undo")
         return self._back_or_forth("undo", self.history.applied, key)
 
-    def redo(self, key: str | None = None) -> str | None:
-        """Draw the stroke again that was taken back last; as `undo`."""
+    def redo(self, key: str | None = None) -> int | None:
+        """Do again what was taken back last; as `undo`."""
         return self._back_or_forth("redo", self.history.undone, key)
 
     def _back_or_forth(
-        self, do: Literal["undo", "redo"], strokes: list[int], key: str | None
-    ) -> str | None:
-        if not strokes:
+        self, do: Literal["undo", "redo"], numbers: list[int], key: str | None
+    ) -> int | None:
+        if not numbers:
             return None
-        number = strokes[-1]
+        number = numbers[-1]
         self.journal.append(Entry(id=self.journal.next_id, do=do, of=number, key=key))
-        stroke = self.history.strokes[number].stroke
-        assert stroke is not None
-        return stroke.picture
+        if number in self.history.joins:
+            write_class_table(self.place, self.present())
+        return number
 
     def note_prediction(self, stroke: int, right: float) -> None:
         """Remember which share of a stroke was predicted right before it was learnt."""
@@ -246,16 +284,27 @@ class Project:
         Raises:
             InputError: there is no such class, or another one has the name.
         """
-        classes = list(self.config.classes)
-        if not 0 <= class_id < len(classes):
-            raise InputError(f"there is no class {class_id}; add it first")
-        old = classes[class_id]
+        classes, old = list(self.config.classes), self._class(class_id)
         classes[class_id] = checked_class(class_id, name or old.name, color or old.color)
         self._change_classes(classes)
 
+    def _class(self, class_id: int) -> LabelClass:
+        """The class of an id.
+
+        Raises:
+            InputError: there is none, or it was given up.
+        """
+        if not 0 <= class_id < len(self.config.classes):
+            raise InputError(f"there is no class {class_id}; add it first")
+        found = self.config.classes[class_id]
+        if class_id in self.history.gone:
+            raise InputError(f"the class {found.name!r} was deleted; choose another, or undo that")
+        return found
+
     def _change_classes(self, classes: Sequence[LabelClass]) -> None:
-        names = [entry.name.casefold() for entry in classes]
-        for place, entry in enumerate(classes):
+        there = [entry for entry in classes if entry.id not in self.history.gone]
+        names = [entry.name.casefold() for entry in there]
+        for place, entry in enumerate(there):
             if names.index(entry.name.casefold()) != place:
                 raise InputError(f"there is a class {entry.name!r} already; take another name")
         if len(classes) > MOST_CLASSES:
@@ -265,7 +314,7 @@ class Project:
             self.place / "project.json", config.model_dump_json(indent=1).encode() + b"\n"
         )
         self.config = config
-        write_class_table(self.place, config)
+        write_class_table(self.place, self.present())
 
     def write_labels(self, name: str, labels: Planes) -> None:
         """Write the label files of a picture where they differ; none where nothing is labelled.

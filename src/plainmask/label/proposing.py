@@ -47,15 +47,21 @@ class Proposal(NamedTuple):
     """(h, w) numbers of objects, where they are told apart; see `told_apart`."""
 
 
+def class_ids(head: Head) -> NDArray[np.uint8]:
+    """The ids in the project of the classes of a head that was learnt in it, (C,)."""
+    return np.array([entry.file_id for entry in head.config.vocabulary.classes], np.uint8)
+
+
 def class_map(head: Head, taps: KeptTaps) -> ClassMap:
     """What a semantic head says that sees pictures as their features are kept."""
+    ids = class_ids(head)
 
     def says(picture: ProjectPicture, size: Size) -> NDArray[np.uint8]:
         geometry = replace(seen(picture.size, taps.patch), image_size=size)
         with taps.shared.computing():
             result = head.result(head.predict(taps.for_decoder(picture)), geometry)
         assert isinstance(result, SemanticResult)
-        return result.label_map.astype(np.uint8)
+        return ids[result.label_map]
 
     return says
 

@@ -74,6 +74,7 @@ class Session:
         self._rest: WholeSet | None = None
         self._job: dict[str, Any] | None = None
         self._learnt = 0
+        self._renamed = False
         self._touched = time.monotonic() - QUIET
         self._closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -192,8 +193,15 @@ class Session:
 
     def change_classes(self, change: Callable[[Project], None]) -> None:
         """Add classes, or change one."""
-        with self._changed:
+        with self._touching():
             change(self.project)
+            self._renamed = True
+
+    def join_class(self, class_id: int, into: int | None, key: str | None = None) -> dict[str, Any]:
+        """Give up a class, whose labels join another's; see `Desk.join_class`."""
+        with self._touching():
+            self._renamed = True
+            return self._desk.join_class(class_id, into, key)
 
     def show(self, name: str) -> None:
         """Say which picture a person looks at: its proposals come first.
@@ -298,7 +306,7 @@ class Session:
 
     def _work(self) -> Callable[[], None] | None:
         """What to do next; None: nothing now."""
-        if self._desk.pending:
+        if self._desk.pending or self._renamed:
             return self._learn
         if self._asked:
             return self._asked.popleft().keep
@@ -326,6 +334,7 @@ class Session:
     def _learn(self) -> None:
         with self._changed:
             batch, version = list(self._desk.pending), self._desk.version
+            self._renamed = False
         try:
             for change in batch:
                 with self._telling(change.picture):

@@ -8,7 +8,7 @@ middle is c + 0.5. What a stroke means depends on nothing but the stroke and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,6 +29,14 @@ Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)]
 ClassId = Annotated[int, Field(ge=0, lt=MOST_CLASSES)]
 ObjectNumber = Annotated[int, Field(ge=0, le=MOST_OBJECTS)]
 """Unique in its picture; 0: no object, but background."""
+
+
+class Join(NamedTuple):
+    """A class that was given up: from then on its labels are those of another."""
+
+    class_id: ClassId
+    into: ClassId | None
+    """None: they are taken away; it was given up while it had none."""
 
 
 class Stroke(BaseModel):

@@ -42,7 +42,8 @@ class WholeSet:
         self.total = len(self.waiting)
         self.problems: list[str] = []
         """Pictures that could not be used, and why."""
-        write_class_table(root, project.config)
+        self._classes = project.present()
+        write_class_table(root, self._classes)
 
     def about(self) -> dict[str, Any]:
         """How far it is, for a page."""
@@ -69,3 +70,6 @@ class WholeSet:
             write_pair(self.root, picture.path, labels)
         except InputError as error:
             self.problems.append(f"{name}: {error}")
+        if not self.waiting:  # classes that came meanwhile are in it, and those that went
+            before = [entry.id for entry in self._classes.classes]
+            write_class_table(self.root, self.project.present(also=before))

@@ -8,7 +8,7 @@ import { FRESH } from "./colors.js";
 import { Labels, NONE } from "./labels.js";
 import { decode } from "./png.js";
 import { drawClasses, drawUnsure } from "./proposal.js";
-import { change, classes, entry, say, state, tellsObjects } from "./state.js";
+import { change, classes, entry, listed, say, state, tellsObjects } from "./state.js";
 
 /** What is on the desk: sizes, the picture and halves of it, labels, and proposals to lay over. */
 export const drawn = { width: 0, height: 0, levels: [], labels: null, classes: null, unsure: null };
@@ -41,7 +41,20 @@ export async function reload() {
 /** Take the classes as they are now. */
 export function setClasses(list) {
   change({ project: { ...state.project, classes: list } });
+  const ids = listed().map(({ id }) => id), locked = [...state.locked].filter((id) => ids.includes(id));
+  const isGone = state.classId !== null && !ids.includes(state.classId);
+  change({ locked: new Set(locked), classId: isGone ? ids[0] ?? null : state.classId });
   recolor();
+}
+
+/** Give up a class; what has its labels gets those of another, without which there may be none. */
+export async function deleteClass(id, into) {
+  const answer = await new Promise((done, failed) => {
+    outbox.push(async (key) => done(await send("api/classes/delete", { id, into }, key)), failed);
+  });
+  remember(null);
+  setClasses(answer.classes);
+  await readBack();
 }
 
 /** Put a picture on the desk. */
@@ -129,7 +142,12 @@ export function seenAt(point) {
 
 const found = (number, id) => (number ? { number, class: id } : null);
 
-const colors = () => classes().map(({ color }) => color);
+/** By id, with holes where classes were given up. */
+function colors() {
+  const found = [];
+  for (const { id, color } of classes()) found[id] = color;
+  return found;
+}
 
 function recolor() {
   drawn.labels?.color(colors());
@@ -209,6 +227,11 @@ export function step(direction) {
   if (patch !== undefined) to.push(patch);
   post(async (key) => {
     const answer = await send(`api/${direction}`, {}, key);
+    if (answer.classes) { // one came back, or went
+      setClasses(answer.classes);
+      stale = true;
+      return;
+    }
     if (!answer.picture) say(`There is nothing to ${direction}.`, 2);
     else confirm(answer.picture, answer);
     if (answer.picture === picture && !patch) stale = true;

@@ -33,7 +33,8 @@ const SHORTCUTS = [
     ["Alt click / I", "Take the class pointed at"],
   ]],
   ["Classes", [
-    ["1 – 9", "Choose a class"], ["C", "New class"], ["K", "Lock the labels of the class"],
+    ["1 – 9", "Choose a class"], ["C", "New class"], ["R", "Change or delete the class"],
+    ["K", "Lock the labels of the class"],
   ]],
   ["Pen by keys", [
     ["Arrows", "Move (Shift: faster)"], ["Enter", "Pen down or up, corner, fill"],
@@ -51,14 +52,14 @@ const SHORTCUTS = [
   ]],
 ];
 
-/** @param {{next: Function, help: Function, newClass: Function}} what others do. */
-export function start({ next, help, newClass }) {
+/** @param {Object<string, Function>} others what others do: `editClass` takes an id, or null for a new one. */
+export function start({ next, help, editClass }) {
   const plain = {
     b: () => tools.choose("brush"), e: () => tools.choose("erase"), f: () => tools.choose("fill"),
     g: () => tools.choose("polygon"), a: () => tools.choose("take"), i: () => tools.pick(pointed()),
     "[": () => tools.resizeBrush(-1), "]": () => tools.resizeBrush(1),
     ",": () => tools.resizeBrush(-1), ".": () => tools.resizeBrush(1),
-    c: newClass, k: () => toggleLock(), n: next,
+    c: () => editClass(null), r: () => state.classId !== null && editClass(state.classId), k: () => toggleLock(), n: next,
     l: toggle("showLabels"), p: toggle("showProposal"), u: toggle("showUnsure"),
     A: () => accept({ what: "all" }), C: () => accept({ what: "class", class: state.classId }),
     "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: fit, "?": help,

@@ -1,6 +1,7 @@
 // Starts the page, and follows what the server tells.
 
 import { claim, leave, listen, read } from "./api.js";
+import { editClass } from "./class_form.js";
 import {
   complain, drawn, fetchProposal, forgetProposal, open, outbox, readBack, reload, setClasses, showBy,
 } from "./desk.js";
@@ -19,7 +20,7 @@ const help = document.getElementById("help"), stage = document.getElementById("s
 
 async function begin() {
   showBy({ all: redraw, marks: drawMarks, whole: fit });
-  const others = { next, help: showHelp, newClass: () => panel.editClass(null) };
+  const others = { next, help: showHelp, editClass };
   keys.start(others);
   panel.start(others);
   strip.start(go);
@@ -57,7 +58,7 @@ async function connect() {
   const wanted = decodeURIComponent(location.hash.slice(1));
   const first = entry(wanted) ? wanted : pictures().find(({ done }) => !done)?.name ?? pictures()[0]?.name;
   if (first) await go(first);
-  if (classes().length <= Number(tellsObjects())) panel.editClass(null);
+  if (classes().length <= Number(tellsObjects())) editClass(null);
 }
 
 /** Be the tab that writes, if no other is; with `take`, even then. */

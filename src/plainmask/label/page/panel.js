@@ -1,8 +1,8 @@
 // The bar above and the panel to the right: what can be pressed, and what is told.
 
 import { send } from "./api.js";
-import { PALETTE, rgb } from "./colors.js";
-import { accept, complain, setClasses, step } from "./desk.js";
+import { editClass, startClassForm } from "./class_form.js";
+import { accept, complain, step } from "./desk.js";
 import { chooseClass, toggleLock } from "./keys.js";
 import { startObjects } from "./objects.js";
 import { change, classes, css, entry, isBackground, listed, pictures, state, tellsObjects, watch } from "./state.js";
@@ -192,58 +192,4 @@ function showMessages() {
   find("busy").hidden = !(state.loading || state.learning);
   const saved = state.unsent ? "Saving…" : "Saved";
   find("saved").textContent = !state.online ? "Not connected" : state.readOnly ? "Read only" : saved;
-}
-
-let edited = null; // the id of the class in the form; null: a new one
-
-/** Ask for the name and colour of a class; null: a new one. */
-export function editClass(id) {
-  if (state.readOnly) return;
-  const form = find("class-form"), known = classes().find((one) => one.id === id);
-  edited = id;
-  find("class-title").textContent = known ? "Change class" : "New class";
-  form.querySelector("[name=name]").value = known?.name ?? "";
-  form.querySelector(".error").textContent = "";
-  const used = classes().map(({ color }) => hex(color));
-  const free = PALETTE.find((one) => !used.includes(one)) ?? PALETTE[used.length % PALETTE.length];
-  const custom = find("colors").querySelector("[type=color]");
-  custom.value = known ? hex(known.color) : free;
-  showColor();
-  form.showModal();
-  form.querySelector("[name=name]").select();
-}
-
-function showColor() {
-  const [...all] = find("colors").querySelectorAll("[type=radio]"), { value } = find("colors").lastChild;
-  for (const one of all) one.checked = one.value === value;
-}
-
-const hex = (color) => `#${color.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
-
-function startClassForm() {
-  const form = find("class-form"), custom = document.createElement("input");
-  Object.assign(custom, { type: "color", title: "Another colour" });
-  for (const color of PALETTE) {
-    const one = document.createElement("input");
-    Object.assign(one, { type: "radio", name: "color", value: color, title: color });
-    one.style.setProperty("--color", color);
-    one.onchange = () => { custom.value = color; };
-    find("colors").append(one);
-  }
-  custom.oninput = showColor;
-  find("colors").append(custom);
-  form.querySelector("[value=cancel]").onclick = () => form.close();
-  form.querySelector("form").onsubmit = async (event) => {
-    event.preventDefault();
-    const name = form.querySelector("[name=name]").value.trim(), color = custom.value;
-    try {
-      const answer = await send("api/classes", { ...(edited !== null && { id: edited }), name, color: rgb(color) });
-      setClasses(answer.classes);
-      if (edited === null) change({ classId: answer.classes.at(-1).id });
-      form.close();
-      find("stage").focus();
-    } catch (error) {
-      form.querySelector(".error").textContent = error.message;
-    }
-  };
 }

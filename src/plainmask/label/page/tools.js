@@ -6,7 +6,7 @@ import { objectColor } from "./colors.js";
 import { accept, draw, drawn, freeNumber, repair, seenAt } from "./desk.js";
 import { NONE } from "./labels.js";
 import { thinned } from "./raster.js";
-import { change, classes, isBackground, say, state, tellsObjects } from "./state.js";
+import { change, classes, isBackground, listed, say, state, tellsObjects } from "./state.js";
 import { beginInk, continueInk, endInk, inkPoints, toStage, view } from "./view.js";
 
 const LINES = ["merge", "split"]; // tools that draw a line
@@ -158,7 +158,7 @@ export function showShape() {
 /** Let the next stroke begin an object, whatever it begins on. */
 export function beginObject() {
   if (!tellsObjects()) return;
-  const id = isBackground(state.classId) ? classes()[1]?.id ?? null : state.classId;
+  const id = isBackground(state.classId) ? listed().find(({ id }) => !isBackground(id))?.id ?? null : state.classId;
   change({ object: "new", classId: id, ...(!DRAWING.includes(state.tool) && { tool: "brush" }) });
 }
 
