@@ -105,6 +105,16 @@ def test_undo_and_redo_say_which_picture_has_changed(client: TestClient):
     assert client.get("/api/project").json()["can_redo"] is True
 
 
+def test_the_figures_over_time(client: TestClient):
+    assert client.get("/api/course").json() == {"points": []}
+    version = both(client)
+    client.get(f"/api/pictures/a.png/proposal.png?version={version}")
+    version = draw(client, points=[[15, 50]])["version"]
+    client.get(f"/api/pictures/a.png/proposal.png?version={version}")
+    (point,) = client.get("/api/course").json()["points"]
+    assert point == {"stroke": 3, "class_id": 0, "right": 1, "of_class": 1, "together": 1}
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -359,6 +359,24 @@ def test_a_class_with_labels_is_joined_to_another_by_keys(browser: Any, folder: 
         assert set(np.unique(labels_on(page))) == {1, 2, NO_LABEL}
 
 
+def test_the_figure_over_time_is_drawn_and_told(browser: Any, folder: Path):
+    with labelling(folder) as (made, address), opened(browser, address) as page:
+        for count, (key, x) in enumerate((("1", 8), ("2", 60), ("1", 20), ("2", 70), ("2", 10)), 1):
+            page.keyboard.press(key)
+            stroke(page, (x, 10 * count), (x + 5, 10 * count))
+            settle(page)
+            waited_for(lambda count=count: made.status()["version"] >= count)
+        page.wait_for_selector("#course-told:has-text('Strokes 3 to 5')")
+        assert page.locator("#course polyline").count() == 3
+        label = page.get_attribute("#course", "aria-label")
+        figure = round(100 * made.status()["figure"])
+        assert label.startswith("Predicted before they were learnt, from stroke 3 to 5: from 100 %")
+        assert label.endswith(f"to {figure} %")
+        box = page.locator("#course").bounding_box()
+        page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 5)
+        page.wait_for_selector("#course-told:has-text('Stroke 5, bright: 0 % of it; together')")
+
+
 def test_a_finger_draws_and_two_zoom(browser: Any, folder: Path):
     with (
         labelling(folder) as (made, address),

@@ -45,6 +45,8 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """What a page of ours is called; another name means that another page's has been led here."""
 MOST_BYTES = 8_000_000
 """Of a request."""
+MOST_POINTS = 300
+"""Of the figures over time."""
 LONGEST_WAIT, LOOK_EVERY = 30.0, 0.02
 """Seconds for which a proposal is waited for, and between looks."""
 
@@ -74,6 +76,7 @@ def build_app(
             Route("/api/writer", writer, methods=["POST"]),
             Route("/api/events", listen),
             Route("/api/next", next_picture),
+            Route("/api/course", course),
             Route("/api/classes", classes, methods=["POST"]),
             Route("/api/classes/delete", delete_class, methods=["POST"]),
             Route("/api/undo", undo, methods=["POST"]),
@@ -166,6 +169,12 @@ async def listen(request: Request) -> Response:
 async def next_picture(request: Request) -> Response:
     """GET /api/next: the picture to label next, or null."""
     return answer({"picture": await asyncio.to_thread(session_of(request).next_picture)})
+
+
+async def course(request: Request) -> Response:
+    """GET /api/course: {"points"}, the figures after each of the newest strokes; `CoursePoint`."""
+    points = await asyncio.to_thread(session_of(request).course)
+    return answer({"points": [point._asdict() for point in points[-MOST_POINTS:]]})
 
 
 async def classes(request: Request) -> Response:

@@ -15,8 +15,6 @@ from plainmask.label.stroke import Stroke
 
 CANVASES = 16
 """Pictures whose labels are kept in memory."""
-RECENT = 10
-"""Strokes of a class whose predictions make its figure."""
 
 
 class Change(NamedTuple):
@@ -128,22 +126,6 @@ class Desk:
             "can_undo": bool(history.applied),
             "can_redo": bool(history.undone),
         }
-
-    def figures(self) -> dict[int, float]:
-        """By class: the mean share of its last strokes that was predicted before it was learnt."""
-        history = self.project.history
-        found: dict[int, list[float]] = {}
-        for number in reversed(history.applied):
-            if number not in history.predicted:
-                continue
-            stroke = history.strokes[number].stroke
-            if stroke is None or stroke.class_id is None:
-                continue
-            if (class_id := history.now(stroke.class_id)) is not None:
-                shares = found.setdefault(class_id, [])
-                if len(shares) < RECENT:
-                    shares.append(history.predicted[number])
-        return {class_id: sum(shares) / len(shares) for class_id, shares in sorted(found.items())}
 
     def _about(self, picture: ProjectPicture) -> dict[str, Any]:
         share = self._shares.get(picture.name, 0.0)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from plainmask.errors import InputError, PlainmaskError
 from plainmask.heads.head import Head
+from plainmask.label.course import CoursePoint, course
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
@@ -88,16 +89,21 @@ class Session:
     def status(self) -> dict[str, Any]:
         """What is shown, and how good it was: shares of new strokes that were predicted right."""
         with self._changed:
-            per_class, behind = self._desk.figures(), self._mind.behind
+            points, behind = course(self.project.history), self._mind.behind
             return {
                 "shown_by": None if self._mind.linear is None else behind.shown,
                 "decoder": behind.about(),
-                "figure": sum(per_class.values()) / len(per_class) if per_class else None,
-                "per_class": per_class,
+                "figure": points[-1].together if points else None,
+                "per_class": {point.class_id: point.of_class for point in points},
                 "strokes": len(self.project.history.applied),
                 "version": self._learnt,
                 "job": self._job,
             }
+
+    def course(self) -> list[CoursePoint]:
+        """How that came to be, stroke by stroke."""
+        with self._changed:
+            return course(self.project.history)
 
     @property
     def linear(self) -> Head | None:

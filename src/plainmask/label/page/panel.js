@@ -2,6 +2,7 @@
 
 import { send } from "./api.js";
 import { editClass, startClassForm } from "./class_form.js";
+import { startCourse } from "./course.js";
 import { accept, complain, step } from "./desk.js";
 import { chooseClass, toggleLock } from "./keys.js";
 import { startObjects } from "./objects.js";
@@ -19,6 +20,7 @@ export function start({ next, help }) {
   startShow();
   startClassForm();
   startObjects();
+  startCourse();
   watch(["project", "classId", "locked", "status", "readOnly"], showClasses);
   watch(["status", "proposed", "learning", "readOnly", "classId", "project"], showProposal);
   watch(["status"], showDecoder);
