@@ -374,7 +374,7 @@ def test_the_figure_over_time_is_drawn_and_told(browser: Any, folder: Path):
         assert label.endswith(f"to {figure} %")
         box = page.locator("#course").bounding_box()
         page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 5)
-        page.wait_for_selector("#course-told:has-text('Stroke 5, bright: 0 % of it; together')")
+        page.wait_for_selector("#course-told:has-text('Stroke 5, bright: 0 %; all:')")
 
 
 def test_a_finger_draws_and_two_zoom(browser: Any, folder: Path):

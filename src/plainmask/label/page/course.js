@@ -71,6 +71,6 @@ function tell(one) {
   if (one) for (const [key, value] of Object.entries({ x1: across(one), x2: across(one), y1: 0, y2: TALL })) rule.setAttribute(key, value);
   const name = one && classes().find(({ id }) => id === one.class_id)?.name;
   told.textContent = one
-    ? `Stroke ${one.stroke}, ${name}: ${percent(one.right)} of it; together ${percent(one.together)}`
+    ? `Stroke ${one.stroke}, ${name}: ${percent(one.right)}; all: ${percent(one.together)}`
     : `Strokes ${stroke(0)} to ${stroke(-1)}, as they were predicted`;
 }
