@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peers.pixel_classifiers import Fitted, Labelled, convpaint, forest, pixels_of, ridge
+from peers.pixel_classifiers import Fitted, Labelled, convpaint, forest, pixels_of
 from PIL import Image
 from robot import Map, Robot
 
@@ -123,7 +123,6 @@ def peers_after(robot: Robot, taps: KeptTaps, tests: Tests) -> dict[str, float]:
     return {
         "convpaint's classifier": score(convpaint(features, classes, width=width)),
         "random forest": score(forest(features, classes)),
-        "ridge regression": score(ridge(features, classes)),
     }
 
 

@@ -13,8 +13,13 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")
-"""Of those who learnt, in order: Okabe and Ito's."""
+COLOURS = {
+    "linear head": "#d55e00",
+    "decoder behind it": "#0072b2",
+    "convpaint's classifier": "#009e73",
+    "random forest": "#cc79a7",
+}
+"""Of those who learnt: Okabe and Ito's."""
 WHOLE, TRAINED = "whole", "trained"
 TITLES = {"camvid": "streets, 11 classes", "person": "person and background", "pets": "cat, dog"}
 
@@ -28,9 +33,9 @@ def draw(axes: Any, curves: dict[str, Any]) -> None:
     ):
         for value in curves.pop(key, {}).values():
             axes.axhline(value, color="#666666", linestyle=style, linewidth=1, label=label)
-    for (who, points), colour in zip(curves.items(), COLOURS, strict=False):
+    for who, points in curves.items():
         strokes = [int(number) for number in points]
-        axes.plot(strokes, points.values(), color=colour, marker="o", markersize=4, label=who)
+        axes.plot(strokes, points.values(), color=COLOURS[who], marker="o", markersize=4, label=who)
     axes.set_title(TITLES.get(name, name), fontsize=10)
     axes.set_xlabel("strokes")
     axes.set_ylim(0, 100)
@@ -50,8 +55,11 @@ def main() -> None:
     for axes, path in zip(found[0], options.curves, strict=True):
         draw(axes, json.loads(path.read_text()))
     found[0][0].set_ylabel("mean IoU on pictures without a stroke")
-    handles, labels = found[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
+    names: dict[str, Any] = {}
+    for axes in found[0]:
+        lines, labels = axes.get_legend_handles_labels()
+        names |= dict(zip(labels, lines, strict=True))
+    figure.legend(names.values(), names, loc="lower center", ncols=3, frameon=False)
     figure.tight_layout(rect=(0, 0.13, 1, 1))
     figure.savefig(options.out, metadata={"Date": None})
 

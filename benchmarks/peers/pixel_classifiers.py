@@ -4,9 +4,8 @@
   patch, the last layer's, and CatBoost learns from them with convpaint's settings. Its package asks
   for torchvision and torch.hub, so its classifier is run here, not its window.
 - `forest`: a random forest, as convpaint's other classifier and ilastik's, on all four taps.
-- `ridge`: the plain linear head: ridge regression of the classes on all four taps.
 
-The first two need `pip install catboost scikit-learn`.
+They need `pip install catboost scikit-learn`.
 
 Letters: N patches, D numbers of a patch, P pixels.
 """
@@ -71,20 +70,3 @@ def forest(features: Patches, classes: NDArray[np.int64]) -> Fitted:
     learner = ensemble.RandomForestClassifier(n_estimators=100, n_jobs=-1, random_state=0)
     learner.fit(features, classes)
     return lambda patches: learner.predict(patches).astype(np.int64)
-
-
-def ridge(features: Patches, classes: NDArray[np.int64], *, strength: float = 1.0) -> Fitted:
-    """Learn a linear function of the features that is 1 for a pixel's class and 0 for others."""
-    known, targets = np.unique(classes, return_inverse=True)
-    middle = features.mean(0, dtype=np.float64)
-    scale = features.std(0, dtype=np.float64) + 1e-6
-    x = (features - middle) / scale
-    x = np.hstack([x, np.ones((len(x), 1))])
-    left = x.T @ x + strength * np.eye(x.shape[1])
-    weights = np.linalg.solve(left, x.T @ np.eye(len(known))[targets])
-
-    def predict(patches: Patches) -> NDArray[np.int64]:
-        scores = (patches - middle) / scale @ weights[:-1] + weights[-1]
-        return known[scores.argmax(1)]
-
-    return predict

@@ -224,6 +224,20 @@ def test_everything_by_keys(browser: Any, folder: Path):
         page.wait_for_selector("#strip [title='a.png']:not([aria-current])")
 
 
+def test_a_stroke_in_hand_stays_on_its_picture(browser: Any, folder: Path):
+    with labelling(folder) as (made, address), opened(browser, address) as page:
+        page.mouse.move(*at(page, 10, 20))
+        page.mouse.down()
+        page.mouse.move(*at(page, 20, 40), steps=4)
+        page.keyboard.press("PageDown")
+        page.wait_for_function("document.title.startsWith('b.png')")
+        page.mouse.up()
+        settle(page)
+        first, second = made.labels("a.png"), made.labels("b.png")
+    assert (first != NO_LABEL).any()
+    assert (second == NO_LABEL).all()
+
+
 def test_a_second_tab_only_shows(browser: Any, folder: Path):
     with labelling(folder) as (made, address), opened(browser, address) as first:
         second = first.context.new_page()
