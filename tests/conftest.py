@@ -12,6 +12,7 @@ os.environ["PLAINMASK_DTYPE"] = "float32"
 
 import absl.logging
 import pytest
+from hypothesis import settings
 
 from exports import Exported
 from goldens import measured
@@ -22,6 +23,11 @@ from tiny import tiny_encoder, tiny_head, tiny_video_head
 # OpenVINO brings this logger, which would close the stderr that it saw first, pytest's own, as soon
 # as a server sets up logging; the true one it leaves open.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("plainmask", deadline=None)
+settings.load_profile("plainmask")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

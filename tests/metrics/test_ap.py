@@ -243,7 +243,7 @@ masks = st.lists(st.integers(0, 3), min_size=24, max_size=24).map(
 
 
 @given(st.lists(masks, min_size=1, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_targets_themselves_are_perfect(images: list[np.ndarray]):
     metric = InstanceAP(["0", "1"])
     for image in images:

@@ -85,7 +85,7 @@ def random_frames(seed: int) -> list[Sightings]:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_trackeval_agrees(seed: int):
     hota, identity, clear = trackeval_metrics()
     videos = [random_frames(seed + index) for index in range(3)]
@@ -139,7 +139,7 @@ def trackeval_data(frames: list[Sightings]) -> dict:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_names_do_not_matter(seed: int):
     frames = random_frames(seed)
     plain, renamed = TrackIdentity(), TrackIdentity()

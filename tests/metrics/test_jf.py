@@ -70,7 +70,7 @@ def brute_force(result: np.ndarray, target: np.ndarray, radius: int) -> float:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 9), (12, 1), (20, 30), (60, 110)]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_boundaries_by_brute_force(seed: int, size: tuple[int, int]):
     rng = np.random.default_rng(seed)
     grid = -(-size[0] // 5), -(-size[1] // 5)

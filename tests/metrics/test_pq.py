@@ -105,7 +105,7 @@ def map_of(id_map: np.ndarray, classes: dict[int, int]) -> PanopticMap:
 
 
 @given(ids, ids, st.permutations(range(1, 7)), st.lists(st.integers(0, 2), min_size=6, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_numbering_does_not_matter(
     target: np.ndarray, result: np.ndarray, order: list[int], drawn: list[int]
 ):
@@ -119,7 +119,7 @@ def test_numbering_does_not_matter(
 
 
 @given(ids, st.lists(st.integers(0, 2), min_size=6, max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_target_itself_is_perfect(target: np.ndarray, drawn: list[int]):
     same = map_of(target, dict(enumerate(drawn, 1)))
     metric = PanopticQuality(CLASSES.vocabulary)
@@ -189,7 +189,7 @@ def test_refuses():
 
 
 @given(st.lists(st.tuples(ids, ids), min_size=3, max_size=8), st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_parts_of_the_images_give_the_figures_of_all(
     images: list[tuple[np.ndarray, np.ndarray]], cut: int
 ):

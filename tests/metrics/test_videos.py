@@ -104,7 +104,7 @@ METRICS: dict[str, tuple[Callable[[], Any], Callable[[Any, Video], None]]] = {
 
 @pytest.mark.parametrize("name", METRICS)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 6), min_size=1, max_size=2))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_parts_of_the_videos_give_the_figures_of_all(name: str, seed: int, cuts: list[int]):
     """Also where a part has no video, and after a way between processes."""
     begin, feed = METRICS[name]

@@ -89,7 +89,7 @@ def random_video(seed: int) -> tuple[np.ndarray, dict[int, int]]:
 
 
 @given(st.integers(0, 2**32 - 1), st.permutations(range(1, 7)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_numbering_does_not_matter(seed: int, order: list[int]):
     (targets, classes), (results, _) = random_video(seed), random_video(seed + 1)
     renumbered = np.array([0, *order])
@@ -109,7 +109,7 @@ def test_numbering_does_not_matter(seed: int, order: list[int]):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_target_itself_is_perfect(seed: int):
     targets, classes = random_video(seed)
     metric = VideoPanopticQuality(CLASSES.vocabulary, windows=(1, 2, 4))
