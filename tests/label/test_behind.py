@@ -119,6 +119,17 @@ def test_a_failure_is_told_and_not_tried_again(folder: Path):
     assert told[0].startswith("no decoder was learnt: ")
 
 
+def test_a_folder_that_takes_nothing_is_told_once(folder: Path):
+    events: list[dict[str, Any]] = []
+    with session(folder, events.append, learns=True) as made:
+        (folder / ".plainmask-label" / behind.FOLDER).write_text("in the way")
+        drawn(made)
+        waited_for(lambda: state_of(made) == "off", 60)
+    told = [event["message"] for event in events if event["type"] == "problem"]
+    assert len(told) == 1
+    assert "cannot be written" in told[0]
+
+
 def test_none_learns_where_none_is_to(folder: Path):
     with session(folder) as made:
         drawn(made)

@@ -1,6 +1,5 @@
 """The page where objects are told apart, in a real browser."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from labelling import things, waited_for
-from pages import CHROMIUM, at, chromium, labelling, labels_on, objects_on, opened, settle, stroke
+from pages import CHROMIUM, at, labelling, labels_on, objects_on, opened, settle, stroke
 from plainmask.data.check import check_dataset
 from plainmask.data.reader import read_dataset
 from plainmask.label.session import WHOLE, Session
@@ -21,12 +20,6 @@ pytestmark = [
 ]
 INSTANCE: dict[str, Any] = {"task": "instance", "classes": ["cat", "dog"]}
 SEEN = """async ([x, y]) => (await import("/static/desk.js")).seenAt([x, y])?.number ?? 0"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from labelling import field, waited_for
-from pages import CHROMIUM, chromium, labelling, labels_on, settle, stroke, tab
+from pages import CHROMIUM, labelling, labels_on, settle, stroke, tab
 from plainmask.data.check import check_dataset
 from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
@@ -27,12 +27,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
 ]
 FRAMES = 12
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

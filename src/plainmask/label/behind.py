@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,6 +120,7 @@ class Behind:
         """Strokes that the decoder has learnt from; None: it is not known."""
         self._unjudged: deque[Unjudged] = deque(maxlen=100)
         self._problem: str | None = None
+        self._shown: Shown = "linear"
         if (self.place / "head").is_dir():
             with suppress(PlainmaskError):  # of another encoder, or damaged: another will learn
                 self.map = DecoderMap(Head.load(self.place / "head"), shared)
@@ -130,11 +131,14 @@ class Behind:
         """Whose proposals are shown."""
         return self._shown if self._fits else "linear"
 
+    @property
+    def taken_over(self) -> DecoderMap | None:
+        """The decoder, where its proposals are shown."""
+        return self.map if self.shown == "decoder" else None
+
     def says(self, head: Head, taps: KeptTaps) -> ClassMap:
         """What is shown: the decoder's, or that of the linear head that is given."""
-        if self.map is not None and self.shown == "decoder":
-            return self.map
-        return class_map(head, taps)
+        return self.taken_over or class_map(head, taps)
 
     def keep(self, head: Head, taps: KeptTaps, place: Path) -> ClassMap:
         """Save the head that is shown; what it says to whoever loads it.
@@ -142,8 +146,8 @@ class Behind:
         Raises:
             InputError: the folder cannot be written.
         """
-        if self.map is not None and self.shown == "decoder":
-            return DecoderMap(Head.load(self.map.head.save(place)), self.shared)
+        if (decoder := self.taken_over) is not None:
+            return DecoderMap(Head.load(decoder.head.save(place)), self.shared)
         return class_map(Head.load(head.save(place)), taps)
 
     def about(self) -> dict[str, Any]:
@@ -234,7 +238,8 @@ class Behind:
             return Planes(linear(picture, picture.size), None)
 
         self._taught = len(self.project.history.applied)
-        self._lesson = WholeSet(self.place / "data", self.project, names, propose)
+        with self._giving_up():
+            self._lesson = WholeSet(self.place / "data", self.project, names, propose)
         return False
 
     def _label(self, lesson: WholeSet, labels_of: Callable[[str], Planes]) -> bool:
@@ -246,7 +251,8 @@ class Behind:
         self._lesson, device = None, str(self.shared.device)
         encoder = self.project.config.encoder
         self._unjudged.clear()
-        self._teaching = Teaching(self.place, encoder, device, start if self._fits else None)
+        with self._giving_up():
+            self._teaching = Teaching(self.place, encoder, device, start if self._fits else None)
         return False
 
     def _tell(self) -> bool:
@@ -259,15 +265,21 @@ class Behind:
         """Use what has learnt, or say why nothing has."""
         teaching, self._teaching = self._teaching, None
         assert teaching is not None
-        try:
+        with self._giving_up():
             learnt = Head.load(teaching.result())
             self.map = DecoderMap(Head.load(learnt.save(self.place / "head")), self.shared)
-        except PlainmaskError as error:
-            self._problem, self._learns = str(error), False
-            raise
         self._learnt = self._taught
         self._judge()
         return True
+
+    @contextmanager
+    def _giving_up(self) -> Generator[None]:
+        """Where something fails, remember why, and try it no more: it would fail again."""
+        try:
+            yield
+        except PlainmaskError as error:
+            self._problem, self._learns = str(error), False
+            raise
 
     def _judge_next(self) -> bool:
         """Say what the decoder had thought of a stroke that it has not learnt."""
@@ -284,13 +296,13 @@ class Behind:
 
     def _judge(self) -> bool:
         """Decide again; whether something else is shown now."""
-        history, before = self.project.history, getattr(self, "_shown", "linear")
+        history, before = self.project.history, self._shown
         judged = [
             Judged(history.predicted[number], right, shown)
             for number, (right, shown) in history.judged.items()
             if number in history.predicted
         ]
-        self._shown: Shown = better(judged)
+        self._shown = better(judged)
         return self._shown != before
 
 

@@ -62,9 +62,8 @@ class Mind:
     @property
     def head(self) -> Head | None:
         """The head whose proposals are shown: the linear one, or the decoder behind it."""
-        if self.linear is not None and self.behind.map and self.behind.shown == "decoder":
-            return self.behind.map.head
-        return self.linear
+        decoder = self.behind.taken_over
+        return decoder.head if self.linear is not None and decoder is not None else self.linear
 
     def predicted(self, picture: str, labels: PatchLabels, stroke: int) -> float | None:
         """The share of a new stroke that the linear head has right; see `Learner.right`."""
