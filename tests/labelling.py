@@ -16,6 +16,7 @@ from plainmask.label.features import KeptTaps
 from plainmask.label.project import FOLDER, Project
 from plainmask.label.session import Session
 from plainmask.label.stroke import Stroke
+from plainmask.label.teaching import Start
 from tiny import tiny_encoder
 
 SIZE = (60, 80)
@@ -50,6 +51,7 @@ def session(
     *,
     place: Path | None = None,
     learns: bool = False,
+    start: Start | None = None,
     **more: Any,
 ) -> Iterator[Session]:
     """A session on the pictures of a folder, in the classes dark and bright."""
@@ -58,7 +60,7 @@ def session(
     fingerprint = taps.shared.encoder.fingerprint
     options: dict[str, Any] = {"encoder": "tiny", "classes": ["dark", "bright"]} | more
     project = Project.open(folder, place, fingerprint=fingerprint, **options)
-    made = Session(project, taps, tell, learns=learns)
+    made = Session(project, taps, tell, learns=learns, start=start)
     try:
         yield made
     finally:

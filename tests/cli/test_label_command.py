@@ -80,6 +80,22 @@ def test_every_is_for_videos(work: Workspace, run: Run):
     assert not (work.folder / "in" / ".plainmask-label").exists()
 
 
+def test_heads_to_begin_from_that_cannot_be(work: Workspace, run: Run):
+    work.picture("in/a.png")
+    found = run(*arguments(work), "--head", str(work.head), "--no-decoder")
+    assert found.code == 2
+    assert found.err == (
+        "error: --head is what a decoder begins from; leave it or --no-decoder out\n"
+    )
+    found = run(*arguments(work), "--head", "nuclei-instance", "--task", "instance")
+    assert found.code == 2
+    assert "the head 'nuclei-instance' is for the encoder dinov2-small, and this" in found.err
+    assert "Traceback" not in found.err
+    found = run(*arguments(work), "--head", "nothing-of-that-name", "--task", "instance")
+    assert found.code == 2
+    assert "there is no head 'nothing-of-that-name'" in found.err
+
+
 def test_a_port_that_is_taken(work: Workspace, run: Run):
     work.picture("in/a.png")
     with socket.socket() as taken:

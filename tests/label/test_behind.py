@@ -1,20 +1,25 @@
 """The decoder behind the linear head: it learns, is judged, takes over, and is there again."""
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from labelling import dot, fields, session, waited_for
+from labelling import dot, fields, on_object, session, things, waited_for
 from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
 from plainmask.label import behind, teaching
 from plainmask.label.behind import PICTURES, lesson_of
 from plainmask.label.mind import HEAD
+from plainmask.label.objects import FRESH
 from plainmask.label.proposing import Proposal
-from plainmask.label.session import Session
-from tiny import save_tiny_encoder, tiny_encoder
+from plainmask.label.saying import disjoint
+from plainmask.label.session import QUIET, Session
+from plainmask.label.teaching import Start
+from tiny import save_tiny_encoder, tiny_encoder, tiny_head
 
 
 @pytest.fixture
@@ -54,12 +59,12 @@ def test_it_learns_and_is_judged_and_is_there_again(folder: Path):
         assert made.status()["shown_by"] == "linear"
         number = made.draw(dot("b.png", 15, 0))["id"]
         judged = waited_for(lambda: made.project.history.judged)
-        right, shown = judged[number]
-        assert 0 <= right <= 1
-        assert shown == "linear"
+        assert 0 <= judged[number].decoder <= 1
+        assert judged[number].linear == made.project.history.predicted[number]
+        assert judged[number].shown == "linear"
     with at_work(folder) as made:
         assert state_of(made) == "ready"
-        assert made.project.history.judged == {number: (right, shown)}
+        assert made.project.history.judged == judged
 
 
 @pytest.mark.slow
@@ -106,6 +111,81 @@ def test_one_that_knows_a_class_that_is_gone_gives_way(
         assert made.status()["shown_by"] == "linear"
         waited_for(lambda: made.status()["shown_by"] == "decoder", 120)
         assert ids(made) == [0, 3]
+
+
+@pytest.mark.slow
+def test_from_a_head_of_objects_it_learns_these_and_proposes_what_it_finds(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(behind, "better", lambda _: "decoder")
+    monkeypatch.setattr(behind, "OBJECTS", 2)
+    monkeypatch.setattr(teaching, "OF_OBJECTS", 60)
+    place = things(tmp_path / "things", "a.png", "b.png")
+    encoder = tmp_path / "encoder.safetensors"
+    kept = tiny_head("instance", tiny_encoder()).save(tmp_path / "start")
+    start = Start.load(kept, "instance", tiny_encoder())
+    known: dict[str, Any] = {"task": "instance", "classes": ["thing"], "encoder": str(encoder)}
+    with session(place, learns=True, start=start, **known) as made:
+        for x, y in ((5, 5), (75, 55)):
+            made.draw(on_object("a.png", x, 0, 0, y))
+        made.draw(on_object("a.png", 25, 1))
+        assert made.status()["decoder"]["objects"] == 2
+        made.draw(on_object("a.png", 55, 2))
+        waited_for(lambda: state_of(made) == "ready", 120)
+        assert made.status()["shown_by"] == "decoder"
+        made.show("b.png")
+        found = waited_for(lambda: made.proposal("b.png"))
+        own = made.show("a.png") or waited_for(lambda: made.proposal("a.png"))
+        assert {1, 2} <= set(np.unique(own.objects))
+        number = made.draw(on_object("b.png", 25, 1))["id"]
+        judged = waited_for(lambda: made.project.history.judged)[number]
+        assert 0 <= judged.linear <= 1
+        made.label_rest()
+        job = waited_for(lambda: (now := made.status()["job"])["state"] == "done" and now)
+    assert job["head"] == str(place / ".plainmask-label" / HEAD)
+    head = Head.load(Path(job["head"]))
+    assert head.config.task == "instance"
+    alone = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
+    objects = disjoint(alone(place / "b.png"))
+    assert objects.any()
+    assert np.array_equal(found.objects > FRESH, objects > 0)
+    assert np.array_equal(found.classes > 0, objects > 0)
+    with session(place, **known) as again:
+        assert waited_for(lambda: again.status()["shown_by"]) == "decoder"
+    other = tiny_head("semantic", tiny_encoder()).save(tmp_path / "other")
+    start = Start.load(other, "instance", tiny_encoder())
+    with session(place, start=start, **known) as again:  # another is wanted than the one there
+        assert waited_for(lambda: again.status()["shown_by"]) == "linear"
+
+
+def test_it_waits_for_objects_to_learn_these_from(folder: Path, tmp_path: Path):
+    place = things(tmp_path / "things", "a.png")
+    kept = tiny_head("instance", tiny_encoder()).save(tmp_path / "start")
+    start = Start.load(kept, "instance", tiny_encoder())
+    events: list[dict[str, Any]] = []
+    with session(place, events.append, learns=True, start=start, task="instance") as made:
+        for x, number in ((5, 0), (25, 1), (55, 2)):
+            made.draw(on_object("a.png", x, number, min(1, number)))
+        waited_for(lambda: made.status()["shown_by"])
+        time.sleep(QUIET + 0.5)
+        assert state_of(made) == "waits"
+        assert made.status()["decoder"]["objects"] == behind.OBJECTS
+    assert not [event for event in events if event["type"] == "problem"]
+
+
+def test_a_start_that_is_not_there_any_more_is_told_once(folder: Path, tmp_path: Path):
+    place = things(tmp_path / "things", "a.png")
+    kept = tiny_head("instance", tiny_encoder()).save(tmp_path / "start")
+    start = Start.load(kept, "instance", tiny_encoder())
+    shutil.rmtree(kept)
+    events: list[dict[str, Any]] = []
+    with session(place, events.append, learns=True, start=start, task="instance") as made:
+        for x, number in ((5, 0), *((x, x) for x in (15, 25, 35, 45, 55))):
+            made.draw(on_object("a.png", x, number, min(1, number)))
+        waited_for(lambda: state_of(made) == "off", 60)
+    told = [event["message"] for event in events if event["type"] == "problem"]
+    assert len(told) == 1
+    assert "config.json is missing" in told[0]
 
 
 def test_a_failure_is_told_and_not_tried_again(folder: Path):

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ def dot(x: float = 1) -> Stroke:
 
 
 def draw(journal: Journal, x: float = 1) -> int:
-    entry = Entry(id=journal.next_id, do="stroke", stroke=dot(x), size=(40, 60))
+    return add(journal, dot(x))
+
+
+def add(journal: Journal, stroke: Stroke) -> int:
+    entry = Entry(id=journal.next_id, do="stroke", stroke=stroke, size=(40, 60))
     return journal.append(entry).id
 
 
@@ -50,6 +55,39 @@ def test_what_was_done_is_there_again(path: Path):
     assert again.history.pictures() == {"a.png": (40, 60)}
     assert again.next_id == 8
     again.close()
+
+
+def test_how_both_heads_did_is_there_again(path: Path):
+    """Where objects are told apart the linear head is measured otherwise than was predicted."""
+    journal = Journal.open(path)
+    for x in (1, 2, 3):
+        draw(journal, x)
+    said: list[dict[str, Any]] = [
+        {"do": "predicted", "of": 1, "right": 0.5},
+        {"do": "judged", "of": 1, "right": 0.25, "shown": "linear"},
+        {"do": "judged", "of": 2, "right": 0.75, "linear": 0.0, "shown": "decoder"},
+        {"do": "judged", "of": 3, "right": 0.75, "shown": "decoder"},  # of it nothing is known
+    ]
+    for entry in said:
+        journal.append(Entry.model_validate({"id": journal.next_id} | entry), wait=False)
+    journal.close()
+    again = Journal.open(path)
+    assert again.history.judged == {1: (0.5, 0.25, "linear"), 2: (0.0, 0.75, "decoder")}
+    again.close()
+
+
+def test_objects_are_counted_by_strokes(path: Path):
+    journal = Journal.open(path)
+    one: dict[str, Any] = {"kind": "brush", "class": 1, "points": [[1, 2]], "radius": 3}
+    accepted = {"kind": "accept", "points": [[0, 0]], "mask": "", "objects": [[7, 1], [0, 0]]}
+    for more in ({"object": 1}, {"object": 1}, {"object": 2}, {"object": 0, "class": 0}):
+        add(journal, Stroke.read(one | more | {"picture": "a.png"}))
+    add(journal, Stroke.read(one | {"object": 1, "picture": "b.png"}))
+    add(journal, Stroke.read(accepted | {"picture": "b.png"}))
+    assert journal.history.count_objects() == 4
+    say(journal, "undo", journal.history.applied[-1])
+    assert journal.history.count_objects() == 3
+    journal.close()
 
 
 def test_joins_are_there_again_and_taken_back(path: Path):

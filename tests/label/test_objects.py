@@ -36,8 +36,9 @@ def labelled(*strokes: tuple[int, int, int, int]) -> Planes:
     return found
 
 
-def told(labels: Planes, classes: np.ndarray | None = None):
-    found = told_apart(proposed() if classes is None else classes, labels, ground())
+def told(labels: Planes, classes: np.ndarray | None = None, objects: np.ndarray | None = None):
+    says = Planes(proposed() if classes is None else classes, objects)
+    found = told_apart(says, labels, ground())
     assert found.objects is not None
     return found.classes, found.objects
 
@@ -98,10 +99,64 @@ def test_of_very_many_regions_the_largest_are_objects():
     classes[100:105, 100:105] = 1
     large = np.kron(classes, np.ones((3, 3), np.uint8))
     labels = Planes.blank(large.shape, with_objects=True)
-    found = told_apart(large, labels, ground(large.shape))
+    found = told_apart(Planes(large, None), labels, ground(large.shape))
     assert found.objects is not None
     assert len(np.unique(found.objects[found.objects > 0])) <= MOST_FRESH
     assert found.objects[305, 305] > FRESH
+
+
+def queries() -> np.ndarray:
+    """Two objects of what is one region by its classes; at the right nothing is known."""
+    objects = np.zeros(SIZE, np.uint16)
+    objects[10:30, 5:12] = 4
+    objects[10:30, 12:20] = 2
+    return objects
+
+
+def test_objects_that_a_head_knows_are_objects_and_no_region_is():
+    found, objects = told(labelled(), None, queries())
+    assert [objects[20, x] for x in (8, 15, 35, 45)] == [FRESH | 2, FRESH | 1, 0, 0]
+    assert np.array_equal(found > 0, objects > 0)
+
+
+def test_a_known_object_that_is_small_is_no_speck():
+    objects = np.zeros(SIZE, np.uint16)
+    objects[20, 20] = 1
+    assert told(labelled(), (objects > 0).astype(np.uint8), objects)[1][20, 20] == FRESH | 1
+
+
+def test_a_known_object_with_strokes_of_one_is_that_one_and_of_its_class():
+    found, objects = told(labelled((20, 8, 2, 7), (12, 15, 0, 0)), None, queries())
+    assert (objects[10:30, 5:12] == 7).all()
+    assert (found[10:30, 5:12] == 2).all()
+    assert objects[20, 15] == FRESH | 1
+    assert objects[12, 15] == 0
+
+
+def test_a_known_object_with_strokes_of_two_is_divided():
+    objects = np.where(proposed() == 1, np.uint16(1), np.uint16(0))
+    objects[:, 20:] = 0
+    found, divided = told(labelled((20, 6, 1, 1), (20, 17, 2, 2)), None, objects)
+    assert (divided[10:30, 5:10] == 1).all()
+    assert (divided[10:30, 15:20] == 2).all()
+    assert (found[10:30, 15:20] == 2).all()
+
+
+def test_a_neighbour_that_reaches_into_what_is_labelled_stays_one_of_its_own():
+    labels = Planes.blank(SIZE, with_objects=True)
+    assert labels.objects is not None
+    labels.classes[10:30, 5:13] = 1
+    labels.objects[10:30, 5:13] = 7
+    _, objects = told(labels, None, queries())
+    assert (objects[10:30, 5:13] == 7).all()
+    assert (objects[10:30, 13:20] == FRESH | 1).all()
+
+
+def test_what_is_begun_where_no_object_is_known_grows_to_its_region():
+    found, objects = told(labelled((20, 35, 1, 9)), None, queries())
+    assert (objects[10:30, 30:40] == 9).all()
+    assert (objects[10:30, 40:55] == 0).all()
+    assert (found[10:30, 40:55] == 0).all()
 
 
 @pytest.mark.parametrize("size", [(20, 30), (80, 120), (13, 7)])

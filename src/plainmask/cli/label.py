@@ -11,7 +11,7 @@ import typer
 
 from plainmask.cli.options import words
 from plainmask.cli.serve import listen
-from plainmask.errors import InputError
+from plainmask.errors import InputError, PlainmaskError
 from plainmask.options import one_of
 from plainmask.progress import counted
 
@@ -72,6 +72,15 @@ def label(
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8060,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD",
+            help="What the decoder that learns meanwhile begins from; from a head of objects it "
+            "learns these.",
+            show_default="nothing",
+        ),
+    ] = None,
     no_decoder: Annotated[
         bool,
         typer.Option(
@@ -99,11 +108,13 @@ def label(
     from plainmask.label.config import LABEL_TASKS
     from plainmask.label.events import Events
 
+    if head is not None and no_decoder:
+        raise InputError("--head is what a decoder begins from; leave it or --no-decoder out")
     what = None if task is None else one_of(task, LABEL_TASKS, f"{task!r} cannot be labelled")
     with listen("127.0.0.1", port) as listening:
         folder, place = _pictures(source, project, every)
         events = Events()
-        begun = folder, place, what, words(classes), encoder, events.tell
+        begun = folder, place, what, words(classes), encoder, head, events.tell
         session = _session(*begun, learns=not no_decoder)
         app = build_app(session, events, is_over=lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
@@ -143,6 +154,7 @@ def _session(
     task: LabelTask | None,
     classes: list[str],
     encoder: str | None,
+    head: str | None,
     tell: Callable[[dict[str, Any]], None],
     *,
     learns: bool,
@@ -156,6 +168,7 @@ def _session(
     from plainmask.label.features import KeptTaps
     from plainmask.label.project import Project
     from plainmask.label.session import Session
+    from plainmask.label.teaching import Start
 
     config = read_config(place)
     source = encoder or (ENCODER if config is None else config.encoder)
@@ -174,4 +187,9 @@ def _session(
         complain("left out", f"{name}: {reason}")
     shared = SharedPass.of(frozen, device, pick_dtype("auto", device))
     taps = KeptTaps(place / "features", shared, int(1e9 * GIGABYTES))
-    return Session(opened, taps, tell, learns=learns)
+    try:
+        start = None if head is None else Start.load(head, opened.config.task, frozen)
+    except PlainmaskError:
+        opened.close()
+        raise
+    return Session(opened, taps, tell, learns=learns, start=start)

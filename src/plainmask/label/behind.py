@@ -2,86 +2,50 @@
 
 It learns from more than strokes: the linear head labels pictures of the folder, and a decoder with
 blocks that learns from those, in another process, comes to know objects whole, and finds more than
-what taught it (benchmarks/RESULTS.md, "Labelling by strokes").
+what taught it (benchmarks/RESULTS.md, "Labelling by strokes"). It is of classes, unless it begins
+from a head of objects: what is then proposed are the objects that it finds. From nothing some
+minutes are too few for these.
 
-Letters: H W size of a picture, N patches, C classes.
+Letters: H W size of a picture.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from plainmask.errors import PlainmaskError
 from plainmask.heads.head import Head
-from plainmask.inference.images import segment_all
-from plainmask.inference.shared_pass import SharedPass
-from plainmask.label.canvas import PatchLabels
-from plainmask.label.features import KeptTaps, seen
+from plainmask.label.features import KeptTaps
+from plainmask.label.foreseen import RightOf
 from plainmask.label.judging import Judged, Shown, better
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.proposing import ClassMap, class_ids, class_map
-from plainmask.label.teaching import Teaching
+from plainmask.label.proposing import planes_of
+from plainmask.label.saying import DecoderSays, Says, completed, linear_says, named
+from plainmask.label.teaching import Start, Teaching
 from plainmask.label.whole_set import WholeSet
-from plainmask.pictures.geometry import Size
-from plainmask.results import SemanticResult
 
 FOLDER = "decoder"
 """In the project: `head`, and what a training leaves."""
 FIRST, MORE = 20, 20
 """Strokes before a decoder learns, and more of them before it learns again."""
+OBJECTS = 5
+"""And so many objects, where it learns these."""
 PICTURES = 64
 """From how many pictures it learns, those that strokes are on first."""
-MAPS = 16
-"""Pictures whose maps are kept."""
-
-
-class DecoderMap:
-    """What a decoder says of pictures. Used by one thread."""
-
-    def __init__(self, head: Head, shared: SharedPass):
-        self.head, self.shared = head, shared
-        self.ids = class_ids(head)
-        self._kept: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
-
-    def __call__(self, picture: ProjectPicture, size: Size) -> NDArray[np.uint8]:
-        """Class ids (H, W) of a picture in another size; errors as `read_image`."""
-        found = self._kept.pop(picture.name, None)
-        if found is None:
-            (results,) = segment_all(self.shared, {"it": self.head}, [picture.path])
-            result = results["it"]
-            assert isinstance(result, SemanticResult)
-            found = self.ids[result.label_map]
-        self._kept[picture.name] = found
-        if len(self._kept) > MAPS:
-            self._kept.popitem(last=False)
-        if found.shape == size:
-            return found
-        height, width = size
-        return np.asarray(Image.fromarray(found).resize((width, height), Image.Resampling.NEAREST))
 
 
 class Unjudged(NamedTuple):
     """A stroke of which the decoder has not said what it had thought."""
 
     number: int
-    picture: str
-    patches: NDArray[np.int64]
-    """(N,) places in the grid, of what it labelled."""
-    shares: NDArray[np.float32]
-    """(N, C) of each class."""
-    covered: NDArray[np.float32]
-    """(N,) share of each patch that is labelled."""
+    right_of: RightOf
     linear: float
     """The share of it that the linear head had right."""
     shown: Shown
@@ -93,24 +57,29 @@ class Behind:
 
     Args:
         project: open.
-        shared: the encoder.
-        judge: notes how much of a stroke the decoder had right, and which head was shown.
+        taps: of its pictures.
+        judge: notes how much of a stroke both heads had right, and which was shown.
         learns: whether a decoder is to learn at all.
+        start: a head of the same encoder that the first one begins from; None: with nothing.
     """
 
     def __init__(
         self,
         project: Project,
-        shared: SharedPass,
-        judge: Callable[[int, float, Shown], None],
+        taps: KeptTaps,
+        judge: Callable[[int, Judged], None],
         *,
         learns: bool,
+        start: Start | None = None,
     ):
-        self.project, self.shared, self.judge = project, shared, judge
+        self.project, self.taps, self.judge = project, taps, judge
+        self.shared, self._start = taps.shared, start
         self.place = project.place / FOLDER
-        self.map: DecoderMap | None = None
+        self.decoder: DecoderSays | None = None
         self._learns = learns and find_spec("lightning_fabric") is not None
         self._lesson: WholeSet | None = None
+        self._from: Start | None = None
+        """What the decoder begins from that this lesson is for."""
         self._teaching: Teaching | None = None
         self._taught = len(project.history.applied)
         """Strokes that there were when the last lesson began, or the program."""
@@ -123,7 +92,9 @@ class Behind:
         self._shown: Shown = "linear"
         if (self.place / "head").is_dir():
             with suppress(PlainmaskError):  # of another encoder, or damaged: another will learn
-                self.map = DecoderMap(Head.load(self.place / "head"), shared)
+                head = Head.load(self.place / "head")
+                if start is None or head.config.task == start.config.task:
+                    self.decoder = DecoderSays(head, self.shared)
         self._judge()
 
     @property
@@ -132,23 +103,24 @@ class Behind:
         return self._shown if self._fits else "linear"
 
     @property
-    def taken_over(self) -> DecoderMap | None:
+    def taken_over(self) -> DecoderSays | None:
         """The decoder, where its proposals are shown."""
-        return self.map if self.shown == "decoder" else None
+        return self.decoder if self.shown == "decoder" else None
 
-    def says(self, head: Head, taps: KeptTaps) -> ClassMap:
-        """What is shown: the decoder's, or that of the linear head that is given."""
-        return self.taken_over or class_map(head, taps)
+    def says(self, linear: Head) -> Says:
+        """What is shown: what the decoder says, or the linear head that is given."""
+        return self._with(self.taken_over, linear)
 
-    def keep(self, head: Head, taps: KeptTaps, place: Path) -> ClassMap:
+    def keep(self, linear: Head, place: Path) -> Says:
         """Save the head that is shown; what it says to whoever loads it.
 
         Raises:
             InputError: the folder cannot be written.
         """
         if (decoder := self.taken_over) is not None:
-            return DecoderMap(Head.load(decoder.head.save(place)), self.shared)
-        return class_map(Head.load(head.save(place)), taps)
+            kept = DecoderSays(Head.load(decoder.head.save(place)), self.shared)
+            return self._with(kept, linear)
+        return linear_says(Head.load(linear.save(place)), self.taps)
 
     def about(self) -> dict[str, Any]:
         """How far it is, for a page."""
@@ -167,30 +139,33 @@ class Behind:
             "total": total,
             "strokes": self._learnt,
             "due": self._due,
+            "objects": OBJECTS if self.knows_objects else 0,
             "problem": self._problem,
         }
 
-    def note(self, number: int, picture: str, labels: PatchLabels, linear: float) -> None:
+    @property
+    def listens(self) -> bool:
+        """Whether a decoder is there, or learns now, that is to be measured by strokes."""
+        return self.decoder is not None or self._teaching is not None
+
+    def note(self, number: int, right_of: RightOf, linear: float) -> None:
         """Remember a stroke for the decoder that is there, or the one that learns now.
 
         Args:
-            number, picture: of it.
-            labels: of the patches that it touches.
-            linear: the share of it that the linear head had right.
+            number: of it.
+            right_of: gives the share of it that a head has right.
+            linear: the share that the linear head had right.
         """
-        if self.map is None and self._teaching is None:
-            return
-        new = (labels.newest == number) & (labels.covered > 0)
-        parts = labels.patches[new], labels.shares[new], labels.covered[new]
-        self._unjudged.append(Unjudged(number, picture, *parts, linear, self.shown))
+        if self.listens:
+            self._unjudged.append(Unjudged(number, right_of, linear, self.shown))
 
     def work(
-        self, linear: ClassMap, labelled: Collection[str], labels_of: Callable[[str], Planes]
+        self, linear: Head, labelled: Collection[str], labels_of: Callable[[str], Planes]
     ) -> Callable[[], bool] | None:
         """What to do now that nobody waits; it says whether something is shown otherwise.
 
         Args:
-            linear: what the linear head says of a picture.
+            linear: the linear head as it is now.
             labelled: pictures with labels.
             labels_of: gives the labels (H, W) of a picture.
 
@@ -201,15 +176,14 @@ class Behind:
             return self._take_over
         if self._teaching is not None and self._teaching.done != self._told:
             return self._tell
-        if self.map is not None and self._unjudged:
+        if self.decoder is not None and self._unjudged:
             return self._judge_next
         if self._lesson is not None and self._lesson.waiting:
             lesson = self._lesson
             return lambda: self._label(lesson, labels_of)
         if self._lesson is not None:
             return self._teach
-        strokes = len(self.project.history.applied)
-        if self._learns and self._teaching is None and strokes >= self._due:
+        if self._learns and self._teaching is None and self._is_due:
             return lambda: self._begin(linear, labelled)
         return None
 
@@ -217,7 +191,29 @@ class Behind:
     def _fits(self) -> bool:
         """Whether there is a decoder that knows no class that was given up."""
         gone = self.project.history.gone
-        return self.map is not None and not any(one in gone for one in self.map.ids.tolist())
+        return self.decoder is not None and not any(
+            one in gone for one in self.decoder.ids.tolist()
+        )
+
+    @property
+    def knows_objects(self) -> bool:
+        """Whether the decoder that is there, or the one that will be, is of objects."""
+        start = self._next_start
+        return start is not None and start.knows_objects
+
+    @property
+    def _next_start(self) -> Start | None:
+        """What the next one begins from."""
+        if self.decoder is not None and self._fits:
+            return Start(self.place / "head", self.decoder.head.config)
+        return self._start
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether there is enough to learn from."""
+        history = self.project.history
+        enough = not self.knows_objects or history.count_objects() >= OBJECTS
+        return enough and len(history.applied) >= self._due
 
     @property
     def _due(self) -> int:
@@ -229,30 +225,36 @@ class Behind:
         if self._teaching is not None:
             self._teaching.stop()
 
-    def _begin(self, linear: ClassMap, labelled: Collection[str]) -> bool:
+    def _begin(self, linear: Head, labelled: Collection[str]) -> bool:
         """Begin a data set to learn from."""
         shutil.rmtree(self.place / "data", ignore_errors=True)
         names = lesson_of(list(self.project.pictures), labelled)
+        says, self._from = linear_says(linear, self.taps), self._next_start
 
         def propose(picture: ProjectPicture, labels: Planes) -> Planes:
-            return Planes(linear(picture, picture.size), None)
+            return planes_of(says, picture, self.taps, picture.size, labels)
 
         self._taught = len(self.project.history.applied)
         with self._giving_up():
+            if self._from is not None and self._from.knows_objects:
+                says = named(Head.load(self._from.place), self.shared, says)
             self._lesson = WholeSet(self.place / "data", self.project, names, propose)
         return False
 
     def _label(self, lesson: WholeSet, labels_of: Callable[[str], Planes]) -> bool:
-        lesson.label_next(lambda name: Planes(labels_of(name).classes, None))
+        """Label a picture, with objects if it is to learn these."""
+        if self._from is not None and self._from.knows_objects:
+            lesson.label_next(labels_of)
+        else:
+            lesson.label_next(lambda name: Planes(labels_of(name).classes, None))
         return False
 
     def _teach(self) -> bool:
-        start = self.place / "head"
         self._lesson, device = None, str(self.shared.device)
-        encoder = self.project.config.encoder
         self._unjudged.clear()
         with self._giving_up():
-            self._teaching = Teaching(self.place, encoder, device, start if self._fits else None)
+            encoder = self.project.config.encoder
+            self._teaching = Teaching(self.place, encoder, device, self._from)
         return False
 
     def _tell(self) -> bool:
@@ -267,7 +269,7 @@ class Behind:
         assert teaching is not None
         with self._giving_up():
             learnt = Head.load(teaching.result())
-            self.map = DecoderMap(Head.load(learnt.save(self.place / "head")), self.shared)
+            self.decoder = DecoderSays(Head.load(learnt.save(self.place / "head")), self.shared)
         self._learnt = self._taught
         self._judge()
         return True
@@ -283,27 +285,22 @@ class Behind:
 
     def _judge_next(self) -> bool:
         """Say what the decoder had thought of a stroke that it has not learnt."""
-        one, patch = self._unjudged.popleft(), self.shared.encoder.config.patch_size
-        assert self.map is not None
-        picture = self.project.pictures[one.picture]
-        grid = seen(picture.size, patch).grid(patch)
-        found = self.map(picture, grid).ravel()[one.patches].astype(np.int64)
-        known = np.pad(one.shares, ((0, 0), (0, 1)))
-        right = np.take_along_axis(known, np.minimum(found, one.shares.shape[1])[:, None], 1)[:, 0]
-        share = float(np.average(right, weights=one.covered))
-        self.judge(one.number, share, one.shown)
+        one = self._unjudged.popleft()
+        assert self.decoder is not None
+        right = one.right_of(self.decoder)
+        if right is not None:
+            self.judge(one.number, Judged(one.linear, right, one.shown))
         return self._judge()
 
     def _judge(self) -> bool:
         """Decide again; whether something else is shown now."""
-        history, before = self.project.history, self._shown
-        judged = [
-            Judged(history.predicted[number], right, shown)
-            for number, (right, shown) in history.judged.items()
-            if number in history.predicted
-        ]
-        self._shown = better(judged)
+        before, self._shown = self._shown, better([*self.project.history.judged.values()])
         return self._shown != before
+
+    def _with(self, decoder: DecoderSays | None, linear: Head) -> Says:
+        """What a decoder says beside the linear head, or that alone."""
+        alone = linear_says(linear, self.taps)
+        return alone if decoder is None else completed(decoder, alone)
 
 
 def lesson_of(names: Sequence[str], labelled: Collection[str]) -> list[str]:

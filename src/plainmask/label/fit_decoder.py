@@ -64,4 +64,5 @@ def fit_decoder(linear: Head, shared: SharedPass, encoder: str, images: Iterable
                 labels = Planes(known, None).over(labels)
             write_pair(place / "data", picture, labels)
         settings = [f"encoder={encoder}", f"name={name}", f"steps={FRESH}"]
-        return Head.load(pupil.learn(place / "data", place / "run", str(shared.device), settings))
+        run, device = place / "run", str(shared.device)
+        return Head.load(pupil.learn("semantic", place / "data", run, device, settings))

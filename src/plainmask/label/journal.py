@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plainmask.atomic import cannot_write
 from plainmask.errors import InputError
-from plainmask.label.judging import Shown
+from plainmask.label.judging import Judged, Shown
 from plainmask.label.stroke import Join, Stroke
 
 
@@ -39,6 +39,8 @@ class Entry(BaseModel):
     right: float | None = None
     """The share of it that was predicted right before it was learnt: "predicted" by the linear
     head, "judged" by the decoder behind it."""
+    linear: float | None = None
+    """And by the linear head, as the decoder is measured; None: as was predicted."""
     shown: Shown | None = None
     """Which of them was shown then."""
     key: str | None = Field(default=None, max_length=100)
@@ -56,7 +58,7 @@ class History:
         self.applied: list[int] = []
         self.undone: list[int] = []
         self.predicted: dict[int, float] = {}
-        self.judged: dict[int, tuple[float, Shown]] = {}
+        self.judged: dict[int, Judged] = {}
         self.by_key: dict[str, Entry] = {}
 
     def take(self, entry: Entry) -> None:
@@ -89,7 +91,9 @@ class History:
         ):
             assert entry.right is not None
             assert entry.shown is not None
-            self.judged[entry.of] = entry.right, entry.shown
+            linear = self.predicted.get(entry.of) if entry.linear is None else entry.linear
+            if linear is not None:
+                self.judged[entry.of] = Judged(linear, entry.right, entry.shown)
         else:
             raise ValueError(f"{entry.do} {entry.of} cannot follow")
         if entry.key is not None:
@@ -129,6 +133,15 @@ class History:
             if not tells_all or {self.now(one) for one in drawn if one is not None} & {*classes}:
                 return True
         return False
+
+    def count_objects(self) -> int:
+        """How many objects strokes say that there are, as far as they say without a look."""
+        found: set[tuple[str, int]] = set()
+        for stroke in (self.strokes[one].stroke for one in self.applied if one in self.strokes):
+            assert stroke is not None
+            numbers = [stroke.object or 0, *(number for number, _ in stroke.objects)]
+            found |= {(stroke.picture, number) for number in numbers if number}
+        return len(found)
 
     def pictures(self) -> dict[str, tuple[int, int]]:
         """The pictures in which strokes count, and the size (H, W) at the last of them."""

@@ -19,7 +19,7 @@ class Judged(NamedTuple):
     """A stroke of which both heads had said something."""
 
     linear: float
-    """The share of it that the linear head had right, 0..1."""
+    """The share of it that the linear head had right, 0..1; see `foreseen`."""
     decoder: float
     """Likewise the decoder."""
     shown: Shown

@@ -19,12 +19,15 @@ from plainmask.label.canvas import PatchLabels
 from plainmask.label.closed_form import head_of
 from plainmask.label.dataset import class_table
 from plainmask.label.features import KeptTaps
-from plainmask.label.judging import Shown
+from plainmask.label.foreseen import of_classes, of_objects
+from plainmask.label.judging import Judged
 from plainmask.label.learner import Learner
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
-from plainmask.label.proposing import Proposal, class_map, how_undecided, planes_of, propose
+from plainmask.label.proposing import Proposal, how_undecided, planes_of, propose
 from plainmask.label.ranking import Ranking
+from plainmask.label.saying import linear_says
+from plainmask.label.teaching import Start
 from plainmask.vocabulary import Vocabulary
 
 HEAD = "head"
@@ -40,23 +43,24 @@ class Mind:
     Args:
         project: open.
         taps: of its pictures.
-        judge: notes how much of a stroke the decoder had right, and which head was shown.
-        learns: whether a decoder learns behind the linear head.
+        judge: notes how much of a stroke both heads had right, and which was shown.
+        learns, start: see `Behind`.
     """
 
     def __init__(
         self,
         project: Project,
         taps: KeptTaps,
-        judge: Callable[[int, float, Shown], None],
+        judge: Callable[[int, Judged], None],
         *,
         learns: bool,
+        start: Start | None = None,
     ):
         self.project, self.taps = project, taps
         self.ranking = Ranking()
         self.linear: Head | None = None
         """The linear head as it is now; None: there is none before two classes have labels."""
-        self.behind = Behind(project, taps.shared, judge, learns=learns)
+        self.behind = Behind(project, taps, judge, learns=learns, start=start)
         self._learner = Learner(taps.width)
 
     @property
@@ -68,6 +72,26 @@ class Mind:
     def predicted(self, picture: str, labels: PatchLabels, stroke: int) -> float | None:
         """The share of a new stroke that the linear head has right; see `Learner.right`."""
         return self._learner.right(self._features(picture), labels, stroke)
+
+    def note(self, stroke: int, labels: PatchLabels, right: float) -> None:
+        """Have the decoder behind measured by a new stroke, before that is learnt.
+
+        Args:
+            stroke: its number.
+            labels: of the patches that it touches.
+            right: the share of it that the linear head has right, by classes.
+        """
+        if not self.behind.listens:
+            return
+        if not self.project.tells_objects:
+            right_of = of_classes(self.project, stroke, labels, self.taps.patch)
+            self.behind.note(stroke, right_of, right)
+            return
+        assert self.linear is not None
+        right_of = of_objects(self.project, stroke, self.taps)
+        linear = right_of(linear_says(self.linear, self.taps))
+        if linear is not None:
+            self.behind.note(stroke, right_of, linear)
 
     def learn(self, picture: str, labels: PatchLabels) -> None:
         """Learn what labels say of patches of a picture; `settle` after the last ones."""
@@ -93,7 +117,7 @@ class Mind:
         """What is shown of a picture with labels (H, W), for a head that learnt so much."""
         assert self.linear is not None
         assert self._learner.head is not None
-        says = self.behind.says(self.linear, self.taps)
+        says = self.behind.says(self.linear)
         found = propose(says, self._learner.head, version, picture, self.taps, labels)
         self.ranking.judge(picture.name, found.undecided, version)
         return found
@@ -106,24 +130,25 @@ class Mind:
         """
         if self.linear is None:
             raise InputError(NOTHING_YET)
-        says = self.behind.says(self.linear, self.taps)
+        says = self.behind.says(self.linear)
         return planes_of(says, picture, self.taps, picture.size, labels)
 
     def kept(self) -> tuple[Path | None, Callable[[ProjectPicture, Planes], Planes]]:
         """The head as it is now, whatever is learnt afterwards: where it is kept, and what it says.
 
-        Where objects are told apart it is not kept, as it cannot do that.
+        Where objects are told apart, a head of classes is not kept, as it cannot do that.
 
         Raises:
             InputError: there is none yet, or it cannot be written.
         """
         if self.linear is None:
             raise InputError(NOTHING_YET)
-        place = None if self.project.tells_objects else self.project.place / HEAD
-        if place is None:
-            says = self.behind.says(self.linear, self.taps)
-        else:
-            says = self.behind.keep(self.linear, self.taps, place)
+        decoder = self.behind.taken_over
+        task = "semantic" if decoder is None else decoder.head.config.task
+        place = self.project.place / HEAD if task == self.project.config.task else None
+        says = (
+            self.behind.says(self.linear) if place is None else self.behind.keep(self.linear, place)
+        )
         return place, lambda picture, labels: planes_of(
             says, picture, self.taps, picture.size, labels
         )
@@ -141,7 +166,7 @@ class Mind:
         """What the decoder is to do next; see `Behind.work`."""
         if self.linear is None:
             return None
-        return self.behind.work(class_map(self.linear, self.taps), labelled, labels_of)
+        return self.behind.work(self.linear, labelled, labels_of)
 
     def _features(self, picture: str) -> NDArray[np.float16]:
         return self.taps.of(self.project.pictures[picture])

@@ -29,7 +29,7 @@ from plainmask.label.config import (
 from plainmask.label.dataset import remove_strays, write_class_table, write_pair
 from plainmask.label.frames import read_note
 from plainmask.label.journal import Entry, History, Journal
-from plainmask.label.judging import Shown
+from plainmask.label.judging import Judged
 from plainmask.label.planes import Planes
 from plainmask.label.stroke import MOST_CLASSES, Join, Stroke
 from plainmask.options import hint
@@ -253,9 +253,12 @@ class Project:
         entry = Entry(id=self.journal.next_id, do="predicted", of=stroke, right=right)
         self.journal.append(entry, wait=False)
 
-    def note_judgement(self, stroke: int, right: float, shown: Shown) -> None:
-        """Likewise of the decoder, and which of the two was shown."""
-        entry = Entry(id=self.journal.next_id, do="judged", of=stroke, right=right, shown=shown)
+    def note_judgement(self, stroke: int, judged: Judged) -> None:
+        """Likewise of both heads, and which of the two was shown."""
+        linear, right, shown = judged
+        entry = Entry(
+            id=self.journal.next_id, do="judged", of=stroke, right=right, linear=linear, shown=shown
+        )
         self.journal.append(entry, wait=False)
 
     def add_classes(self, names: Sequence[str], color: Color | None = None) -> None:

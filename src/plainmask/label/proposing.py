@@ -5,26 +5,21 @@ Letters: H W size of the picture, h w size of the proposal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plainmask.heads.head import Head
 from plainmask.label.division import Ground
 from plainmask.label.features import KeptTaps, seen
 from plainmask.label.linear import LinearHead, entropy
 from plainmask.label.objects import told_apart
 from plainmask.label.planes import Planes
 from plainmask.label.project import ProjectPicture
+from plainmask.label.saying import Says
 from plainmask.pictures.geometry import Size
-from plainmask.results import SemanticResult
-
-ClassMap: TypeAlias = Callable[[ProjectPicture, Size], NDArray[np.uint8]]
-"""What a head says: class ids of a picture, in the size (H, W) that is asked for."""
 
 LONGEST_SIDE = 1024
 """Pixels of the longer side of a proposal that is shown."""
@@ -47,27 +42,15 @@ class Proposal(NamedTuple):
     """(h, w) numbers of objects, where they are told apart; see `told_apart`."""
 
 
-def class_ids(head: Head) -> NDArray[np.uint8]:
-    """The ids in the project of the classes of a head that was learnt in it, (C,)."""
-    return np.array([entry.file_id for entry in head.config.vocabulary.classes], np.uint8)
-
-
-def class_map(head: Head, taps: KeptTaps) -> ClassMap:
-    """What a semantic head says that sees pictures as their features are kept."""
-    ids = class_ids(head)
-
-    def says(picture: ProjectPicture, size: Size) -> NDArray[np.uint8]:
-        geometry = replace(seen(picture.size, taps.patch), image_size=size)
-        with taps.shared.computing():
-            result = head.result(head.predict(taps.for_decoder(picture)), geometry)
-        assert isinstance(result, SemanticResult)
-        return ids[result.label_map]
-
-    return says
+def shown_size(picture: ProjectPicture) -> Size:
+    """The size (h, w) of what is proposed for a picture on a page."""
+    factor = min(1.0, LONGEST_SIDE / max(picture.size))
+    height, width = (max(1, round(side * factor)) for side in picture.size)
+    return height, width
 
 
 def propose(
-    says: ClassMap,
+    says: Says,
     linear: LinearHead,
     version: int,
     picture: ProjectPicture,
@@ -77,7 +60,7 @@ def propose(
     """A proposal to be shown.
 
     Args:
-        says: which class a pixel has.
+        says: what a head says.
         linear: says how sure that is.
         version, picture: of what.
         taps: its features.
@@ -86,9 +69,7 @@ def propose(
     Raises:
         InputError: see `KeptTaps.of`.
     """
-    factor = min(1.0, LONGEST_SIDE / max(picture.size))
-    height, width = (max(1, round(side * factor)) for side in picture.size)
-    size = height, width
+    size = shown_size(picture)
     geometry = replace(seen(picture.size, taps.patch), image_size=size)
     undecided = how_undecided(linear, picture, taps)
     shown = geometry.restore(torch.from_numpy(undecided).view(1, 1, *geometry.grid(taps.patch)))
@@ -117,12 +98,12 @@ def how_undecided(
 
 
 def planes_of(
-    says: ClassMap, picture: ProjectPicture, taps: KeptTaps, size: Size, labels: Planes
+    says: Says, picture: ProjectPicture, taps: KeptTaps, size: Size, labels: Planes
 ) -> Planes:
     """What each pixel of a picture is, in some size (H, W).
 
     Args:
-        says: which class it has.
+        says: what a head says.
         picture, taps: the picture and its features.
         size: which is wanted.
         labels: (H, W) of the picture's own size, which stand.
@@ -130,9 +111,9 @@ def planes_of(
     Raises:
         InputError: see `KeptTaps.of`.
     """
-    classes = says(picture, size)
+    found = says(picture, size)
     if labels.objects is None:
-        return Planes(classes, None)
+        return found
     geometry = replace(seen(picture.size, taps.patch), image_size=size)
     last = taps.of(picture)[:, -taps.shared.encoder.config.width :]
-    return told_apart(classes, labels, Ground.of(last, geometry, taps.patch))
+    return told_apart(found, labels, Ground.of(last, geometry, taps.patch))

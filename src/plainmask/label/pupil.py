@@ -1,6 +1,6 @@
 """A decoder learns from a data set, in a process of its own, for `Teaching`.
 
-    python -m plainmask.label.pupil DATA RUN DEVICE [KEY=VALUE ...]
+    python -m plainmask.label.pupil TASK DATA RUN DEVICE [KEY=VALUE ...]
 
 It ends when its standard input does, that is with whoever started it.
 """
@@ -17,10 +17,11 @@ from plainmask.training.loop import train
 from plainmask.training.open_recipe import open_recipe
 
 
-def learn(data: Path, run: Path, device: str, settings: list[str]) -> Path:
-    """Train as `plainmask train own-semantic data.root=DATA` does; the folder of the head.
+def learn(task: str, data: Path, run: Path, device: str, settings: list[str]) -> Path:
+    """Train as `plainmask train own-TASK data.root=DATA` does; the folder of the head.
 
     Args:
+        task: semantic or instance.
         data: a data set, all of whose pictures are learnt from.
         run: folder of the training.
         device: where it computes.
@@ -30,7 +31,7 @@ def learn(data: Path, run: Path, device: str, settings: list[str]) -> Path:
         InputError, PlainmaskError: see `open_recipe` and `train`.
     """
     changes = [f"data.root={data}", "data.hold_out=null", *settings]
-    recipe, records = open_recipe(Path("own-semantic"), changes, device)
+    recipe, records = open_recipe(Path(f"own-{task}"), changes, device)
     return train(recipe, run, device=device, data=records) / "head"
 
 
@@ -42,10 +43,10 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Learn as the command line says."""
-    data, run, device, *settings = sys.argv[1:]
+    task, data, run, device, *settings = sys.argv[1:]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
-    learn(Path(data), Path(run), device, settings)
+    learn(task, Path(data), Path(run), device, settings)
 
 
 if __name__ == "__main__":

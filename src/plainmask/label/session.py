@@ -24,13 +24,14 @@ from plainmask.label.course import CoursePoint, course
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
-from plainmask.label.judging import Shown
+from plainmask.label.judging import Judged
 from plainmask.label.mind import NOTHING_YET, Mind
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
 from plainmask.label.proposing import Proposal
 from plainmask.label.repair import LinePoints, Repair, What, accepted, repaired
 from plainmask.label.stroke import Stroke
+from plainmask.label.teaching import Start
 from plainmask.label.whole_set import WholeSet
 from plainmask.threads import Promise
 
@@ -53,7 +54,7 @@ class Session:
         project: open; the session closes it.
         taps: of its pictures.
         tell: takes events, from the thread of the session.
-        learns: whether a decoder learns behind the linear head.
+        learns, start: whether a decoder learns behind the linear head, and what it begins from.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Session:
         tell: Callable[[Event], None] = lambda event: None,
         *,
         learns: bool = False,
+        start: Start | None = None,
     ):
         self.project, self.tell = project, tell
         self._desk = Desk(project, taps.patch)
-        self._mind = Mind(project, taps, self._judged, learns=learns)
+        self._mind = Mind(project, taps, self._judged, learns=learns, start=start)
         self._changed = threading.Condition()
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
@@ -74,10 +76,8 @@ class Session:
         self._broken: dict[str, str] = {}
         self._rest: WholeSet | None = None
         self._job: dict[str, Any] | None = None
-        self._learnt = 0
-        self._renamed = False
+        self._learnt, self._renamed, self._closing = 0, False, False
         self._touched = time.monotonic() - QUIET
-        self._closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -248,8 +248,8 @@ class Session:
         """Begin to write a data set of all pictures, wholly labelled, in the project (`WHOLE`).
 
         Labels of people stay; where there are none, a head decides: the one that is there now,
-        whatever is learnt meanwhile. It is kept, too (`HEAD`), unless objects are told apart, which
-        it cannot. How far it is is told in events.
+        whatever is learnt meanwhile. It is kept, too (`HEAD`), unless objects are told apart and it
+        is the linear one, which cannot. How far it is is told in events.
 
         Raises:
             InputError: there is no proposal yet, or it cannot be written.
@@ -360,7 +360,7 @@ class Session:
         if change.stroke is not None:
             right = self._mind.predicted(change.picture, labels, change.stroke)
             if self._predicted(change.stroke, right) and right is not None:
-                self._mind.behind.note(change.stroke, change.picture, labels, right)
+                self._mind.note(change.stroke, labels, right)
         self._mind.learn(change.picture, labels)
 
     def _predicted(self, number: int, right: float | None) -> bool:
@@ -372,10 +372,10 @@ class Session:
                 return True
         return False
 
-    def _judged(self, number: int, right: float, shown: Shown) -> None:
-        """Note how well the decoder would have predicted a stroke."""
+    def _judged(self, number: int, judged: Judged) -> None:
+        """Note how well both heads would have predicted a stroke."""
         with self._changed, suppress(InputError):
-            self.project.note_judgement(number, right, shown)
+            self.project.note_judgement(number, judged)
 
     def _propose(self, name: str) -> None:
         version = self._learnt

@@ -8,13 +8,75 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple, Self
 
+from plainmask.encoder.exported import AnyEncoder
 from plainmask.errors import InputError, PlainmaskError
+from plainmask.heads.head import Head, HeadConfig, find_head
+from plainmask.label.config import LabelTask
 
 FRESH, AGAIN = 400, 200
 """Steps of a decoder that begins with nothing, and of one that has learnt before."""
+OF_OBJECTS, RATE = 100, 1e-4
+"""Steps and learning rate of one of objects, which begins from one that knows much: it would lose
+of that by larger ones, and by more. See benchmarks/RESULTS.md."""
 _LOWEST = 19
 _BELOW = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+
+
+class Start(NamedTuple):
+    """A head that a decoder begins from."""
+
+    place: Path
+    """Its folder."""
+    config: HeadConfig
+
+    @classmethod
+    def load(cls, name: str | Path, task: LabelTask, encoder: AnyEncoder) -> Self:
+        """One that a person names.
+
+        Args:
+            name: see `find_head`.
+            task: of the project; where objects are told apart, a head of classes does, too.
+            encoder: of the project.
+
+        Raises:
+            InputError: there is none, or it is for another task or encoder.
+        """
+        place = find_head(name)
+        config = Head.load(place).config
+        if config.task not in ("semantic", task):
+            allowed = "a semantic head" + " or an instance head" * (task == "instance")
+            raise InputError(
+                f"the head {config.name!r} is {config.task}, and this project is {task}; a decoder "
+                f"can begin from {allowed} here"
+            )
+        if not config.encoder.means(encoder):
+            raise InputError(
+                f"the head {config.name!r} is for the encoder {config.encoder.name}, and this "
+                f"project's is {encoder.name}; give a head that was trained on that one, or begin "
+                "a project with the other (--encoder and --project)"
+            )
+        return cls(place, config)
+
+    @property
+    def knows_objects(self) -> bool:
+        """Whether what begins from it learns objects, not classes alone."""
+        return self.config.task == "instance"
+
+    @property
+    def settings(self) -> list[str]:
+        """What a recipe needs to take all of it over: its folder, and its shape."""
+        shape = self.config.decoder
+        names = ("num_queries", "num_blocks", "ffn_hidden", "upscale_stages")
+        settings = [f"decoder.{name}={getattr(shape, name)}" for name in names]
+        settings += [f"optimizer.lr={RATE}"] if self.knows_objects else []
+        return [f"start_from={self.place}", *settings]
+
+    @property
+    def steps(self) -> int:
+        """How long what begins from it learns."""
+        return OF_OBJECTS if self.knows_objects else AGAIN
 
 
 class Teaching:
@@ -25,19 +87,20 @@ class Teaching:
             `run.log`.
         encoder: what the decoder is for: a preset, a file or a folder.
         device: where it computes.
-        start: a head that it begins from; None: with nothing.
+        start: a head that it begins from, which says its task; None: with nothing, for classes.
 
     Raises:
         InputError: the folder cannot be written.
     """
 
-    def __init__(self, place: Path, encoder: str, device: str, start: Path | None):
-        self.place, self.total = place, FRESH if start is None else AGAIN
+    def __init__(self, place: Path, encoder: str, device: str, start: Start | None):
+        self.place, self.total = place, FRESH if start is None else start.steps
         self._run = place / "run"
         settings = [f"encoder={encoder}", f"steps={self.total}"]
-        settings += [] if start is None else [f"start_from={start}"]
+        settings += [] if start is None else start.settings
+        task = "semantic" if start is None else start.config.task
         module = [sys.executable, "-m", "plainmask.label.pupil"]
-        call = [*module, str(place / "data"), str(self._run), device, *settings]
+        call = [*module, task, str(place / "data"), str(self._run), device, *settings]
         shutil.rmtree(self._run, ignore_errors=True)
         try:
             with (place / "run.log").open("wb") as log:

@@ -151,11 +151,11 @@ function showDecoder() {
   if (decoder) Object.assign(bar, { max: Math.max(1, decoder.total), value: decoder.done });
 }
 
-function aboutDecoder({ state: now, due, strokes, problem, done, total }, by) {
+function aboutDecoder({ state: now, due, objects, strokes, problem, done, total }, by) {
   if (problem) return problem;
   if (now === "prepares") return `A decoder is about to learn from ${total} pictures`;
   if (now === "learns") return `A decoder learns when you pause: ${done} of ${total} steps`;
-  const after = `after ${due} strokes`;
+  const after = `after ${due} strokes${objects ? `, and ${objects} objects at least` : ""}`;
   if (now === "waits") return `A decoder that knows whole objects learns ${after}`;
   if (now !== "ready") return "";
   const knows = strokes ? `the decoder, which learnt from ${strokes} strokes` : "the decoder";
