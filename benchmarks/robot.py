@@ -48,18 +48,27 @@ class Robot(NamedTuple):
         region = largest(truth, wrong)
         if region is None:
             return None
-        depth = cast(NDArray[np.float64], ndimage.distance_transform_edt(np.pad(region, 1)))
-        depth = depth[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        radius = float(np.clip(0.7 * depth[y, x], 1, WIDEST))
-        inside = np.argwhere(depth >= min(radius, depth.max()))
-        ends = inside[self.rng.integers(0, len(inside), 60)]
-        far = [end for end in ends if np.hypot(*(end - (y, x))) <= LONGEST]
-        straight = [end for end in far if stays_in(region, np.array([y, x]), end)]
-        last = max(straight, key=lambda end: np.hypot(*(end - (y, x))), default=np.array([y, x]))
-        points = [(float(x) + 0.5, float(y) + 0.5), (float(last[1]) + 0.5, float(last[0]) + 0.5)]
-        given = {"picture": name, "kind": "brush", "class": int(truth[y, x]), "points": points}
+        points, radius = line_in(region, self.rng)
+        x, y = points[0]
+        class_id = int(truth[int(y), int(x)])
+        given = {"picture": name, "kind": "brush", "class": class_id, "points": points}
         return Stroke.read(given | {"radius": radius})
+
+
+def line_in(
+    region: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[list[tuple[float, float]], float]:
+    """The ends and the radius of a stroke from the deepest point of a region, that stays in it."""
+    depth = cast(NDArray[np.float64], ndimage.distance_transform_edt(np.pad(region, 1)))
+    depth = depth[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    radius = float(np.clip(0.7 * depth[y, x], 1, WIDEST))
+    inside = np.argwhere(depth >= min(radius, depth.max()))
+    ends = inside[rng.integers(0, len(inside), 60)]
+    far = [end for end in ends if np.hypot(*(end - (y, x))) <= LONGEST]
+    straight = [end for end in far if stays_in(region, np.array([y, x]), end)]
+    last = max(straight, key=lambda end: np.hypot(*(end - (y, x))), default=np.array([y, x]))
+    return [(float(x) + 0.5, float(y) + 0.5), (float(last[1]) + 0.5, float(last[0]) + 0.5)], radius
 
 
 def largest(truth: Map, wrong: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
