@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,3 +127,21 @@ def test_a_cluster_that_does_not_answer_is_named(address: str):
         done.stderr
     )
     assert last.endswith("start one with ray start --head, or leave --address out")
+
+
+def test_a_cluster_that_asks_for_a_token_says_so(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        code = f"from plainmask.cluster.run import cluster\nwith cluster({address!r}): pass"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"plainmask.errors.InputError: the Ray cluster at {address} asks for its token: export "
+        "RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    ), done.stderr

@@ -21,7 +21,7 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from plainmask.allocator import keep_freed_memory
 from plainmask.cluster.parts import WorkPart, part_name
@@ -50,7 +50,7 @@ def cluster(address: str | None) -> Generator[None]:
         address: of a cluster, such as "10.0.0.1:6379" or "auto"; None: this machine.
 
     Raises:
-        InputError: no cluster answers there.
+        InputError: no cluster answers there, or it asks for a token.
     """
     if ray.is_initialized():
         yield
@@ -82,7 +82,13 @@ def _connect(address: str) -> None:
         if host and port.isdecimal():  # where nobody listens, Ray itself waits for many minutes
             socket.create_connection((host, int(port)), timeout=PATIENCE).close()
         _start(address)
-    except (OSError, ValueError, RuntimeError) as cause:
+    except (OSError, ValueError, RuntimeError, AuthenticationError) as cause:
+        if AuthenticationError.__name__ in f"{cause!r} {cause.__cause__}":  # or told as text only
+            raise InputError(
+                f"the Ray cluster at {address} asks for its token: export RAY_AUTH_MODE=token, "
+                "with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token (ray get-auth-token prints "
+                "it where the cluster was started)"
+            ) from cause
         raise InputError(
             f"no Ray cluster answers at {address} ({' '.join(str(cause).split())}); start one with "
             "ray start --head, or leave --address out"
