@@ -9,12 +9,11 @@ from hills import hills
 from plainmask.decoder.decoder import Predictions
 from plainmask.pictures.geometry import Geometry, InputProtocol, Size, axis_weights
 from plainmask.tasks import panoptic, semantic
-from plainmask.tasks.contest import SMALL, Area, Resizing, largest, share_out
+from plainmask.tasks.contest import SMALL, Area, Resizing, share_out
 from plainmask.vocabulary import Vocabulary
 
 FIT = InputProtocol(kind="fit", size=64)
 VIDEO = InputProtocol(kind="video", size=48, longest=96)
-WINDOWS = InputProtocol(kind="windows", size=32, shorter=48)
 SIZES = [(150, 310), (64, 64), (23, 170), (300, 129)]
 
 
@@ -43,25 +42,11 @@ def test_masks_share_out_what_they_would_if_all_were_resized(
     assert (found.masks - masks).abs().max() <= 1
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("protocol", [FIT, WINDOWS], ids=["fit", "windows"])
-def test_the_largest_class_is_what_it_would_be_if_all_were_resized(
-    protocol: InputProtocol, size: Size
-):
-    geometry = Geometry.plan(size, protocol, 16)
-    maps = hills(9, geometry.content_size, seed=1).sigmoid() * 3
-    which, value = largest(maps, geometry)
-    whole = geometry.to_image(maps).max(0)
-    assert torch.allclose(value, whole.values, atol=1e-5)
-    assert (which != whole.indices).float().mean() < 2e-5
-
-
 def test_of_equal_maps_the_first_wins():
     geometry = Geometry.plan((200, 200), FIT, 16)
     same = hills(1, (16, 16), seed=3).repeat(4, 1, 1)
     found = share_out(same, torch.full((4,), 0.9), geometry, early=False)
     assert not found.owner.any()
-    assert not largest(hills(1, (64, 64), seed=3).repeat(4, 1, 1), geometry)[0].any()
 
 
 def test_one_mask_that_is_everywhere_needs_no_resizing_and_owns_all():

@@ -130,8 +130,14 @@ def ways_to_image(cells: Size, geometry: Geometry) -> Ways:
 
 @lru_cache(maxsize=_KEPT_WAYS)
 def _ways(cells: Size, model_size: Size, content: Size, size: Size) -> Ways:
-    model, image = Resizing.between(cells, model_size, content), Resizing.between(content, size)
+    model, image = Resizing.between(cells, model_size, content), way(content, size)
     return Ways(model, image, model.then(image))
+
+
+@lru_cache(maxsize=2 * _KEPT_WAYS)
+def way(old: Size, new: Size) -> Resizing:
+    """From one size to another; that of a video is made once."""
+    return Resizing.between(old, new)
 
 
 class Shares(NamedTuple):
@@ -191,36 +197,3 @@ def share_out(logits: Tensor, scores: Tensor, geometry: Geometry, *, early: bool
             part.of(owner).copy_(places[best])
             part.of(inside).copy_(within.gather(0, best[None])[0])
     return Shares(owner, inside, masks)
-
-
-def largest(maps: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The largest of K maps of the resized image in each pixel of the image.
-
-    Args:
-        maps: (K, *content_size) float32, at least one.
-        geometry: how the image came into the model.
-
-    Returns:
-        Which it is, (H, W) int16, of two the first; and its value (H, W) float32.
-    """
-    image = Resizing.between(geometry.content_size, geometry.image_size)
-    which = torch.zeros(geometry.image_size, dtype=torch.int16)
-    value = maps.new_zeros(geometry.image_size)
-    rounding = ROUNDING * float(maps.abs().max())
-    open_parts = [
-        (Area(0, image.rows.shape[0], 0, image.columns.shape[0]), torch.arange(len(maps)))
-    ]
-    while open_parts:
-        part, places = open_parts.pop()
-        cells = image.source(part).of(maps)[places]
-        low, high = cells.flatten(1).aminmax(dim=1)
-        going = high >= low.max() - rounding
-        places = places[going]
-        quarters = part.quarters()
-        if len(places) > 1 and len(quarters) > 1:
-            open_parts += [(quarter, places) for quarter in quarters]
-        else:
-            best = image.part(cells[going], part).max(0)
-            part.of(which).copy_(places[best.indices])
-            part.of(value).copy_(best.values)
-    return which, value

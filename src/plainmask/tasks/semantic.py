@@ -16,7 +16,7 @@ from plainmask.decoder.decoder import Predictions
 from plainmask.decoder.propagation import State
 from plainmask.pictures.geometry import Geometry
 from plainmask.results import SemanticResult
-from plainmask.tasks.contest import largest
+from plainmask.tasks.class_scores import Best, best_class
 from plainmask.tasks.queries import CHUNK, class_probs, new_best, undisturbed
 from plainmask.tasks.tracks import moment, shown
 from plainmask.vocabulary import Vocabulary
@@ -47,10 +47,8 @@ def semantic(
         InputError: predictions, geometry and vocabulary do not belong together.
     """
     probs = class_probs(predictions, geometry, vocabulary)[..., :-1]
-    scores = geometry.stitch(_window_scores(predictions, geometry, probs))
-    labels, best = _largest(scores, geometry)
-    # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
-    total = geometry.to_image(scores.sum(0, keepdim=True))[0]
+    find = best_class if probs.device.type == "cpu" else _best_of_whole_maps
+    labels, best, total = find(predictions.mask_logits, probs, geometry)
     # Where queries do not even see one whole thing, a large share of little is not sure.
     share = best / total.clamp_min(1)
     result = SemanticResult(
@@ -65,21 +63,21 @@ def semantic(
     return replace(result, moment=moment(shown(state, keys), keys, ids))
 
 
-def _largest(scores: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The class (H, W) int16 with the largest score in each pixel, and that score."""
-    if scores.device.type == "cpu":
-        return largest(scores, geometry)
+def _best_of_whole_maps(mask_logits: Tensor, probs: Tensor, geometry: Geometry) -> Best:
+    """What `best_class` gives, for a GPU: with score maps of all classes."""
+    scores = geometry.stitch(_window_scores(mask_logits, probs, geometry))
     best = scores.new_full(geometry.image_size, -1)
     labels = torch.zeros_like(best, dtype=torch.int16)
     # A few classes at a time: all of them at the image's size could fill the memory.
     for first in range(0, len(scores), CHUNK):
         best, better, place = new_best(best, geometry.to_image(scores[first : first + CHUNK]))
         labels = torch.where(better, (first + place).to(labels.dtype), labels)
-    return labels, best
+    # Resizing is linear, so the sum over classes can be resized instead of summing resized scores.
+    return Best(labels, best, geometry.to_image(scores.sum(0, keepdim=True))[0])
 
 
-def _window_scores(predictions: Predictions, geometry: Geometry, probs: Tensor) -> Iterator[Tensor]:
+def _window_scores(mask_logits: Tensor, probs: Tensor, geometry: Geometry) -> Iterator[Tensor]:
     """Class scores (C, h, w) of one window after the other."""
-    for index in range(len(probs)):
-        masks = geometry.upsample(predictions.mask_logits[index : index + 1])[0].sigmoid_()
-        yield torch.einsum("qhw,qc->chw", masks, probs[index])
+    for logits, given in zip(mask_logits, probs, strict=True):
+        masks = geometry.upsample(logits[None])[0].sigmoid_()
+        yield torch.einsum("qhw,qc->chw", masks, given)
