@@ -13,6 +13,9 @@ label_plot.py.
 `--decoder` has a decoder learn after 30 strokes and after the last one, as the one behind the page
 does, from the pictures drawn in and `--others` without strokes.
 
+`--scribbles` has the lines drawn by another robot's rule, the package scribble-from-segmentation:
+along the skeleton of the whole region. It needs that, opencv and scikit-image.
+
 `--busy N` has N other processes compute meanwhile.
 """
 
@@ -158,6 +161,7 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--decoder", action="store_true")
+    parser.add_argument("--scribbles", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -204,7 +208,9 @@ def main() -> None:
         for picture in project.pictures.values():  # what a page does ahead
             taps.of(picture)
         session = Session(project, taps, print_problem)
-        robot = Robot(session, truths, np.random.default_rng(options.seed))
+        robot = Robot(
+            session, truths, np.random.default_rng(options.seed), scribbles=options.scribbles
+        )
         burning = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
             for _ in range(options.busy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from plainmask.label.drawing import masked_stroke
+from plainmask.label.planes import Planes
 from plainmask.label.proposing import Proposal
 from plainmask.label.session import Session
 from plainmask.label.stroke import NO_LABEL, Stroke
@@ -26,6 +29,8 @@ class Robot(NamedTuple):
     session: Session
     truths: Mapping[str, Map]
     rng: np.random.Generator
+    scribbles: bool = False
+    """Whether lines come from the package scribble-from-segmentation, not from here."""
 
     def proposal(self, name: str, version: int) -> Map | None:
         """Wait for it; None: there is none yet."""
@@ -48,6 +53,9 @@ class Robot(NamedTuple):
         region = largest(truth, wrong)
         if region is None:
             return None
+        if self.scribbles and (line := scribble_in(region)).any():
+            drawn = np.where(line, truth, np.uint8(NO_LABEL))
+            return masked_stroke("accept", name, Planes(drawn, None))
         points, radius = line_in(region, self.rng)
         x, y = points[0]
         class_id = int(truth[int(y), int(x)])
@@ -69,6 +77,15 @@ def line_in(
     straight = [end for end in far if stays_in(region, np.array([y, x]), end)]
     last = max(straight, key=lambda end: np.hypot(*(end - (y, x))), default=np.array([y, x]))
     return [(float(x) + 0.5, float(y) + 0.5), (float(last[1]) + 0.5, float(last[0]) + 0.5)], radius
+
+
+def scribble_in(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a region that another robot draws over: a line along its skeleton."""
+    maker: Any = importlib.import_module("scribble_from_segmentation.scribble_from_segmentation")
+    edge = maker.BORDER_PADDING_DEFAULT
+    padded = np.pad(region.astype(np.uint8), edge, mode="edge")
+    line = maker.generate_scribble_for_boolean(padded, edge)[edge:-edge, edge:-edge]
+    return line.astype(bool) & region
 
 
 def largest(truth: Map, wrong: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

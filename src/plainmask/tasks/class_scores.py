@@ -66,8 +66,8 @@ def best_class(mask_logits: Tensor, probs: Tensor, geometry: Geometry) -> Best:
     """
     found = Best(
         torch.zeros(geometry.image_size, dtype=torch.int16),
-        torch.zeros(geometry.image_size),
-        torch.zeros(geometry.image_size),
+        probs.new_zeros(geometry.image_size),
+        probs.new_zeros(geometry.image_size),
     )
     mask_logits = mask_logits.float()
     model = way((mask_logits.shape[2], mask_logits.shape[3]), geometry.model_size)
@@ -82,8 +82,10 @@ def best_class(mask_logits: Tensor, probs: Tensor, geometry: Geometry) -> Best:
         ends = [_ends(piece.cells, together=len(pieces) > 1) for piece in pieces]
         classes, least = _able_to_win(ends, [probs[piece.window] for piece in pieces])
         wanted = torch.cat([classes, classes.new_tensor([-1])])
-        scores = torch.zeros(len(wanted), source.bottom - source.top, source.right - source.left)
-        count = torch.zeros(scores.shape[1:])
+        scores = probs.new_zeros(
+            len(wanted), source.bottom - source.top, source.right - source.left
+        )
+        count = probs.new_zeros(scores.shape[1:])
         for piece, (_, high) in zip(pieces, ends, strict=True):
             seen = _that_count(high.amax(1) * shares[piece.window, :, -1], NEGLIGIBLE * least)
             masks = model.part(piece.cells[seen], piece.area).sigmoid_()
