@@ -13,6 +13,9 @@ label_plot.py.
 `--decoder` has a decoder learn after 30 strokes and after the last one, as the one behind the page
 does, from the pictures drawn in and `--others` without strokes.
 
+`--behind` has the session's own decoder learn behind, as on a page: the robot waits for it after 30
+strokes, then goes on, and after each round it is told whose proposals are shown.
+
 `--scribbles` has the lines drawn by another robot's rule, the package scribble-from-segmentation:
 along the skeleton of the whole region. It needs that, opencv and scikit-image.
 
@@ -57,6 +60,8 @@ from plainmask.metrics.miou import MeanIoU
 from plainmask.pictures.images import read_image
 
 LINEAR = "linear head"
+JUDGING = 10.0
+"""Seconds in which the newest strokes are judged."""
 
 
 class Tests(NamedTuple):
@@ -129,6 +134,26 @@ def peers_after(robot: Robot, taps: KeptTaps, tests: Tests) -> dict[str, float]:
     }
 
 
+def follow_behind(robot: Robot, number: int) -> None:
+    """Wait for the decoder that learns behind, and print whose proposals are shown, and why."""
+    session, began = robot.session, time.monotonic()
+    while (about := session.status()["decoder"])["state"] != "ready":
+        assert about["problem"] is None, about
+        time.sleep(1)
+    time.sleep(JUDGING)
+    judged = [*session.project.history.judged.values()]
+    right = [
+        f"{100 * np.mean(shares):.0f} %"
+        for shares in zip(*(one[:2] for one in judged), strict=True)
+    ]
+    print(
+        f"     after {number} strokes {session.status()['shown_by']} is shown (linear and decoder "
+        f"had right of {len(judged)}: {', '.join(right) or 'nothing yet'}); "
+        f"waited {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+
+
 def label_by_strokes(robot: Robot, strokes: int) -> list[tuple[int, float, int]]:
     """Draw; of each stroke its number, the seconds until it was answered, and the version then."""
     answered: list[tuple[int, float, int]] = []
@@ -161,6 +186,7 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--decoder", action="store_true")
+    parser.add_argument("--behind", action="store_true")
     parser.add_argument("--scribbles", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--busy", type=int, default=0)
@@ -207,7 +233,7 @@ def main() -> None:
         )
         for picture in project.pictures.values():  # what a page does ahead
             taps.of(picture)
-        session = Session(project, taps, print_problem)
+        session = Session(project, taps, print_problem, learns=options.behind)
         robot = Robot(
             session, truths, np.random.default_rng(options.seed), scribbles=options.scribbles
         )
@@ -218,7 +244,7 @@ def main() -> None:
         try:
             peers = taps if options.peers else None
             decoder = options.encoder if options.decoder else None
-            curves = report(robot, tests, options.strokes, peers, decoder)
+            curves = report(robot, tests, options.strokes, peers, decoder, behind=options.behind)
             if options.trained is not None:
                 score = tests.of_head(Head.load(find_head(options.trained)))
                 curves["trained"] = {len(trains): score}
@@ -233,7 +259,13 @@ def main() -> None:
 
 
 def report(
-    robot: Robot, tests: Tests, strokes: int, peers: KeptTaps | None, decoder: str | None
+    robot: Robot,
+    tests: Tests,
+    strokes: int,
+    peers: KeptTaps | None,
+    decoder: str | None,
+    *,
+    behind: bool,
 ) -> dict[str, dict[int, float]]:
     """Draw, measure and print; by who learnt, mean IoU by the number of strokes."""
     drawn, measured = len(robot.truths), len(tests.pictures)
@@ -247,6 +279,9 @@ def report(
         seconds += [spent for _, spent, _ in label_by_strokes(robot, goal - done)]
         done = goal
         found = {LINEAR: tests.of_head(robot.session.linear)}
+        if behind and goal >= 30:
+            follow_behind(robot, goal)
+            found["what is shown"] = tests.of_head(robot.session.head)
         if decoder is not None and goal in (30, strokes):
             found["decoder behind it"] = decoder_after(robot, tests, decoder)
         if peers is not None:

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from images import png
 from labelling import SIZE, fields, session, things
-from plainmask.label.app import MOST_BYTES, build_app
+from plainmask.label.app import build_app
 from plainmask.label.events import Events
+from plainmask.label.exchange import MOST_BYTES
 from servers import running
 
 HOME = "http://127.0.0.1:8060"
