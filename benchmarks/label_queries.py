@@ -5,8 +5,8 @@
 A robot goes round ten pictures, and draws where most is proposed wrongly: a stroke in an object
 that has none, or in what is no object. Then it waits until the decoder behind has learnt, which
 began from `--head`. What is proposed for pictures of the test split, on which nobody has drawn, is
-compared with what is true: by regions of the linear head, and by that decoder. Then it draws more,
-and the last line says which of them is shown.
+compared with what is true: by regions of the linear head, by `--head` as it is, by that decoder.
+Then it draws more, and the last line says which of them is shown.
 
 AP50 is what is called so for cells: of all objects, true or proposed, the share that has a partner
 with an IoU of more than 0.5. The mean IoU is that of true objects with what is proposed there, 0
@@ -36,7 +36,7 @@ from plainmask.label.objects import parts_of
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
 from plainmask.label.proposing import Proposal, planes_of
-from plainmask.label.saying import DecoderSays, Says, linear_says
+from plainmask.label.saying import DecoderSays, Says, linear_says, named
 from plainmask.label.session import Session
 from plainmask.label.stroke import Stroke
 from plainmask.label.teaching import Start
@@ -179,7 +179,9 @@ def measured(says: Says, taps: KeptTaps, tests: Sequence[Record]) -> str:
     return figures(overlaps)
 
 
-def report(robot: Robot, taps: KeptTaps, tests: Sequence[Record], strokes: int) -> None:
+def report(
+    robot: Robot, taps: KeptTaps, tests: Sequence[Record], strokes: int, start: Path
+) -> None:
     """Draw, wait, measure and print."""
     session, names = robot.session, [*robot.truths]
     for number in range(strokes):
@@ -188,7 +190,10 @@ def report(robot: Robot, taps: KeptTaps, tests: Sequence[Record], strokes: int) 
     assert session.linear is not None
     regions = measured(linear_says(session.linear, taps), taps, tests)
     print(f"{strokes} strokes, {len(tests)} test pictures; regions: {regions}", flush=True)
-    while session.status()["decoder"]["state"] != "ready":
+    borrowed = DecoderSays(Head.load(start), taps.shared, knows_classes=False)
+    at_once = measured(named(borrowed, linear_says(session.linear, taps)), taps, tests)
+    print(f"objects that its start finds: {at_once}", flush=True)
+    while session.status()["decoder"]["strokes"] is None:
         assert session.status()["decoder"]["problem"] is None, session.status()
         time.sleep(1)
     print(f"the decoder was ready after {time.monotonic() - began:.0f} s", flush=True)
@@ -247,7 +252,7 @@ def main() -> None:
         session = Session(project, taps, learns=True, start=start)
         try:
             tests = records_of(given.data, given.test, given.size)
-            report(Robot(session, truths, 0), taps, tests, given.strokes)
+            report(Robot(session, truths, 0), taps, tests, given.strokes, start.place)
         finally:
             session.close()
 

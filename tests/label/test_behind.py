@@ -131,7 +131,7 @@ def test_from_a_head_of_objects_it_learns_these_and_proposes_what_it_finds(
         made.draw(on_object("a.png", 25, 1))
         assert made.status()["decoder"]["objects"] == 2
         made.draw(on_object("a.png", 55, 2))
-        waited_for(lambda: state_of(made) == "ready", 120)
+        waited_for(lambda: made.status()["decoder"]["strokes"], 120)
         assert made.status()["shown_by"] == "decoder"
         made.show("b.png")
         found = waited_for(lambda: made.proposal("b.png"))
@@ -168,9 +168,40 @@ def test_it_waits_for_objects_to_learn_these_from(folder: Path, tmp_path: Path):
             made.draw(on_object("a.png", x, number, min(1, number)))
         waited_for(lambda: made.status()["shown_by"])
         time.sleep(QUIET + 0.5)
-        assert state_of(made) == "waits"
+        assert state_of(made) == "ready"
+        assert made.status()["decoder"]["borrowed"] == start.config.name
         assert made.status()["decoder"]["objects"] == behind.OBJECTS
     assert not [event for event in events if event["type"] == "problem"]
+
+
+def test_the_objects_of_its_start_are_there_before_it_has_learnt(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = things(tmp_path / "things", "a.png", "b.png")
+    kept = tiny_head("instance", tiny_encoder()).save(tmp_path / "start")
+    start = Start.load(kept, "instance", tiny_encoder())
+    head = Head.load(kept)
+    alone = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
+    finds = disjoint(alone(place / "b.png"))
+    with session(place, start=start, task="instance", classes=["thing"]) as made:
+        for x, number in ((5, 0), (25, 1)):
+            made.draw(on_object("a.png", x, number, min(1, number)))
+        assert waited_for(lambda: made.status()["shown_by"]) == "linear"
+        number = made.draw(on_object("b.png", 25, 1))["id"]
+        judged = waited_for(lambda: made.project.history.judged)[number]
+        assert 0 <= judged.decoder <= 1
+        monkeypatch.setattr(behind, "better", lambda _: "decoder")
+        made.draw(on_object("b.png", 55, 2))
+        waited_for(lambda: made.status()["shown_by"] == "decoder")
+        assert made.status()["decoder"]["due"] is None
+        made.show("b.png")
+        found = waited_for(lambda: made.proposal("b.png"))
+        nameless = found.objects > FRESH
+        assert (finds[nameless] > 0).all()
+        assert set(np.unique(found.classes)) <= {0, 1}
+        made.label_rest()
+        job = waited_for(lambda: (now := made.status()["job"])["state"] == "done" and now)
+    assert job["head"] is None
 
 
 def test_a_start_that_is_not_there_any_more_is_told_once(folder: Path, tmp_path: Path):

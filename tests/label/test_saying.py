@@ -62,7 +62,8 @@ def test_a_head_of_objects_says_which_and_of_which_class(
     picture: ProjectPicture, objects_head: Head, tmp_path: Path
 ):
     shared = tiny_taps(tmp_path).shared
-    says = DecoderSays(objects_head, shared, np.array([7, 8, 9], np.uint8))
+    says = DecoderSays(objects_head, shared)
+    says.ids = np.array([7, 8, 9], np.uint8)
     found = says(picture, SIZE)
     assert found.objects is not None
     assert found.objects.any()
@@ -78,7 +79,8 @@ def test_a_head_of_objects_says_which_and_of_which_class(
 def test_where_no_object_is_known_classes_are_the_linear_heads(
     picture: ProjectPicture, objects_head: Head, tmp_path: Path
 ):
-    queries = DecoderSays(objects_head, tiny_taps(tmp_path).shared, np.full(3, 9, np.uint8))
+    queries = DecoderSays(objects_head, tiny_taps(tmp_path).shared)
+    queries.ids = np.full(3, 9, np.uint8)
     found = completed(queries, halves(1, 2))(picture, SIZE)
     objects: Any = found.objects
     assert (found.classes[objects > 0] == 9).all()
@@ -90,7 +92,10 @@ def test_objects_of_another_head_are_of_the_class_that_most_of_them_is(
     picture: ProjectPicture, objects_head: Head, tmp_path: Path
 ):
     linear = halves(0, 5)
-    found = named(objects_head, tiny_taps(tmp_path).shared, linear)(picture, SIZE)
+    shared = tiny_taps(tmp_path).shared
+    queries = DecoderSays(objects_head, shared, knows_classes=False)
+    assert (queries(picture, SIZE).classes == 0).all()
+    found = named(queries, linear)(picture, SIZE)
     objects: Any = found.objects
     classes = linear(picture, SIZE).classes
     for number in np.unique(objects[objects > 0]):

@@ -48,6 +48,8 @@ class Unjudged(NamedTuple):
     right_of: RightOf
     linear: float
     """The share of it that the linear head had right."""
+    before: Head
+    """The linear head that had not learnt it."""
     shown: Shown
     """What the person saw."""
 
@@ -60,7 +62,8 @@ class Behind:
         taps: of its pictures.
         judge: notes how much of a stroke both heads had right, and which was shown.
         learns: whether a decoder is to learn at all.
-        start: a head of the same encoder that the first one begins from; None: with nothing.
+        start: a head of the same encoder that the first one begins from; None: with nothing. If it
+            knows objects, these are there at once, by the classes of the linear head.
     """
 
     def __init__(
@@ -95,6 +98,10 @@ class Behind:
                 head = Head.load(self.place / "head")
                 if start is None or head.config.task == start.config.task:
                     self.decoder = DecoderSays(head, self.shared)
+        if self.decoder is None and start is not None and start.knows_objects:
+            with suppress(PlainmaskError):  # not there any more: told where it is learnt from
+                borrowed = Head.load(start.place)
+                self.decoder = DecoderSays(borrowed, self.shared, knows_classes=False)
         self._judge()
 
     @property
@@ -138,8 +145,9 @@ class Behind:
             "done": done,
             "total": total,
             "strokes": self._learnt,
-            "due": self._due,
+            "due": self._due if self._learns else None,
             "objects": OBJECTS if self.knows_objects else 0,
+            "borrowed": self._borrowed,
             "problem": self._problem,
         }
 
@@ -148,16 +156,17 @@ class Behind:
         """Whether a decoder is there, or learns now, that is to be measured by strokes."""
         return self.decoder is not None or self._teaching is not None
 
-    def note(self, number: int, right_of: RightOf, linear: float) -> None:
+    def note(self, number: int, right_of: RightOf, linear: float, before: Head) -> None:
         """Remember a stroke for the decoder that is there, or the one that learns now.
 
         Args:
             number: of it.
             right_of: gives the share of it that a head has right.
             linear: the share that the linear head had right.
+            before: that head, which has not learnt it yet.
         """
         if self.listens:
-            self._unjudged.append(Unjudged(number, right_of, linear, self.shown))
+            self._unjudged.append(Unjudged(number, right_of, linear, before, self.shown))
 
     def work(
         self, linear: Head, labelled: Collection[str], labels_of: Callable[[str], Planes]
@@ -196,6 +205,17 @@ class Behind:
         )
 
     @property
+    def _borrowed(self) -> str | None:
+        """The head whose objects are taken until a decoder has learnt; None: of none."""
+        decoder = self.decoder
+        return None if decoder is None or decoder.knows_classes else decoder.head.config.name
+
+    @property
+    def _has_learnt(self) -> bool:
+        """Whether there is a decoder, and it was learnt here."""
+        return self.decoder is not None and self.decoder.knows_classes and self._fits
+
+    @property
     def knows_objects(self) -> bool:
         """Whether the decoder that is there, or the one that will be, is of objects."""
         start = self._next_start
@@ -204,7 +224,7 @@ class Behind:
     @property
     def _next_start(self) -> Start | None:
         """What the next one begins from."""
-        if self.decoder is not None and self._fits:
+        if self.decoder is not None and self._has_learnt:
             return Start(self.place / "head", self.decoder.head.config)
         return self._start
 
@@ -218,7 +238,7 @@ class Behind:
     @property
     def _due(self) -> int:
         """Strokes from which on the next one learns."""
-        return self._taught + MORE if self._fits else FIRST
+        return self._taught + MORE if self._has_learnt else FIRST
 
     def close(self) -> None:
         """End what learns."""
@@ -237,7 +257,8 @@ class Behind:
         self._taught = len(self.project.history.applied)
         with self._giving_up():
             if self._from is not None and self._from.knows_objects:
-                says = named(Head.load(self._from.place), self.shared, says)
+                head = Head.load(self._from.place)
+                says = named(DecoderSays(head, self.shared, knows_classes=False), says)
             self._lesson = WholeSet(self.place / "data", self.project, names, propose)
         return False
 
@@ -287,7 +308,7 @@ class Behind:
         """Say what the decoder had thought of a stroke that it has not learnt."""
         one = self._unjudged.popleft()
         assert self.decoder is not None
-        right = one.right_of(self.decoder)
+        right = one.right_of(named(self.decoder, linear_says(one.before, self.taps)))
         if right is not None:
             self.judge(one.number, Judged(one.linear, right, one.shown))
         return self._judge()
@@ -300,7 +321,7 @@ class Behind:
     def _with(self, decoder: DecoderSays | None, linear: Head) -> Says:
         """What a decoder says beside the linear head, or that alone."""
         alone = linear_says(linear, self.taps)
-        return alone if decoder is None else completed(decoder, alone)
+        return alone if decoder is None else completed(named(decoder, alone), alone)
 
 
 def lesson_of(names: Sequence[str], labelled: Collection[str]) -> list[str]:

@@ -83,15 +83,15 @@ class Mind:
         """
         if not self.behind.listens:
             return
+        assert self.linear is not None  # it has predicted the stroke
         if not self.project.tells_objects:
             right_of = of_classes(self.project, stroke, labels, self.taps.patch)
-            self.behind.note(stroke, right_of, right)
+            self.behind.note(stroke, right_of, right, self.linear)
             return
-        assert self.linear is not None
         right_of = of_objects(self.project, stroke, self.taps)
         linear = right_of(linear_says(self.linear, self.taps))
         if linear is not None:
-            self.behind.note(stroke, right_of, linear)
+            self.behind.note(stroke, right_of, linear, self.linear)
 
     def learn(self, picture: str, labels: PatchLabels) -> None:
         """Learn what labels say of patches of a picture; `settle` after the last ones."""
@@ -145,7 +145,8 @@ class Mind:
             raise InputError(NOTHING_YET)
         decoder = self.behind.taken_over
         task = "semantic" if decoder is None else decoder.head.config.task
-        place = self.project.place / HEAD if task == self.project.config.task else None
+        of_project = task == self.project.config.task and (decoder is None or decoder.knows_classes)
+        place = self.project.place / HEAD if of_project else None
         says = (
             self.behind.says(self.linear) if place is None else self.behind.keep(self.linear, place)
         )

@@ -58,14 +58,16 @@ class DecoderSays:
     """What a decoder says, of classes or of objects. Used by one thread.
 
     Args:
-        head: learnt in the project; or elsewhere, where only its objects are asked for.
+        head: learnt in the project, or elsewhere.
         shared: the encoder.
-        ids: see `class_ids`.
+        knows_classes: whether its classes are the project's; otherwise only its objects are meant,
+            and their class is background until they are `named`.
     """
 
-    def __init__(self, head: Head, shared: SharedPass, ids: NDArray[np.uint8] | None = None):
-        self.head, self.shared = head, shared
-        self.ids = class_ids(head) if ids is None else ids
+    def __init__(self, head: Head, shared: SharedPass, *, knows_classes: bool = True):
+        self.head, self.shared, self.knows_classes = head, shared, knows_classes
+        no_class = np.full(len(head.config.vocabulary), BACKGROUND, np.uint8)
+        self.ids = class_ids(head) if knows_classes else no_class
         self._kept: OrderedDict[str, Planes] = OrderedDict()
 
     def __call__(self, picture: ProjectPicture, size: Size) -> Planes:
@@ -87,13 +89,14 @@ class DecoderSays:
         return found if found.classes.shape == size else shrunk(found, size)
 
 
-def named(head: Head, shared: SharedPass, linear: Says) -> Says:
+def named(queries: DecoderSays, linear: Says) -> Says:
     """The objects of a head of other classes, by the class that the linear head mostly sees there.
 
-    What that sees as background is no object, so the head may know more kinds of them.
+    What that sees as background is no object, so the head may know more kinds of them. A head that
+    knows the classes names them itself.
     """
-    any_class = np.full(len(head.config.vocabulary), BACKGROUND, np.uint8)
-    queries = DecoderSays(head, shared, any_class)
+    if queries.knows_classes:
+        return queries
 
     def says(picture: ProjectPicture, size: Size) -> Planes:
         objects, classes = queries(picture, size).objects, linear(picture, size).classes
@@ -106,7 +109,7 @@ def named(head: Head, shared: SharedPass, linear: Says) -> Says:
     return says
 
 
-def completed(queries: DecoderSays, linear: Says) -> Says:
+def completed(queries: Says, linear: Says) -> Says:
     """What a decoder says, and, where that has no object, the classes of the linear head.
 
     They are no objects (see `told_apart`), but what a person begins there, where the decoder has

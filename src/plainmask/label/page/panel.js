@@ -151,15 +151,20 @@ function showDecoder() {
   if (decoder) Object.assign(bar, { max: Math.max(1, decoder.total), value: decoder.done });
 }
 
-function aboutDecoder({ state: now, due, objects, strokes, problem, done, total }, by) {
+function aboutDecoder({ state: now, due, objects, strokes, problem, done, total, borrowed }, by) {
   if (problem) return problem;
   if (now === "prepares") return `A decoder is about to learn from ${total} pictures`;
   if (now === "learns") return `A decoder learns when you pause: ${done} of ${total} steps`;
   const after = `after ${due} strokes${objects ? `, and ${objects} objects at least` : ""}`;
   if (now === "waits") return `A decoder that knows whole objects learns ${after}`;
   if (now !== "ready") return "";
+  if (borrowed) {
+    const next = due ? `; a decoder learns from these ${after}` : "";
+    if (by === "decoder") return `Shown are the objects that ${borrowed} finds${next}`;
+    return `Shown is the linear head until ${borrowed} finds your objects better${next}`;
+  }
   const knows = strokes ? `the decoder, which learnt from ${strokes} strokes` : "the decoder";
-  if (by === "decoder") return `Shown is ${knows}; it learns again ${after}`;
+  if (by === "decoder") return `Shown is ${knows}${due ? `; it learns again ${after}` : ""}`;
   return `Shown is the linear head until ${knows}, predicts your strokes better`;
 }
 
