@@ -33,3 +33,14 @@ def test_strokes_drawn_on_its_own_mistakes_do_not_tell_against_it():
     assert better(before + rows(RECENT, 0.6, 0.1, "decoder")) == "decoder"
     assert better(before + rows(RECENT, 0.8, 0.1, "decoder")) == "linear"
     assert better(before + rows(LEAST - 1, 0.8, 0.1, "decoder")) == "decoder"
+
+
+def test_one_that_is_trusted_is_shown_until_it_has_less_right_of_its_own():
+    assert better([], "decoder") == "decoder"
+    own = rows(LEAST - 1, 0.9, 0.1, "decoder")
+    assert better(own, "decoder") == "decoder"
+    own += rows(1, 0.9, 0.1, "decoder")
+    assert better(own, "decoder") == "linear"
+    assert better(own + rows(LEAST, 0.1, 0.95), "decoder") == "decoder"
+    assert better(own + rows(LEAST, 0.4, 0.3), "decoder") == "linear"
+    assert better(rows(LEAST, 0.5, 0.5, "decoder"), "decoder") == "decoder"

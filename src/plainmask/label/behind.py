@@ -315,7 +315,9 @@ class Behind:
 
     def _judge(self) -> bool:
         """Decide again; whether something else is shown now."""
-        before, self._shown = self._shown, better([*self.project.history.judged.values()])
+        # Objects of a head that the person has named are what they expect to see.
+        first: Shown = "decoder" if self.knows_objects else "linear"
+        before, self._shown = self._shown, better([*self.project.history.judged.values()], first)
         return self._shown != before
 
     def _with(self, decoder: DecoderSays | None, linear: Head) -> Says:

@@ -26,7 +26,7 @@ class Judged(NamedTuple):
     """Which of them the person saw."""
 
 
-def better(judged: Sequence[Judged]) -> Shown:
+def better(judged: Sequence[Judged], first: Shown = "linear") -> Shown:
     """The head to be shown.
 
     The decoder, once it had more right of the strokes drawn on the linear head's proposals than
@@ -35,11 +35,16 @@ def better(judged: Sequence[Judged]) -> Shown:
 
     Args:
         judged: in order of the strokes.
+        first: which is shown while too few strokes were drawn on the linear head's proposals to
+            tell; the decoder until it had less right of those drawn on its own than that head.
     """
     on_linear = [one for one in judged if one.shown == "linear"][-RECENT:]
     on_decoder = [one for one in judged if one.shown == "decoder"][-RECENT:]
     if len(on_linear) < LEAST:
-        return "linear"
+        gives_way = len(on_decoder) >= LEAST and _mean(one.decoder for one in on_decoder) < _mean(
+            one.linear for one in on_decoder
+        )
+        return "linear" if gives_way else first
     found = _mean(one.decoder for one in on_linear)
     if found <= _mean(one.linear for one in on_linear):
         return "linear"
