@@ -44,9 +44,8 @@ class Robot(NamedTuple):
         truth, proposed = self.truths[name], self.proposal(name, version)
         wrong = (truth != NO_LABEL) & (self.session.labels(name) == NO_LABEL)
         if proposed is None:  # a class that has no stroke, if one is there
-            strokes = self.session.project.history.strokes.values()
-            known = {entry.stroke.class_id for entry in strokes if entry.stroke is not None}
-            new = wrong & ~np.isin(truth, [one for one in known if one is not None])
+            known = np.concatenate([np.unique(self.session.labels(one)) for one in self.truths])
+            new = wrong & ~np.isin(truth, known)
             wrong = new if new.any() else wrong
         else:
             wrong &= truth != proposed
