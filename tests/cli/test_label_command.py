@@ -94,6 +94,7 @@ def test_heads_to_begin_from_that_cannot_be(work: Workspace, run: Run):
     found = run(*arguments(work), "--head", "nothing-of-that-name", "--task", "instance")
     assert found.code == 2
     assert "there is no head 'nothing-of-that-name'" in found.err
+    assert not (work.folder / "in" / ".plainmask-label").exists()
 
 
 def test_a_port_that_is_taken(work: Workspace, run: Run):

@@ -11,7 +11,7 @@ import typer
 
 from plainmask.cli.options import words
 from plainmask.cli.serve import listen
-from plainmask.errors import InputError, PlainmaskError
+from plainmask.errors import InputError
 from plainmask.options import one_of
 from plainmask.progress import counted
 
@@ -175,6 +175,9 @@ def _session(
     keep_freed_memory()
     device = pick_device("auto")
     frozen = placed(load_encoder(source), device)
+    known = task or "semantic" if config is None else config.task
+    # Before a project is begun, of which nothing is to stay where a head is refused.
+    start = None if head is None else Start.load(head, known, frozen)
     opened = Project.open(
         folder,
         place,
@@ -187,9 +190,4 @@ def _session(
         complain("left out", f"{name}: {reason}")
     shared = SharedPass.of(frozen, device, pick_dtype("auto", device))
     taps = KeptTaps(place / "features", shared, int(1e9 * GIGABYTES))
-    try:
-        start = None if head is None else Start.load(head, opened.config.task, frozen)
-    except PlainmaskError:
-        opened.close()
-        raise
     return Session(opened, taps, tell, learns=learns, start=start)
