@@ -95,6 +95,8 @@ class Robot:
     def __init__(self, session: Session, truths: dict[str, Numbers], seed: int):
         self.session, self.truths = session, truths
         self.rng, self.version = np.random.default_rng(seed), 0
+        self.seconds: list[float] = []
+        """From each stroke to the proposal that knows it."""
 
     def draw(self, name: str) -> None:
         """Draw where most is wrong; nothing where all is right."""
@@ -105,7 +107,10 @@ class Robot:
         points, radius = line_in(region, self.rng)
         given: dict[str, Any] = {"picture": name, "kind": "brush", "points": points}
         given |= {"radius": radius, "object": number, "class": int(number > 0)}
+        began = time.perf_counter()
         self.version = self.session.draw(Stroke.read(given))["version"]
+        self._proposed(name)
+        self.seconds.append(time.perf_counter() - began)
 
     def _wrong(self, name: str) -> tuple[int, NDArray[np.bool_]] | None:
         """Of what is wrong the largest: the number of the object, or 0, and where it is."""
@@ -186,6 +191,9 @@ def report(
     session, names = robot.session, [*robot.truths]
     for number in range(strokes):
         robot.draw(names[number % len(names)])
+    p50, p95 = 1e3 * np.percentile(robot.seconds, [50, 95])
+    most = 1e3 * max(robot.seconds)
+    print(f"stroke to proposal: p50 {p50:.0f} ms, p95 {p95:.0f} ms, most {most:.0f} ms")
     began = time.monotonic()
     assert session.linear is not None
     regions = measured(linear_says(session.linear, taps), taps, tests)
@@ -206,7 +214,8 @@ def report(
     linear = 100 * float(np.mean([one.linear for one in judged]))
     decoder = 100 * float(np.mean([one.decoder for one in judged]))
     print(
-        f"of {len(judged)} more strokes the linear head had {linear:.0f} % right, the decoder "
+        f"of {len(judged)} strokes, by what was there then, the linear head had {linear:.0f} % "
+        "right, the decoder "
         f"{decoder:.0f} %; shown: {session.status()['shown_by']}"
     )
 

@@ -323,7 +323,10 @@ class Behind:
     def _with(self, decoder: DecoderSays | None, linear: Head) -> Says:
         """What a decoder says beside the linear head, or that alone."""
         alone = linear_says(linear, self.taps)
-        return alone if decoder is None else completed(named(decoder, alone), alone)
+        if decoder is None:
+            return alone
+        # Objects that are named have what the linear head says around them already.
+        return completed(decoder, alone) if decoder.knows_classes else named(decoder, alone)
 
 
 def lesson_of(names: Sequence[str], labelled: Collection[str]) -> list[str]:
