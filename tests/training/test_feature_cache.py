@@ -82,6 +82,18 @@ def test_each_precision_has_its_own_entries(tmp_path: Path):
     assert not torch.equal(found.taps[0], exact.taps[0])
 
 
+def test_padding_is_part_of_the_key(tmp_path: Path):
+    encoder, pixels = an_encoder(), some_pixels()
+    padded = [(32, 48), (32, 32)]
+    cache, expected = FeatureCache(tmp_path, encoder, 10**9), encoder(pixels, content=padded)
+    for _ in range(2):  # filled, then read
+        found = cache(pixels, content=padded)
+        for tap, wanted in zip(found.taps, expected.taps, strict=True):
+            assert relative_error(tap, wanted) < 1e-3
+    cache(pixels)
+    assert len(files(tmp_path)) == 3  # the whole one is the same, the padded one another
+
+
 def test_bounded(tmp_path: Path):
     encoder, pixels = an_encoder(), some_pixels(6)
     one = 4 * (5 + 6) * 48 * 2

@@ -18,8 +18,8 @@ from plainmask.encoder.vit import Encoder, Features
 class FeatureCache:
     """Looks features up by the pixels that the encoder would see; encodes what is missing.
 
-    The key is a digest of the pixels (hence of the image and its whole geometry), the encoder's
-    fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are
+    The key is a digest of the pixels (hence of the image and its whole geometry), of how much of
+    them is padding, the encoder's fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are
     written under another name first, so an interrupted run leaves none half-written, and two runs
     can share a folder. When `max_bytes` is reached, nothing more is written.
     """
@@ -41,19 +41,26 @@ class FeatureCache:
     ) -> Features:
         """Features of (B, 3, H, W) uint8 pixels, on their device, float32.
 
-        Neither padding (`content`) nor stretched coordinates can be cached: they go straight
-        through to the encoder.
+        Stretched coordinates cannot be cached: they go straight through to the encoder.
         """
-        if content is not None or (rope_scale != 1 and self.encoder.config.positions == "rope"):
+        if rope_scale != 1 and self.encoder.config.positions == "rope":
             return self.encoder(pixels, content=content, rope_scale=rope_scale)
         rule = f"{self.rule} {_precision(self.encoder, pixels.device)}"
-        paths = [self.folder / f"{_key(rule, image)}.safetensors" for image in pixels]
+        whole = (pixels.shape[-2], pixels.shape[-1])
+        sizes = [whole] * len(pixels) if content is None else list(content)
+        rules = [rule if size == whole else f"{rule} {size}" for size in sizes]
+        paths = [
+            self.folder / f"{_key(rule, image)}.safetensors"
+            for rule, image in zip(rules, pixels, strict=True)
+        ]
         found = {path: _read(path) for path in paths}
         missing = {path: index for index, path in enumerate(paths) if found[path] is None}
         patch = self.encoder.config.patch_size
         grid = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
         if missing:  # equal pictures, as in a clip that stands still, are encoded once
-            fresh = torch.stack(self.encoder(pixels[list(missing.values())]).taps, dim=1)
+            chosen = list(missing.values())
+            passed = self.encoder(pixels[chosen], content=[sizes[index] for index in chosen])
+            fresh = torch.stack(passed.taps, dim=1)
             for path, taps in zip(missing, fresh.half().cpu(), strict=True):  # (T, N, D)
                 found[path] = taps
                 self._write(path, taps)
