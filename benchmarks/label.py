@@ -14,7 +14,8 @@ label_plot.py.
 does, from the pictures drawn in and `--others` without strokes.
 
 `--behind` has the session's own decoder learn behind, as on a page: the robot waits for it after 30
-strokes, then goes on, and after each round it is told whose proposals are shown.
+strokes, then walks on through the other pictures, two strokes in each, and after each round it is
+told whose proposals are shown for new pictures.
 
 `--scribbles` has the lines drawn by another robot's rule, the package scribble-from-segmentation:
 along the skeleton of the whole region. It needs that, opencv and scikit-image.
@@ -28,6 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
@@ -62,6 +64,8 @@ from plainmask.pictures.images import read_image
 LINEAR = "linear head"
 JUDGING = 10.0
 """Seconds in which the newest strokes are judged."""
+EACH = 2
+"""Strokes in each picture where the robot walks on."""
 
 
 class Tests(NamedTuple):
@@ -141,25 +145,30 @@ def follow_behind(robot: Robot, number: int) -> None:
         assert about["problem"] is None, about
         time.sleep(1)
     time.sleep(JUDGING)
-    judged = [*session.project.history.judged.values()]
-    right = [
-        f"{100 * np.mean(shares):.0f} %"
-        for shares in zip(*(one[:2] for one in judged), strict=True)
-    ]
+    history = session.project.history
+    for which, is_first in (("first strokes", True), ("others", False)):
+        judged = [one for key, one in history.judged.items() if history.is_first(key) == is_first]
+        if judged:
+            linear, decoder = 100 * np.mean([one[:2] for one in judged], axis=0)
+            print(f"     of {len(judged)} {which} right: linear {linear:.0f} %, {decoder:.0f} %")
+    by = "linear" if session.head is session.linear else "decoder"
     print(
-        f"     after {number} strokes {session.status()['shown_by']} is shown (linear and decoder "
-        f"had right of {len(judged)}: {', '.join(right) or 'nothing yet'}); "
+        f"     after {number} strokes new pictures are shown by the {by}; "
         f"waited {time.monotonic() - began:.0f} s",
         flush=True,
     )
 
 
-def label_by_strokes(robot: Robot, strokes: int) -> list[tuple[int, float, int]]:
-    """Draw; of each stroke its number, the seconds until it was answered, and the version then."""
+def label_by_strokes(robot: Robot, strokes: int, each: int = 1) -> list[tuple[int, float, int]]:
+    """Draw, so many in each picture in turn.
+
+    Returns:
+        of each stroke its number, the seconds until it was answered, and the version then.
+    """
     answered: list[tuple[int, float, int]] = []
     version, trains = 0, [*robot.truths]
     for number in range(1, strokes + 1):
-        name = trains[(number - 1) % len(trains)]
+        name = trains[(number - 1) // each % len(trains)]
         stroke = robot.stroke(name, version)
         if stroke is None:
             continue
@@ -217,12 +226,13 @@ def main() -> None:
     with TemporaryDirectory() as place:
         folder = Path(place)
         truths: dict[str, Map] = {}
+        further: dict[str, Map] = {}
         for number, record in enumerate([*trains, *others]):
             assert record.picture is not None
             name = f"{number}{record.picture.suffix}"
             (folder / name).symlink_to(record.picture.resolve())
-            if number < len(trains):
-                truths[name] = target_map(record.annotation()).astype(np.uint8)
+            known = truths if number < len(trains) else further
+            known[name] = target_map(record.annotation()).astype(np.uint8)
         taps = KeptTaps(folder / "features", shared, 10**10)
         project = Project.open(
             folder,
@@ -244,7 +254,8 @@ def main() -> None:
         try:
             peers = taps if options.peers else None
             decoder = options.encoder if options.decoder else None
-            curves = report(robot, tests, options.strokes, peers, decoder, behind=options.behind)
+            walks_on = robot._replace(truths=further) if options.behind else None
+            curves = report(robot, tests, options.strokes, peers, decoder, walks_on)
             if options.trained is not None:
                 score = tests.of_head(Head.load(find_head(options.trained)))
                 curves["trained"] = {len(trains): score}
@@ -264,10 +275,12 @@ def report(
     strokes: int,
     peers: KeptTaps | None,
     decoder: str | None,
-    *,
-    behind: bool,
+    walks_on: Robot | None,
 ) -> dict[str, dict[int, float]]:
-    """Draw, measure and print; by who learnt, mean IoU by the number of strokes."""
+    """Draw, measure and print; by who learnt, mean IoU by the number of strokes.
+
+    `walks_on` takes over after 30 strokes, in other pictures.
+    """
     drawn, measured = len(robot.truths), len(tests.pictures)
     print(f"{drawn} pictures labelled, {measured} test pictures, {len(tests.classes)} classes")
     curves: dict[str, dict[int, float]] = {}
@@ -276,10 +289,15 @@ def report(
     for goal in sorted({10, 30, 60, strokes}):
         if goal > strokes:
             break
-        seconds += [spent for _, spent, _ in label_by_strokes(robot, goal - done)]
+        if walks_on is not None and done >= 30:
+            ahead = dict(islice(walks_on.truths.items(), (done - 30) // EACH, None))
+            answered = label_by_strokes(walks_on._replace(truths=ahead), goal - done, EACH)
+        else:
+            answered = label_by_strokes(robot, goal - done)
+        seconds += [spent for _, spent, _ in answered]
         done = goal
         found = {LINEAR: tests.of_head(robot.session.linear)}
-        if behind and goal >= 30:
+        if walks_on is not None and goal >= 30:
             follow_behind(robot, goal)
             found["what is shown"] = tests.of_head(robot.session.head)
         if decoder is not None and goal in (30, strokes):

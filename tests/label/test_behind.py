@@ -11,8 +11,9 @@ import pytest
 from labelling import dot, fields, on_object, session, things, waited_for
 from plainmask.heads.head import Head
 from plainmask.inference.segmenter import Segmenter
-from plainmask.label import behind, teaching
+from plainmask.label import behind, judging, teaching
 from plainmask.label.behind import PICTURES, lesson_of
+from plainmask.label.judging import Judged
 from plainmask.label.mind import HEAD
 from plainmask.label.objects import FRESH
 from plainmask.label.proposing import Proposal
@@ -86,6 +87,34 @@ def test_it_takes_over_what_is_proposed_and_what_labels_the_rest(
     assert head.config.decoder.num_blocks == 2
     alone = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
     assert np.array_equal(found.classes, alone(folder / "c.png").label_map)
+
+
+@pytest.mark.slow
+def test_new_pictures_and_those_with_strokes_are_judged_apart(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(judging, "LEAST", 1)
+    with at_work(folder) as made:
+        learnt(made)
+        first = made.draw(dot("b.png", 15, 0))["id"]
+        other = made.draw(dot("a.png", 40, 0))["id"]
+        waited_for(lambda: {first, other} <= made.project.history.judged.keys())
+    events: list[dict[str, Any]] = []
+    with at_work(folder, tell=events.append) as made:
+        made.project.note_judgement(first, Judged(0.1, 0.9, "linear"))
+        made.project.note_judgement(other, Judged(0.9, 0.1, "linear"))
+    events.clear()
+    with at_work(folder, tell=events.append) as made:
+        waited_for(lambda: made.head is not made.linear is not None)
+        for name, by in (("c.png", "decoder"), ("a.png", "linear"), ("c.png", "decoder")):
+            made.show(name)
+            assert made.status()["shown_by"] == by
+            waited_for(
+                lambda by=by: [e["shown_by"] for e in events if "shown_by" in e][-1:] == [by]
+            )
+        number = made.draw(dot("c.png", 15, 0))["id"]
+        assert waited_for(lambda: made.project.history.judged.get(number)).shown == "decoder"
+        assert made.status()["shown_by"] == "linear"  # there are strokes now
 
 
 @pytest.mark.slow

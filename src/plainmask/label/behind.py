@@ -92,7 +92,8 @@ class Behind:
         """Strokes that the decoder has learnt from; None: it is not known."""
         self._unjudged: deque[Unjudged] = deque(maxlen=100)
         self._problem: str | None = None
-        self._shown: Shown = "linear"
+        self._shown: dict[bool, Shown] = {}
+        """By whether a picture is new."""
         if (self.place / "head").is_dir():
             with suppress(PlainmaskError):  # of another encoder, or damaged: another will learn
                 head = Head.load(self.place / "head")
@@ -104,22 +105,25 @@ class Behind:
                 self.decoder = DecoderSays(borrowed, self.shared, knows_classes=False)
         self._judge()
 
-    @property
-    def shown(self) -> Shown:
-        """Whose proposals are shown."""
-        return self._shown if self._fits else "linear"
+    def shown(self, picture: str | None = None) -> Shown:
+        """Whose proposals are shown for a picture, or for one without strokes."""
+        is_new = picture is None or self.project.history.is_new(picture)
+        return self._shown[is_new] if self._fits else "linear"
 
     @property
     def taken_over(self) -> DecoderSays | None:
-        """The decoder, where its proposals are shown."""
-        return self.decoder if self.shown == "decoder" else None
+        """The decoder, where its proposals are shown for pictures without strokes."""
+        return self.decoder if self.shown() == "decoder" else None
 
     def says(self, linear: Head) -> Says:
         """What is shown: what the decoder says, or the linear head that is given."""
-        return self._with(self.taken_over, linear)
+        saying = {"linear": linear_says(linear, self.taps)}
+        if self._fits:
+            saying["decoder"] = self._with(self.decoder, linear)
+        return lambda picture, size: saying[self.shown(picture.name)](picture, size)
 
     def keep(self, linear: Head, place: Path) -> Says:
-        """Save the head that is shown; what it says to whoever loads it.
+        """Save the head that is shown for pictures without strokes; what it says when loaded.
 
         Raises:
             InputError: the folder cannot be written.
@@ -166,7 +170,9 @@ class Behind:
             before: that head, which has not learnt it yet.
         """
         if self.listens:
-            self._unjudged.append(Unjudged(number, right_of, linear, before, self.shown))
+            is_first = self.project.history.is_first(number)
+            shown = self._shown[is_first] if self._fits else "linear"
+            self._unjudged.append(Unjudged(number, right_of, linear, before, shown))
 
     def work(
         self, linear: Head, labelled: Collection[str], labels_of: Callable[[str], Planes]
@@ -317,7 +323,11 @@ class Behind:
         """Decide again; whether something else is shown now."""
         # Objects of a head that the person has named are what they expect to see.
         first: Shown = "decoder" if self.knows_objects else "linear"
-        before, self._shown = self._shown, better([*self.project.history.judged.values()], first)
+        history, before = self.project.history, self._shown
+        judged: dict[bool, list[Judged]] = {False: [], True: []}
+        for number, one in history.judged.items():
+            judged[history.is_first(number)].append(one)
+        self._shown = {is_new: better(strokes, first) for is_new, strokes in judged.items()}
         return self._shown != before
 
     def _with(self, decoder: DecoderSays | None, linear: Head) -> Says:

@@ -60,6 +60,8 @@ class History:
         self.predicted: dict[int, float] = {}
         self.judged: dict[int, Judged] = {}
         self.by_key: dict[str, Entry] = {}
+        self._first: dict[str, int] = {}
+        """By picture, the first stroke that was ever drawn in it."""
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry.
@@ -69,6 +71,7 @@ class History:
         """
         if entry.do == "stroke" and entry.stroke is not None and entry.size is not None:
             self.strokes[entry.id] = entry
+            self._first.setdefault(entry.stroke.picture, entry.id)
             self._apply(entry.id)
             self.undone.clear()
         elif entry.do == "join" and entry.join is not None and not self.gone.keys() & entry.join:
@@ -122,6 +125,15 @@ class History:
             assert stroke is not None
             if stroke.picture == picture:
                 yield number, stroke
+
+    def is_first(self, number: int) -> bool:
+        """Whether a stroke is the first one in its picture, of all that were ever drawn."""
+        stroke = self.strokes[number].stroke
+        return stroke is not None and self._first.get(stroke.picture) == number
+
+    def is_new(self, picture: str) -> bool:
+        """Whether no stroke counts in a picture."""
+        return all(isinstance(one, Join) for _, one in self.of_picture(picture))
 
     def may_have(self, picture: str, classes: Collection[int]) -> bool:
         """Whether a picture may have labels of classes, as far as strokes say without a look."""

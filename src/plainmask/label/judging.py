@@ -2,6 +2,9 @@
 
 A person draws where the head that is shown is wrong, which tells against it. So each head is
 measured by the strokes that were drawn while the other one was shown.
+
+The first strokes in pictures are judged apart from all others: the linear head has learnt the
+pictures that have strokes, and may be better there and worse wherever nobody has drawn yet.
 """
 
 from __future__ import annotations

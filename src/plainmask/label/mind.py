@@ -65,7 +65,8 @@ class Mind:
 
     @property
     def head(self) -> Head | None:
-        """The head whose proposals are shown: the linear one, or the decoder behind it."""
+        """The head whose proposals are shown for pictures without strokes: the linear one, or the
+        decoder behind it."""
         decoder = self.behind.taken_over
         return decoder.head if self.linear is not None and decoder is not None else self.linear
 

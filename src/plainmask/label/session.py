@@ -24,7 +24,7 @@ from plainmask.label.course import CoursePoint, course
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
-from plainmask.label.judging import Judged
+from plainmask.label.judging import Judged, Shown
 from plainmask.label.mind import NOTHING_YET, Mind
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
@@ -73,6 +73,8 @@ class Session:
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
         self._shown: str | None = None
+        self._told_by: str | None = None
+        """Whose proposals were told to be shown."""
         self._broken: dict[str, str] = {}
         self._rest: WholeSet | None = None
         self._job: dict[str, Any] | None = None
@@ -91,7 +93,7 @@ class Session:
         with self._changed:
             points, behind = course(self.project.history), self._mind.behind
             return {
-                "shown_by": None if self._mind.linear is None else behind.shown,
+                "shown_by": self._shown_by,
                 "decoder": behind.about(),
                 "figure": points[-1].together if points else None,
                 "per_class": {point.class_id: point.of_class for point in points},
@@ -112,7 +114,7 @@ class Session:
 
     @property
     def head(self) -> Head | None:
-        """The head whose proposals are shown: that one, or the decoder behind it."""
+        """The head whose proposals are shown for new pictures: that one, or the decoder."""
         return self._mind.head
 
     def labels(self, name: str) -> NDArray[np.uint8]:
@@ -314,6 +316,8 @@ class Session:
         """What to do next; None: nothing now."""
         if self._desk.pending or self._renamed:
             return self._learn
+        if self._shown_by != self._told_by:  # another picture is looked at
+            return self._tell_status
         if self._asked:
             return self._asked.popleft().keep
         shown, has_head = self._shown, self._mind.linear is not None
@@ -352,7 +356,17 @@ class Session:
                 self._learnt = version
                 if self._mind.linear is None:
                     self._proposals.clear()
-        self.tell({"type": "status"} | self.status())
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        status = self.status()
+        self._told_by = status["shown_by"]
+        self.tell({"type": "status"} | status)
+
+    @property
+    def _shown_by(self) -> Shown | None:
+        """Whose proposals are shown for the picture that is looked at; None: there is none yet."""
+        return None if self._mind.linear is None else self._mind.behind.shown(self._shown)
 
     def _learn_one(self, change: Change) -> None:
         with self._changed:
@@ -399,7 +413,7 @@ class Session:
             with self._changed:
                 if shows:
                     self._proposals.clear()
-            self.tell({"type": "status"} | self.status())
+            self._tell_status()
 
         return do
 

@@ -19,9 +19,10 @@ class FeatureCache:
     """Looks features up by the pixels that the encoder would see; encodes what is missing.
 
     The key is a digest of the pixels (hence of the image and its whole geometry), of how much of
-    them is padding, the encoder's fingerprint, the taps and the precision of the pass. Values are kept in float16. Files are
-    written under another name first, so an interrupted run leaves none half-written, and two runs
-    can share a folder. When `max_bytes` is reached, nothing more is written.
+    them is padding, the encoder's fingerprint, the taps and the precision of the pass. Values are
+    kept in float16. Files are written under another name first, so an interrupted run leaves none
+    half-written, and two runs can share a folder. When `max_bytes` is reached, nothing more is
+    written.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, max_bytes: int):
