@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from plainmask.label.linear import PRIOR, LinearHead, Sums, entropy
@@ -23,7 +24,7 @@ def ones(count: int) -> NDArray[np.float32]:
 def solved(*parts: tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]):
     sums = Sums(12)
     for part in parts:
-        sums.change(*part)
+        sums.change("a", *part)
     return sums.solve()
 
 
@@ -85,6 +86,42 @@ def test_much_of_a_class_does_not_outweigh_the_others():
     assert (head.predict(seen_of_1) == 1).mean() > 0.9
 
 
+def pictures_of(
+    class_id: int, count: int, rng: np.random.Generator, width: int = 100
+) -> list[NDArray[np.float16]]:
+    """Patches of pictures that differ more from each other than patches within one."""
+    middle = np.zeros(width)
+    middle[class_id] = 4
+    return [
+        (middle + rng.standard_normal(width) + 0.3 * rng.standard_normal((20, width))).astype(
+            np.float16
+        )
+        for _ in range(count)
+    ]
+
+
+def test_a_class_of_few_pictures_is_not_lost(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    sums, shares = Sums(100), np.eye(2, dtype=np.float32)
+    for class_id, count in ((0, 60), (1, 2)):
+        for number, features in enumerate(pictures_of(class_id, count, rng)):
+            name = f"{class_id} {number}"
+            sums.change(name, features, shares[[class_id] * 20], ones(20))
+            sums.see(name, features, 0.3)
+    new = [np.concatenate(pictures_of(class_id, 50, rng)) for class_id in (0, 1)]
+
+    def right() -> list[float]:
+        head = sums.solve()
+        assert head is not None
+        return [float((head.predict(new[k]) == k).mean()) for k in (0, 1)]
+
+    corrected = right()
+    monkeypatch.setattr(Sums, "_off", lambda self, classes, scatter: torch.zeros(len(classes)))
+    plain = right()
+    assert corrected[1] > plain[1] + 0.2
+    assert corrected[0] > 0.95
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_class_makes_no_head(count: int):
     features, shares = clouds()
@@ -99,7 +136,7 @@ def test_patches_without_labels_join_the_classes():
         np.float16
     )
     sums = Sums(12)
-    sums.change(noisy[few], shares[few], ones(len(few)))
+    sums.change("a", noisy[few], shares[few], ones(len(few)))
     alone = sums.solve()
     sums.see("a", noisy, 0.3)
     joined = sums.solve()

@@ -66,6 +66,7 @@ class Learner:
         if not (gone | come).any():
             return
         self._sums.change(
+            name,
             features[np.concatenate([patches[gone], patches[come]])],
             np.concatenate([shares[patches[gone]], labels.shares[come]]),
             np.concatenate([-old[gone], new[come]]),
