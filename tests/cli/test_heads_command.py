@@ -36,6 +36,14 @@ def test_list(run: Run, arguments: tuple[str, ...]):
     assert head["classes"] == ["class_0", "class_1", "class_2"]
 
 
+def test_the_list_fits_into_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run("heads", "list").out
+    assert all(name in out for name in head_room.shipped_heads())
+    assert "…" not in out
+    assert "59.2 % mIoU" in out
+
+
 @pytest.mark.usefixtures("shipped")
 def test_show(work: Workspace, run: Run):
     by_name = run("heads", "show", "tiny-semantic")

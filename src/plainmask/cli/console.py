@@ -15,6 +15,9 @@ from plainmask.progress import counted
 if TYPE_CHECKING:
     from plainmask.evaluation.report import Evaluation
 
+LONGEST_NAME = 24
+"""Letters of the first column of a table that are kept on one line."""
+
 
 class Patient:
     """A text stream that never stops the work: what it cannot print is left out.
@@ -98,7 +101,8 @@ def print_table(
 ) -> None:
     """Print rows of text under a header.
 
-    Columns whose name ends in "%", and the last `numbers`, are aligned right.
+    Columns whose name ends in "%", and the last `numbers`, are aligned right. Names in the first
+    are not broken unless they are long.
     """
     from rich.console import Console
     from rich.table import Table
@@ -107,11 +111,17 @@ def print_table(
     console = Console(markup=False, highlight=False, emoji=False)
     if title is not None:
         console.print(title, soft_wrap=True)
-    table = Table()
+    table, cells = Table(), [*rows]
+    whole = max((len(row[0]) for row in cells), default=0) <= LONGEST_NAME
     for place, column in enumerate(columns):
         number = column.endswith("%") or place >= len(columns) - numbers
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows:
+        table.add_column(
+            column,
+            justify="right" if number else "left",
+            no_wrap=place == 0 and whole,
+            overflow="fold",
+        )
+    for row in cells:
         table.add_row(*row)
     console.print(table)
 

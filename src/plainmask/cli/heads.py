@@ -44,20 +44,21 @@ def list_heads(as_json: Json = False) -> None:
         print(json.dumps([summary(config) | {"megabytes": size} for config, size in found]))
         return
     print_table(
-        ("head", "task", "classes", "encoder", "MB", "figures", "licence"),
+        ("head", "task", "classes", "MB", "first figure", "licence"),
         [
             (
                 c.name,
                 c.task,
                 str(len(c.vocabulary)),
-                c.encoder.name,
                 f"{size:.1f}",
-                figures(c),
+                first_figure(c),
                 c.provenance.licence.partition(";")[0] or "not stated",
             )
             for c, size in found
         ],
     )
+    encoders = ", ".join(sorted({config.encoder.name for config, _ in found}))
+    print(f"for the encoder {encoders}; all figures: plainmask heads show HEAD")
 
 
 @app.command("show", cls=Command, epilog=SHOW_EXAMPLE)
@@ -95,6 +96,13 @@ def figures(config: HeadConfig) -> str:
     """The measured figures in one line."""
     stated = config.provenance.figures.items()
     return ", ".join(f"{name} {value:.1f} %" for name, value in stated) or "not measured"
+
+
+def first_figure(config: HeadConfig) -> str:
+    """The first of them, without how many pictures it was measured on."""
+    for name, value in config.provenance.figures.items():
+        return f"{value:.1f} % {name.partition(' (')[0]}"
+    return "not measured"
 
 
 def summary(config: HeadConfig) -> dict[str, Any]:
