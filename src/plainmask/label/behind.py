@@ -107,8 +107,7 @@ class Behind:
 
     def shown(self, picture: str | None = None) -> Shown:
         """Whose proposals are shown for a picture, or for one without strokes."""
-        is_new = picture is None or self.project.history.is_new(picture)
-        return self._shown[is_new] if self._fits else "linear"
+        return self._shown_where(picture is None or self.project.history.is_new(picture))
 
     @property
     def taken_over(self) -> DecoderSays | None:
@@ -116,11 +115,13 @@ class Behind:
         return self.decoder if self.shown() == "decoder" else None
 
     def says(self, linear: Head) -> Says:
-        """What is shown: what the decoder says, or the linear head that is given."""
-        saying = {"linear": linear_says(linear, self.taps)}
-        if self._fits:
-            saying["decoder"] = self._with(self.decoder, linear)
-        return lambda picture, size: saying[self.shown(picture.name)](picture, size)
+        """What is shown now: what the decoder says, or the linear head that is given."""
+        saying: dict[bool, Says] = {}  # by whether a picture is new
+        for is_new in (False, True):
+            decoder = self.decoder if self._shown_where(is_new) == "decoder" else None
+            saying[is_new] = self._with(decoder, linear)
+        is_new_now = self.project.history.is_new
+        return lambda picture, size: saying[is_new_now(picture.name)](picture, size)
 
     def keep(self, linear: Head, place: Path) -> Says:
         """Save the head that is shown for pictures without strokes; what it says when loaded.
@@ -170,8 +171,7 @@ class Behind:
             before: that head, which has not learnt it yet.
         """
         if self.listens:
-            is_first = self.project.history.is_first(number)
-            shown = self._shown[is_first] if self._fits else "linear"
+            shown = self._shown_where(self.project.history.is_first(number))
             self._unjudged.append(Unjudged(number, right_of, linear, before, shown))
 
     def work(
@@ -201,6 +201,9 @@ class Behind:
         if self._learns and self._teaching is None and self._is_due:
             return lambda: self._begin(linear, labelled)
         return None
+
+    def _shown_where(self, is_new: bool) -> Shown:
+        return self._shown[is_new] if self._fits else "linear"
 
     @property
     def _fits(self) -> bool:

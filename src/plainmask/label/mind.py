@@ -20,7 +20,7 @@ from plainmask.label.closed_form import head_of
 from plainmask.label.dataset import class_table
 from plainmask.label.features import KeptTaps
 from plainmask.label.foreseen import of_classes, of_objects
-from plainmask.label.judging import Judged
+from plainmask.label.judging import Judged, Shown
 from plainmask.label.learner import Learner
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
@@ -69,6 +69,10 @@ class Mind:
         decoder behind it."""
         decoder = self.behind.taken_over
         return decoder.head if self.linear is not None and decoder is not None else self.linear
+
+    def shown_by(self, picture: str | None) -> Shown | None:
+        """Whose proposals are shown for a picture, or a new one; None: there is none yet."""
+        return None if self.linear is None else self.behind.shown(picture)
 
     def predicted(self, picture: str, labels: PatchLabels, stroke: int) -> float | None:
         """The share of a new stroke that the linear head has right; see `Learner.right`."""

@@ -24,7 +24,7 @@ from plainmask.label.course import CoursePoint, course
 from plainmask.label.desk import Change, Desk
 from plainmask.label.drawing import masked_stroke
 from plainmask.label.features import KeptTaps
-from plainmask.label.judging import Judged, Shown
+from plainmask.label.judging import Judged
 from plainmask.label.mind import NOTHING_YET, Mind
 from plainmask.label.planes import Planes
 from plainmask.label.project import Project, ProjectPicture
@@ -73,12 +73,10 @@ class Session:
         self._asked: deque[Promise[Any]] = deque()
         self._proposals: OrderedDict[str, Proposal] = OrderedDict()
         self._shown: str | None = None
-        self._told_by: str | None = None
-        """Whose proposals were told to be shown."""
         self._broken: dict[str, str] = {}
         self._rest: WholeSet | None = None
         self._job: dict[str, Any] | None = None
-        self._learnt, self._renamed, self._closing = 0, False, False
+        self._learnt, self._renamed, self._closing, self._told_by = 0, False, False, None
         self._touched = time.monotonic() - QUIET
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -91,10 +89,10 @@ class Session:
     def status(self) -> dict[str, Any]:
         """What is shown, and how good it was: shares of new strokes that were predicted right."""
         with self._changed:
-            points, behind = course(self.project.history), self._mind.behind
+            points = course(self.project.history)
             return {
-                "shown_by": self._shown_by,
-                "decoder": behind.about(),
+                "shown_by": self._mind.shown_by(self._shown),
+                "decoder": self._mind.behind.about(),
                 "figure": points[-1].together if points else None,
                 "per_class": {point.class_id: point.of_class for point in points},
                 "strokes": len(self.project.history.applied),
@@ -316,7 +314,7 @@ class Session:
         """What to do next; None: nothing now."""
         if self._desk.pending or self._renamed:
             return self._learn
-        if self._shown_by != self._told_by:  # another picture is looked at
+        if self._mind.shown_by(self._shown) != self._told_by:  # another picture is looked at
             return self._tell_status
         if self._asked:
             return self._asked.popleft().keep
@@ -362,11 +360,6 @@ class Session:
         status = self.status()
         self._told_by = status["shown_by"]
         self.tell({"type": "status"} | status)
-
-    @property
-    def _shown_by(self) -> Shown | None:
-        """Whose proposals are shown for the picture that is looked at; None: there is none yet."""
-        return None if self._mind.linear is None else self._mind.behind.shown(self._shown)
 
     def _learn_one(self, change: Change) -> None:
         with self._changed:
