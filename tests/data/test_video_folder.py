@@ -78,6 +78,26 @@ class TestClasses:
         assert segments.class_ids.tolist() == segments.track_ids.tolist() == [0, 1, 2]
         assert segments.index_map.tolist() == [[0, 2, 1], [-1, 2, 0]]
 
+    def test_frames_without_a_folder_are_one_video(self, tmp_path: Path):
+        """As `plainmask label VIDEO` leaves them."""
+        root = tmp_path / "street"
+        add_frames(root / "images", "000010 000000 000005")
+        add_labels(root / "labels", "000000 000010", np.uint8([[0, 1, 255]] * 2))
+        classes = [{"id": 0, "name": "road"}, {"id": 1, "name": "car"}]
+        table = {"classes": classes, "ignore_values": [255]}
+        (root / "classes.json").write_text(json.dumps(table))
+        (video,) = group_videos(read_video_folder(root))
+        assert video.id == "street"
+        assert [frame.id for frame in video.frames] == [
+            "street/000000",
+            "street/000005",
+            "street/000010",
+        ]
+        assert video.frames[2].annotation().class_ids.tolist() == [0, 1]
+        assert video.frames[1].load_annotation is None
+        with pytest.raises(InputError, match="has no split 'train'"):
+            read_video_folder(root, "train")
+
     def test_a_vocabulary(self, tmp_path: Path):
         add_frames(tmp_path / "images/drive", "1")
         add_labels(tmp_path / "labels/drive", "1")

@@ -17,7 +17,7 @@ from plainmask.label.judging import Judged
 from plainmask.label.mind import HEAD
 from plainmask.label.objects import FRESH
 from plainmask.label.proposing import Proposal
-from plainmask.label.saying import disjoint
+from plainmask.label.saying import disjoint, linear_says
 from plainmask.label.session import QUIET, Session
 from plainmask.label.teaching import Start
 from tiny import save_tiny_encoder, tiny_encoder, tiny_head
@@ -87,6 +87,23 @@ def test_it_takes_over_what_is_proposed_and_what_labels_the_rest(
     assert head.config.decoder.num_blocks == 2
     alone = Segmenter(tiny_encoder(), {"it": head}, device="cpu", dtype="float32")["it"]
     assert np.array_equal(found.classes, alone(folder / "c.png").label_map)
+
+
+@pytest.mark.slow
+def test_what_labels_the_rest_stays_what_it_was_when_another_takes_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(behind, "better", lambda *_: "decoder")
+    size = (60, 80)
+    with at_work(folder) as made:
+        drawn(made)
+        waited_for(lambda: made.linear)
+        mind, picture = made._mind, made.project.picture("c.png")  # pyright: ignore[reportPrivateUsage]
+        begun = mind.behind.says(made.linear)
+        by_linear = linear_says(made.linear, mind.taps)(picture, size)
+        assert np.array_equal(begun(picture, size).classes, by_linear.classes)
+        waited_for(lambda: made.status()["shown_by"] == "decoder", 120)
+        assert np.array_equal(begun(picture, size).classes, by_linear.classes)
 
 
 @pytest.mark.slow

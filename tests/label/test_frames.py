@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import plainmask
+from labelling import dot, session, waited_for
 from plainmask.data.check import check_dataset
 from plainmask.errors import InputError
 from plainmask.label import frames
@@ -27,6 +29,9 @@ from plainmask.label.journal import Journal
 from plainmask.label.planes import Planes
 from plainmask.label.project import FOLDER, Project
 from plainmask.label.stroke import Stroke
+from plainmask.training.loop import train
+from plainmask.training.recipe import Recipe
+from tiny import save_tiny_encoder, tiny_encoder
 from videos import cut, pictures, write_audio, write_video
 
 TINY: dict[str, Any] = {"encoder": "tiny", "fingerprint": "abc"}
@@ -73,6 +78,41 @@ def test_the_frames_of_a_video_are_the_pictures_of_its_project(street: Path):
     assert check_dataset(place).all_problems == []
     assert write_frames(street, place, say=said.append) == folder
     assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_a_head_with_memory_learns_from_a_labelled_video(street: Path, tmp_path: Path):
+    """As docs/label.md tells it."""
+    place = project_beside(street)
+    encoder = save_tiny_encoder(tmp_path)
+    with session(write_frames(street, place), place=place, encoder=str(encoder)) as made:
+        for name in ("000000.jpg", "000007.jpg"):
+            made.draw(dot(name, 10, 0))
+            made.draw(dot(name, 50, 1))
+        waited_for(lambda: made.linear)
+        made.label_rest()
+        waited_for(lambda: made.status()["job"]["state"] == "done")
+    recipe = Recipe.model_validate(
+        {
+            "name": "street",
+            "task": "semantic",
+            "encoder": str(encoder),
+            "data": {"root": place / "whole/data", "format": "video_folder", "train": None},
+            "input": {"kind": "stride", "size": 48},
+            "decoder": {"num_queries": 6, "num_blocks": 1, "propagation": "gru"},
+            "augment": {"crop_size": [48, 48], "scale": [0.9, 1.2]},
+            "clip": {"frames": 5, "reach": 2},
+            "loss": {"num_points": 64},
+            "optimizer": {"warmup": 1},
+            "steps": 2,
+            "masked_attention": False,
+            "batch_size": 1,
+        }
+    )
+    head = train(recipe, tmp_path / "run") / "head"
+    results = list(plainmask.load(head, encoder=tiny_encoder()).track(street))
+    assert len(results) == 12
+    assert results[0].vocabulary.names == ("dark", "bright")
 
 
 @pytest.mark.parametrize(("every", "last"), [(1, 11), (5, 10), (100, 0)])

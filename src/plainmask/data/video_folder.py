@@ -4,7 +4,7 @@
     ROOT/Annotations/VIDEO/FRAME.png    one channel: number of the object, or of the class
 
 See `_PLACES` for other names. A split is a folder above or below these, or a text file that names
-its videos (`ImageSets/2017/SPLIT.txt`, `SPLIT.txt`).
+its videos (`ImageSets/2017/SPLIT.txt`, `SPLIT.txt`). Without VIDEO all frames are one video.
 """
 
 from __future__ import annotations
@@ -80,19 +80,21 @@ def read_video_folder(
     root = Path(root)
     frames_folder, labels_folder = _find_folders(root, split)
     wanted = _listed_videos(root, split)
-    videos = [path.name for path in subfolders(frames_folder)]
-    names = videos if wanted is None else wanted
-    problems = [] if names else [f"there is no folder of a video in {frames_folder}"]
+    folders = {path.name: (path, labels_folder / path.name) for path in subfolders(frames_folder)}
     beside = [path.name for paths in pictures_by_stem(frames_folder).values() for path in paths]
+    if split is None and beside and not folders:
+        folders, beside = {root.resolve().name: (frames_folder, labels_folder)}, []
+    names = [*folders] if wanted is None else wanted
+    problems = [] if names else [f"there is no folder of a video in {frames_folder}"]
     if beside and names:
         problems.append(
             f"pictures beside the folders of videos in {frames_folder}: {shortened(beside, ', ')}"
         )
-    surplus = {path.name for path in subfolders(labels_folder)} - set(videos)
+    surplus = {path.name for path in subfolders(labels_folder)} - folders.keys()
     problems += [f"labels without a video: {name}" for name in sorted(surplus)]
     frames: list[tuple[str, int, Path, Path | None]] = []
     for name in names:
-        pairs, found = _pair(frames_folder / name, labels_folder / name)
+        pairs, found = _pair(*folders.get(name, (frames_folder / name, labels_folder / name)))
         problems += found
         frames += [(name, place, *pair) for place, pair in enumerate(pairs)]
     refuse(root, "every label belongs to one frame of a video", problems)
