@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from commands import Run, Workspace
 from plainmask.data.check import check_dataset
+from tiny import tiny_encoder, tiny_head
 from videos import pictures, write_video
 
 
@@ -20,8 +21,19 @@ def arguments(work: Workspace, source: str = "in") -> list[str]:
     return ["label", source, "--encoder", str(work.encoder), "--no-browser", "--port", "0"]
 
 
-def labelled(work: Workspace, strokes: int, *more: str, known: int = 2, source: str = "in") -> str:
-    """Start it, draw so many strokes, so that as many are known, end it; what it printed."""
+class Walk(NamedTuple):
+    """What was seen of one call of the command."""
+
+    line: str
+    """The first that it printed."""
+    said: str
+    """On stderr."""
+    project: dict[str, Any]
+    """What a page gets, before it was ended."""
+
+
+def labelled(work: Workspace, strokes: int, *more: str, known: int = 2, source: str = "in") -> Walk:
+    """Start it, draw so many strokes, so that as many are known, and end it."""
     command = [sys.executable, "-m", "plainmask", *arguments(work, source), *more]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
@@ -41,15 +53,17 @@ def labelled(work: Workspace, strokes: int, *more: str, known: int = 2, source: 
         _, said = server.communicate(timeout=60)
     assert server.returncode in (0, 143, -signal.SIGTERM)
     assert "Traceback" not in said
-    return lines[0]
+    return Walk(lines[0], said, found)
 
 
 @pytest.mark.slow
 def test_it_goes_on_where_it_was_ended(work: Workspace):
     work.picture("in/a.png")
     work.picture("in/b.png")
-    assert labelled(work, 2, "--classes", "cat, dog").startswith("2 pictures, 2 classes, encoder ")
-    assert "2 pictures, 2 classes" in labelled(work, 0)
+    assert labelled(work, 2, "--classes", "cat, dog").line.startswith(
+        "2 pictures, 2 classes, encoder "
+    )
+    assert "2 pictures, 2 classes" in labelled(work, 0).line
     assert check_dataset(work.folder / "in" / ".plainmask-label").all_problems == []
 
 
@@ -57,10 +71,10 @@ def test_it_goes_on_where_it_was_ended(work: Workspace):
 def test_a_video_goes_on_where_it_was_ended(work: Workspace):
     write_video(work.folder / "street.mp4", pictures(12))
     options: dict[str, Any] = {"known": 2, "source": "street.mp4"}
-    told = labelled(work, 2, "--classes", "cat,dog", "--every", "4", **options)
+    told = labelled(work, 2, "--classes", "cat,dog", "--every", "4", **options).line
     assert told.startswith("3 pictures, 2 classes, encoder ")
     assert told.endswith("everything is kept in street.plainmask-label\n")
-    assert labelled(work, 0, **options) == told
+    assert labelled(work, 0, **options).line == told
     assert check_dataset(work.folder / "street.plainmask-label").all_problems == []
 
 
@@ -95,6 +109,27 @@ def test_heads_to_begin_from_that_cannot_be(work: Workspace, run: Run):
     assert found.code == 2
     assert "there is no head 'nothing-of-that-name'" in found.err
     assert not (work.folder / "in" / ".plainmask-label").exists()
+
+
+@pytest.mark.slow
+def test_the_head_to_begin_from_is_kept(work: Workspace):
+    work.picture("in/a.png")
+    head = tiny_head("instance", tiny_encoder()).save(work.folder / "start")
+
+    def begins_from(*more: str) -> tuple[str | None, str]:
+        walk = labelled(work, 0, *more, known=0)
+        return walk.project["status"]["decoder"]["borrowed"], walk.said
+
+    begun = begins_from("--task", "instance", "--head", "start")
+    assert begun == ("tiny-instance", "")
+    assert begins_from() == begun
+    assert begins_from("--no-decoder")[0] is None
+    head.rename(work.folder / "elsewhere")
+    by, said = begins_from()
+    assert by is None
+    assert f"going on without --head: there is no head '{head.resolve()}'" in said
+    assert begins_from("--head", "elsewhere") == begun
+    assert begins_from() == begun
 
 
 def test_a_port_that_is_taken(work: Workspace, run: Run):
@@ -146,8 +181,9 @@ def test_a_project_of_another_encoder(work: Workspace, run: Run):
 @pytest.mark.slow
 def test_a_project_goes_on_with_its_task(work: Workspace, run: Run):
     work.picture("in/a.png")
-    assert "3 classes" in labelled(work, 0, "--task", "instance", "--classes", "cat,dog", known=0)
-    assert "3 classes" in labelled(work, 0, known=0)
+    begun = labelled(work, 0, "--task", "instance", "--classes", "cat,dog", known=0)
+    assert "3 classes" in begun.line
+    assert "3 classes" in labelled(work, 0, known=0).line
     found = run(*arguments(work), "--task", "semantic")
     assert found.code == 2
     assert "was begun with --task instance, not semantic" in found.err

@@ -78,7 +78,7 @@ def label(
             metavar="HEAD",
             help="What the decoder that learns meanwhile begins from; from a head of objects it "
             "learns these.",
-            show_default="nothing",
+            show_default="the project's, else nothing",
         ),
     ] = None,
     no_decoder: Annotated[
@@ -185,9 +185,15 @@ def _session(
         fingerprint=frozen.fingerprint,
         classes=classes,
         task=task,
+        head=str(Path(head).resolve()) if head and Path(head).is_dir() else head,
     )
     for name, reason in opened.skipped.items():
         complain("left out", f"{name}: {reason}")
+    if learns and start is None and (kept := opened.config.head) is not None:
+        try:
+            start = Start.load(kept, known, frozen)
+        except InputError as error:  # it was moved, say; labels are worth more than it
+            complain("going on without --head", error)
     shared = SharedPass.of(frozen, device, pick_dtype("auto", device))
     taps = KeptTaps(place / "features", shared, int(1e9 * GIGABYTES))
     return Session(opened, taps, tell, learns=learns, start=start)

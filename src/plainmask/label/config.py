@@ -55,6 +55,8 @@ class ProjectConfig(BaseModel):
     encoder: str
     """As it was given: a preset, or a path."""
     fingerprint: str
+    head: str | None = None
+    """What a decoder begins from: a name, or a folder; None: nothing."""
     classes: tuple[LabelClass, ...] = Field(default=(), max_length=MOST_CLASSES)
 
     @classmethod

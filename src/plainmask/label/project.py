@@ -81,6 +81,7 @@ class Project:
         fingerprint: str,
         classes: Sequence[str] = (),
         task: LabelTask | None = None,
+        head: str | None = None,
     ) -> Self:
         """Open the project of a folder, or begin one.
 
@@ -90,6 +91,7 @@ class Project:
             encoder, fingerprint: what gives the features.
             classes: names; those that the project lacks are added.
             task: what is labelled; None: the project's, or, in a new one, semantic.
+            head: what a decoder begins from, from now on; None: as before.
 
         Raises:
             InputError: there is no picture, two have one name, the project was begun with another
@@ -108,6 +110,7 @@ class Project:
                 f"{place} was begun with --task {config.task}, not {task}; leave --task out to go "
                 "on, or give another --project for a new one"
             )
+        config = config.model_copy(update={"head": head or config.head})
         journal = Journal.open(place / "journal.jsonl")
         try:
             for name, size in journal.history.pictures().items():
