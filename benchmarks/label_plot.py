@@ -21,7 +21,7 @@ COLOURS = {
 }
 """Of those who learnt: Okabe and Ito's."""
 WHOLE, TRAINED = "whole", "trained"
-TITLES = {"camvid": "streets, 11 classes", "person": "person and background", "pets": "cat, dog"}
+TITLES = {"camvid": "streets, 11 classes", "people": "person, background", "pets": "cat, dog"}
 
 
 def draw(axes: Any, curves: dict[str, Any]) -> None:
