@@ -28,6 +28,25 @@ def test_progress_estimates(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     )
 
 
+def test_nothing_is_estimated_before_the_first_that_come_together(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def said(total: int | None, *seconds: float) -> list[str]:
+        monkeypatch.setattr(progress.time, "monotonic", iter([0.0, *seconds]).__next__)
+        work = progress.Progress(total, "frame", together=3)
+        for _ in seconds:
+            work.step()
+        return capsys.readouterr().err.splitlines()
+
+    assert said(20, 40, 40, 71, 80, 120) == [
+        "1/20 frames",
+        "3/20 frames, 23.7 s each, 7 min left",
+        "5/20 frames, 24.0 s each, 6 min left",
+    ]
+    assert said(2, 31, 62) == ["1/2 frames", "2/2 frames, 31.0 s each, 0 s left"]
+    assert said(None, 31, 62, 93) == ["1 frame", "2 frames", "3 frames, 31.0 s each"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")]
 )

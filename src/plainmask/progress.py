@@ -33,10 +33,19 @@ class Progress:
     Args:
         total: how many there are; None: not known. It may be an estimate.
         one, many: what is counted; see `counted`.
+        together: how many come at once: before as many are done, nothing is estimated.
     """
 
-    def __init__(self, total: int | None, one: str = "image", many: str | None = None):
+    def __init__(
+        self,
+        total: int | None,
+        one: str = "image",
+        many: str | None = None,
+        *,
+        together: int = 1,
+    ):
         self.total, self.one, self.many, self.done = total, one, many, 0
+        self.together = together
         self.is_terminal = sys.stderr.isatty()
         self.began = self.noted = time.monotonic()
 
@@ -54,15 +63,21 @@ class Progress:
         if self.total == 1 or (now - self.noted < wait and not (last and self.is_terminal)):
             return
         self.noted = now
-        each = (now - self.began) / self.done
-        text = f"{counted(self.done, self.one, self.many)}, {pace(each)}"
-        if self.total is not None and self.done <= self.total:
-            left = duration(each * (self.total - self.done))
-            things = counted(self.total, self.one, self.many)
-            text = f"{self.done}/{things}, {pace(each)}, {left} left"
         self.clear()
         end = "\n" if last or not self.is_terminal else ""
-        print(text, end=end, file=sys.stderr, flush=True)
+        print(self._line(now), end=end, file=sys.stderr, flush=True)
+
+    def _line(self, now: float) -> str:
+        total = self.total if self.total is not None and self.done <= self.total else None
+        if total is None:
+            line = counted(self.done, self.one, self.many)
+        else:
+            line = f"{self.done}/{counted(total, self.one, self.many)}"
+        if self.done < self.together and self.done != total:
+            return line
+        each = (now - self.began) / self.done
+        left = "" if total is None else f", {duration(each * (total - self.done))} left"
+        return f"{line}, {pace(each)}{left}"
 
     def clear(self) -> None:
         """Make room on the terminal for other output."""

@@ -155,11 +155,11 @@ def segment_all(
 
     A thread reads ahead, another writes what the network is done with.
     """
-    from plainmask.inference.images import segment_each
+    from plainmask.inference.images import CHUNK, segment_each
     from plainmask.inference.overlap import WAITING, behind
     from plainmask.results.places import output_places
 
-    progress = Progress(len(paths), "picture")
+    progress = Progress(len(paths), "picture", together=CHUNK)
     totals = {name: Totals() for name in segmenter.heads}
     places = dict(zip(paths, output_places(paths, out), strict=True))
     failed: list[bool] = []  # of all that are done, also of those that Ctrl-C leaves untold

@@ -77,7 +77,7 @@ def track(
     from plainmask.allocator import keep_freed_memory
     from plainmask.cli.videos import open_videos, video_places
     from plainmask.inference.loading import load
-    from plainmask.inference.tracking import check_protocol
+    from plainmask.inference.tracking import AHEAD, check_protocol
     from plainmask.results.places import check_writable
     from plainmask.video.sinks import check_kinds, known_kinds, open_sinks
     from plainmask.video.sources import open_video
@@ -106,7 +106,7 @@ def track(
             report_failure(early.name if early else str(source), str(error), as_json=as_json)
             failed += 1
             continue
-        progress = Progress(video.count, "frame")
+        progress = Progress(video.count, "frame", together=AHEAD)
         with video:
             results = follow_video(segmenter, video, rules, score, keep)
             failure = run(results, sinks, progress)
@@ -133,9 +133,12 @@ def follow_video(
 ) -> Iterator[tuple[Frame, Result]]:
     """Each frame with its result, of which only what is asked for is kept."""
     from plainmask.inference.follow import follow
+    from plainmask.inference.tracking import AHEAD
 
     on_read = (
-        Progress(video.count, "frame seen", "frames seen").step if protocol == "offline" else None
+        Progress(video.count, "frame seen", "frames seen", together=AHEAD).step
+        if protocol == "offline"
+        else None
     )
     for frame, result in follow(segmenter.stream(), video, protocol=protocol, on_read=on_read):
         # Without either, doubtful candidates go on to the forms that are made for scoring.
