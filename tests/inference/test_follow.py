@@ -134,10 +134,14 @@ def test_offline_needs_a_source_that_can_be_read_twice():
     assert len(list(follow(segmenter("semantic").stream(), video))) == 2
 
 
-def test_what_is_read_is_reported():
+def test_what_is_seen_is_reported_before_offline_results():
     seen: list[int] = []
     video = open_video(pictures(9))
-    list(follow(segmenter("semantic").stream(), video, on_read=lambda: seen.append(1)))
+    stream = segmenter("semantic").stream()
+    results = follow(stream, video, protocol="offline", on_seen=lambda: seen.append(1))
+    next(results)
+    assert len(seen) == 9
+    list(results)
     assert len(seen) == 9
 
 
@@ -175,10 +179,13 @@ def test_summary_counts_what_is_surely_seen():
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path):
-    """A few hundred frames from source to files; what is held after 60 is held after 240."""
+    """A few hundred frames from source to files; what is held after 60 is held after 240.
+
+    Of ten moments each the least counts: some frames are on their way, more or fewer.
+    """
     model = segmenter("instance")
     first = pictures(1, (48, 64))[0]
-    held: list[int] = []
+    held: list[list[int]] = [[], []]
 
     def images() -> Iterator[np.ndarray]:
         for place in range(240):
@@ -191,12 +198,12 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path):
             video = open_video(images())
             for place, (frame, result) in enumerate(follow(model.stream(), video)):
                 sinks.write(frame, result)
-                if place in (60, 239):
-                    held.append(tracemalloc.get_traced_memory()[0])
+                if 50 <= place % 180 < 60:
+                    held[place // 180].append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
     assert sinks.frames == 240
-    assert held[1] - held[0] < 200_000, held  # one frame kept each time would be 1.6 MB
+    assert min(held[1]) - min(held[0]) < 200_000, held  # one frame kept each time would be 1.6 MB
 
 
 @pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])

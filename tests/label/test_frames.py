@@ -102,6 +102,7 @@ def test_a_head_with_memory_learns_from_a_labelled_video(street: Path, tmp_path:
             "decoder": {"num_queries": 6, "num_blocks": 1, "propagation": "gru"},
             "augment": {"crop_size": [48, 48], "scale": [0.9, 1.2]},
             "clip": {"frames": 5, "reach": 2},
+            "carry": 0.7,
             "loss": {"num_points": 64},
             "optimizer": {"warmup": 1},
             "steps": 2,

@@ -106,7 +106,9 @@ def track(
             report_failure(early.name if early else str(source), str(error), as_json=as_json)
             failed += 1
             continue
-        progress = Progress(video.count, "frame", together=AHEAD)
+        # The offline protocol gives all results at the end.
+        together = video.count or AHEAD if rules == "offline" else AHEAD
+        progress = Progress(video.count, "frame", together=together)
         with video:
             results = follow_video(segmenter, video, rules, score, keep)
             failure = run(results, sinks, progress)
@@ -135,12 +137,9 @@ def follow_video(
     from plainmask.inference.follow import follow
     from plainmask.inference.tracking import AHEAD
 
-    on_read = (
-        Progress(video.count, "frame seen", "frames seen", together=AHEAD).step
-        if protocol == "offline"
-        else None
-    )
-    for frame, result in follow(segmenter.stream(), video, protocol=protocol, on_read=on_read):
+    seen = Progress(video.count, "frame seen", "frames seen", together=AHEAD)
+    pairs = follow(segmenter.stream(), video, protocol=protocol, on_seen=seen.step)
+    for frame, result in pairs:
         # Without either, doubtful candidates go on to the forms that are made for scoring.
         asked = score is not None or classes is not None
         yield frame, result.keep(score, classes) if asked else result

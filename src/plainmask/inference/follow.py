@@ -22,7 +22,7 @@ def follow(
     *,
     protocol: TrackingProtocol = "online",
     ahead: int | None = None,
-    on_read: Callable[[], object] | None = None,
+    on_seen: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Frame, R]]: ...
 @overload
 def follow(
@@ -31,7 +31,7 @@ def follow(
     *,
     protocol: TrackingProtocol = "online",
     ahead: int | None = None,
-    on_read: Callable[[], object] | None = None,
+    on_seen: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Frame, dict[str, Any]]]: ...
 def follow(
     stream: HeadStream[Any] | Stream,
@@ -39,7 +39,7 @@ def follow(
     *,
     protocol: TrackingProtocol = "online",
     ahead: int | None = None,
-    on_read: Callable[[], object] | None = None,
+    on_seen: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Frame, Any]]:
     """Each frame of a video with its result; where the source breaks off, those up to there.
 
@@ -49,7 +49,8 @@ def follow(
         protocol: see `Segmenter.track`. For "offline" the video is read a second time, after all
             of it was seen, so that frames need not wait in memory.
         ahead: frames that may be read before a result is given; None: 1 for live sources.
-        on_read: called for each frame that is read, from another thread.
+        on_seen: for "offline", whose results all come after the last frame: called for each frame
+            that the network has seen.
 
     Returns:
         Frame and result, as from the stream's `step`, one pair after the other.
@@ -65,12 +66,11 @@ def follow(
             "a second time; use the online protocol, or record it to a file first"
         )
     inner = stream.inner if isinstance(stream, HeadStream) else stream
-    frames = _counted(video, on_read)
     limit = ahead or (1 if video.live else AHEAD)
     if protocol == "online":
-        pairs = online(inner, frames, ahead=limit)
+        pairs = online(inner, video.frames(), ahead=limit)
     else:
-        pairs = _read_again(video, offline(inner, frames, ahead=limit))
+        pairs = _read_again(video, offline(inner, video.frames(), ahead=limit, on_seen=on_seen))
     if isinstance(stream, HeadStream):
         return ((frame, results[stream.name]) for frame, results in pairs)
     return pairs
@@ -82,10 +82,3 @@ def _read_again(
     """The results of a video that was seen to its end, and its frames, read a second time."""
     for found, frame in zip(results, video.frames(), strict=False):
         yield frame, found
-
-
-def _counted(video: Video, on_read: Callable[[], object] | None) -> Iterator[Frame]:
-    for frame in video.frames():
-        if on_read is not None:
-            on_read()
-        yield frame

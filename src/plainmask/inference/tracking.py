@@ -109,7 +109,11 @@ def online(
 
 
 def offline(
-    stream: Stream, frames: Iterable[Frame], *, ahead: int = AHEAD
+    stream: Stream,
+    frames: Iterable[Frame],
+    *,
+    ahead: int = AHEAD,
+    on_seen: Callable[[], object] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """Follow a video by the published protocol: classes and scores over all of its frames.
 
@@ -119,6 +123,7 @@ def offline(
     Args:
         stream: fresh; nothing of an earlier video belongs to this one.
         frames, ahead: as in `online`.
+        on_seen: called for each frame that the network has seen.
 
     Yields:
         The results of each frame by head, from after the last one.
@@ -133,6 +138,7 @@ def offline(
         for _, seen in _seen(stream, source, ahead, cuts=False):
             for name, frame in seen.items():
                 spools[name].write(frame)
+            on_seen()
         judged = [_judged(head, spools[name]) for name, head in stream.heads.items()]
         for found in zip(*judged, strict=True):
             results = dict(zip(stream.heads, found, strict=True))
