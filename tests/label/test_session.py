@@ -57,6 +57,12 @@ def test_strokes_are_answered_by_a_proposal(folder: Path):
     assert [event["shown_by"] for event in events if event["type"] == "status"][-1] == "linear"
 
 
+def test_the_rest_can_be_labelled_before_the_last_strokes_are_learnt(folder: Path):
+    with session(folder) as made:
+        drawn(made)
+        assert made.label_rest()["total"] == 3
+
+
 def test_undo_and_redo_change_labels_and_proposals(folder: Path):
     with session(folder) as made:
         version = drawn(made)

@@ -192,9 +192,8 @@ class Session:
         """Make objects one, or one two, by a line across what is seen; see `repaired`."""
         with self._changed:
             picture = self.project.picture(name)
-        seen: Planes | None = None if self._mind.linear is None else self._ask(self._whole, picture)
-        labels = self.planes(name)
-        new = repaired(do, labels, labels if seen is None else seen, points, radius)
+        seen: Planes = self._ask(self._seen, picture)
+        new = repaired(do, self.planes(name), seen, points, radius)
         return self.draw(masked_stroke(do, name, new), key)
 
     def change_classes(self, change: Callable[[Project], None]) -> None:
@@ -254,15 +253,7 @@ class Session:
         Raises:
             InputError: there is no proposal yet, or it cannot be written.
         """
-        with self._changed:
-            if self._rest is None:
-                head, says = self._mind.kept()
-                folder, names = self.project.place / WHOLE, self.project.pictures
-                self._rest = WholeSet(folder, self.project, names, says)
-                self._job = self._rest.about() | {"head": head and str(head)}
-                self._changed.notify_all()
-            assert self._job is not None
-            return self._job
+        return self._ask(self._begin_rest)
 
     def close(self) -> None:
         """Learn and write what waits, and let others open the project."""
@@ -417,11 +408,26 @@ class Session:
         """What is proposed for a picture (H, W), at its own size."""
         return self._mind.whole(picture, self.planes(picture.name))
 
+    def _seen(self, picture: ProjectPicture) -> Planes:
+        """What is proposed, or only the labels where nothing is yet."""
+        return self.planes(picture.name) if self._mind.linear is None else self._whole(picture)
+
     def _write(self) -> None:
         with self._changed:
             name = self._desk.unwritten.pop()
             labels = self._desk.labels(name)
         self.project.write_labels(name, labels)
+
+    def _begin_rest(self) -> dict[str, Any]:
+        """See `label_rest`; in the thread, so after all strokes that were drawn are learnt."""
+        with self._changed:
+            if self._rest is None:
+                head, says = self._mind.kept()
+                folder, names = self.project.place / WHOLE, self.project.pictures
+                self._rest = WholeSet(folder, self.project, names, says)
+                self._job = self._rest.about() | {"head": head and str(head)}
+            assert self._job is not None
+            return self._job
 
     def _label_one(self) -> None:
         rest = self._rest
