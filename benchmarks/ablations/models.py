@@ -1,5 +1,6 @@
 """The variants: Plain Mask Decoders with something less, and queries in the encoder itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from plainmask.decoder.decoder import DecoderConfig, MaskModule, PlainMaskDecoder, Predictions
 from plainmask.encoder.vit import Encoder, Features
+from plainmask.training.from_encoder import start_from_encoder
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Variant:
     rope: bool = True
     norm: bool = True
     """Batch norm of the laterals."""
+    wide: bool = False
+    """The feed-forward layers are as wide as the encoder's, four times as wide as published."""
+    begun: bool = False
+    """The blocks begin as copies of the encoder's (`start_from: encoder`)."""
+    rate: float = 5e-4
+    """The largest learning rate."""
     injected: bool = False
     """No decoder: the queries run through the encoder's last blocks, which stay frozen."""
 
@@ -30,6 +38,9 @@ VARIANTS = {
     "depth-4": Variant("4 blocks", blocks=4),
     "depth-2": Variant("2 blocks", blocks=2),
     "depth-1": Variant("1 block", blocks=1),
+    "wide-3": Variant("3 wide blocks", blocks=3, wide=True),
+    "wide-3-slower": Variant("the same, learning rate 2e-4", blocks=3, wide=True, rate=2e-4),
+    "begun-3": Variant("the same, begun as the encoder's", 3, wide=True, begun=True, rate=2e-4),
     "no-laterals": Variant("without laterals (last layer only)", laterals=False),
     "no-rope": Variant("without RoPE", rope=False),
     "no-norm": Variant("without batch norm", norm=False),
@@ -53,12 +64,19 @@ class OpenEncoder(Encoder):
         self.enter = encoder.config.depth - INJECTED_BLOCKS
         self.name, self.fingerprint = "custom", f"{encoder.fingerprint}-{self.enter}"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return self.encoder.dtype
+
     @torch.no_grad()
-    def forward(self, pixels: Tensor, **options: Any) -> Features:
-        """The encoder's taps, and the stream; there must be no options."""
+    def forward(
+        self, pixels: Tensor, *, content: Sequence[tuple[int, int]] | None = None, **options: Any
+    ) -> Features:
+        """The encoder's taps, and the stream; there must be no other options."""
         assert not options
         encoder = self.encoder
-        stream, grid = encoder.embed(pixels)
+        stream, grid = encoder.embed(pixels, content)
         read: list[Tensor] = []
         entered = stream
         for index, block in enumerate(encoder.blocks):
@@ -73,7 +91,14 @@ class OpenEncoder(Encoder):
 class OnDecoder(nn.Module):
     """PMT, or PMT without something."""
 
-    def __init__(self, variant: Variant, encoder: Encoder, num_queries: int, num_classes: int):
+    def __init__(
+        self,
+        variant: Variant,
+        encoder: Encoder,
+        num_queries: int,
+        num_classes: int,
+        pixels: Tensor,
+    ):
         super().__init__()
         config = encoder.config
         num_taps = len(config.taps)
@@ -88,11 +113,13 @@ class OnDecoder(nn.Module):
                 num_queries=num_queries,
                 num_classes=num_classes,
                 num_blocks=variant.blocks,
-                ffn_hidden=config.width,
+                ffn_hidden=config.ffn_hidden if variant.wide else config.width,
                 upscale_stages=1,
                 lateral_norm=variant.norm,
             )
         )
+        if variant.begun:
+            start_from_encoder(self.decoder, encoder, pixels)
 
     def forward(self, features: Features) -> Predictions:
         """Predictions of the last layer."""
@@ -129,8 +156,13 @@ class InEncoder(nn.Module):
         return self.predict(norm(x), len(self.queries), features.grid)
 
 
-def build(variant: Variant, encoder: Encoder, num_queries: int, num_classes: int) -> nn.Module:
-    """A fresh model of a variant: `OpenEncoder`'s features -> predictions."""
+def build(
+    variant: Variant, encoder: Encoder, num_queries: int, num_classes: int, pixels: Tensor
+) -> nn.Module:
+    """A fresh model of a variant: `OpenEncoder`'s features -> predictions.
+
+    `pixels`: some training pictures, (B, 3, H, W) uint8.
+    """
     if variant.injected:
         return InEncoder(encoder, num_queries, num_classes)
-    return OnDecoder(variant, encoder, num_queries, num_classes)
+    return OnDecoder(variant, encoder, num_queries, num_classes, pixels)

@@ -73,7 +73,7 @@ class DecoderRecipe(_Part):
     num_queries: int = 100
     num_blocks: int = 6
     ffn_hidden: int | None = None
-    """None: the encoder's width, as published."""
+    """None: the encoder's width, as published; where it starts from the encoder, that one's."""
     upscale_stages: int | None = None
     """None: by patch size, as published."""
     propagation: Propagation = "none"
@@ -148,7 +148,8 @@ class Recipe(_Part):
     decoder: DecoderRecipe = DecoderRecipe()
     start_from: str | None = None
     """A head whose weights the decoder starts from: a shipped one, a folder or hub repository.
-    What it does not have, or has in another shape, starts fresh."""
+    What it does not have, or has in another shape, starts fresh. `encoder`: the decoder's blocks
+    begin as copies of the encoder's last ones (from_encoder.py)."""
     average: float | None = Field(default=None, ge=0, lt=1)
     """Evaluate and keep the running mean of the weights, which looks back on about
     1 / (1 - average) steps (0.99: 100); None: the weights as they are after the last step."""

@@ -21,14 +21,23 @@ from plainmask.progress import counted
 from plainmask.training import processes
 from plainmask.training.averaging import averaged
 from plainmask.training.checkpoint import Standing, load_checkpoint
+from plainmask.training.from_encoder import ENCODER, start_from_encoder
 from plainmask.training.objective import FeatureSource, Objective
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe
 from plainmask.training.records import TrainingData, build_sampler
 from plainmask.training.run_log import RunLog
-from plainmask.training.samples.batches import Batch, training_batches
+from plainmask.training.samples.batches import (
+    Batch,
+    ClipSampler,
+    ImageSampler,
+    training_batches,
+)
 from plainmask.training.schedule import epochs
 from plainmask.training.setup import head_config, start_from, write_recipe
+
+MEASURED = 16
+"""Pictures by which `start_from: encoder` measures what the encoder gives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +90,7 @@ def build_run(
 ) -> Run:
     """All that one head's training needs, where it was left if `resume`."""
     sampler = build_sampler(recipe, data.train, data.vocabulary, encoder.config.patch_size)
-    decoder = _decoder(recipe, encoder, len(data.vocabulary), resume=resume)
+    decoder = _decoder(recipe, encoder, sampler, len(data.vocabulary), resume=resume)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
     )
@@ -140,12 +149,23 @@ def build_run(
 
 
 def _decoder(
-    recipe: Recipe, encoder: Encoder, num_classes: int, *, resume: bool
+    recipe: Recipe,
+    encoder: Encoder,
+    sampler: ImageSampler | ClipSampler,
+    num_classes: int,
+    *,
+    resume: bool,
 ) -> PlainMaskDecoder:
     """The decoder as a run begins; `resume` will load over it."""
     torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
-    decoder = PlainMaskDecoder(recipe.decoder.build_config(encoder.config, num_classes))
-    if recipe.start_from and not resume:
+    shape, from_encoder = recipe.decoder, recipe.start_from == ENCODER
+    if from_encoder and shape.ffn_hidden is None:
+        shape = shape.model_copy(update={"ffn_hidden": encoder.config.ffn_hidden})
+    decoder = PlainMaskDecoder(shape.build_config(encoder.config, num_classes))
+    if from_encoder and not resume:
+        some = training_batches(sampler, batch_size=MEASURED, seed=recipe.seed, first=0, last=1)
+        say(start_from_encoder(decoder, encoder, next(some).pixels[:, 0]))
+    elif recipe.start_from and not resume:
         start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
     processes.join_norms(decoder, recipe)
     return decoder
