@@ -84,6 +84,16 @@ def test_queries_are_of_the_size_of_tokens():
     assert 0.6 < float(decoder.queries.std(-1).mean() / tokens) < 1.6
 
 
+@torch.no_grad()
+def test_batch_norms_know_what_they_will_see():
+    """So `freeze_norms` has something to keep."""
+    encoder = tiny_encoder()
+    decoder, features = begun(encoder), encoder(PIXELS)
+    as_measured = decoder.fuse(features)
+    apart = decoder.train().fuse(features) - as_measured
+    assert float(apart.std() / as_measured.std()) < 0.01
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -100,7 +110,9 @@ def test_blocks_that_do_not_fit(settings: dict[str, Any], words: str):
 def test_blocks_of_another_kind():
     encoder = tiny_encoder()
     encoder.config = encoder.config.model_copy(update={"ffn": "swiglu"})
-    with pytest.raises(InputError, match="this encoder's are of another kind"):
+    with pytest.raises(
+        InputError, match="have a swiglu layer, which decoders have not; leave start_from out"
+    ):
         begun(encoder)
 
 

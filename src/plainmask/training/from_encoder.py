@@ -50,8 +50,10 @@ def start_from_encoder(decoder: PlainMaskDecoder, encoder: Encoder, pixels: Tens
         block.load_state_dict(known)
     tokens = _tokens(encoder, pixels, tap)  # (N, D)
     size = float(tokens.std(-1).mean())
-    for index, lateral in enumerate(decoder.laterals):
+    taps = encoder(pixels.to(encoder.cls_token.device)).taps
+    for index, (lateral, seen) in enumerate(zip(decoder.laterals, taps, strict=True)):
         assert isinstance(lateral, Lateral)
+        _measure(lateral, seen.flatten(0, 1).float())
         if index == place:
             _pass_on(lateral, encoder.norm, tokens, size)
         else:
@@ -64,7 +66,8 @@ def _place(decoder: DecoderConfig, encoder: EncoderConfig) -> int:
     """Which of the taps to start from: the last that has enough blocks behind it."""
     if encoder.ffn != "mlp":
         raise InputError(
-            "start_from: encoder copies blocks, and this encoder's are of another kind"
+            f"start_from: encoder copies blocks, and those of this encoder have a {encoder.ffn} "
+            "layer, which decoders have not; leave start_from out"
         )
     if decoder.ffn_hidden != encoder.ffn_hidden:
         raise InputError(
@@ -93,6 +96,14 @@ def _tokens(encoder: Encoder, pixels: Tensor, tap: int) -> Tensor:
     return x.flatten(0, 1).float().cpu()
 
 
+def _measure(lateral: Lateral, tap: Tensor) -> None:
+    """Give a batch norm the statistics of what it will see, (N, D)."""
+    norm = lateral.norm
+    if norm is not None and norm.running_mean is not None and norm.running_var is not None:
+        norm.running_mean.copy_(tap.mean(0))
+        norm.running_var.copy_(tap.var(0))
+
+
 def _pass_on(lateral: Lateral, norm: nn.Module, tokens: Tensor, size: float) -> None:
     """Have a lateral undo the encoder's final norm, so that blocks see tokens as they knew them.
 
@@ -100,14 +111,10 @@ def _pass_on(lateral: Lateral, norm: nn.Module, tokens: Tensor, size: float) -> 
     """
     assert lateral.norm is not None
     assert isinstance(lateral.project, Mlp)
-    tap, sign = tokens, torch.ones(1)
+    sign = torch.ones(1)
     if isinstance(norm, nn.LayerNorm):
-        weight, bias = norm.weight.float().cpu(), norm.bias.float().cpu()
-        tokens = F.layer_norm(tokens, weight.shape, eps=norm.eps)
-        tap, sign, tokens = tokens * weight + bias, weight.sign(), tokens * size
-    if lateral.norm.running_mean is not None and lateral.norm.running_var is not None:
-        lateral.norm.running_mean.copy_(tap.mean(0))
-        lateral.norm.running_var.copy_(tap.var(0))
+        sign = norm.weight.float().cpu().sign()
+        tokens = F.layer_norm(tokens, sign.shape, eps=norm.eps) * size
     lateral.norm.weight.copy_(tokens.std(0) * sign)
     lateral.norm.bias.copy_(tokens.mean(0))
     lateral.project.down.weight.zero_()
