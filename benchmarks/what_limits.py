@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def right_regions(segments: Annotation) -> list[Instance]:
     found: list[Instance] = []
     for class_id in np.unique(segments.class_ids).tolist():
         of_class = [m for m, c in zip(masks, segments.class_ids, strict=True) if c == class_id]
-        labelled: tuple[NDArray[np.int32], int] = ndimage.label(np.any(of_class, axis=0))
+        labelled: Any = ndimage.label(np.any(of_class, axis=0))
         regions, count = labelled
         found += [Instance(class_id, Rle.encode(regions == k + 1)) for k in range(count)]
     return found
@@ -81,8 +82,8 @@ def main() -> None:
     measures = {way: InstanceAP(names) for way in ways}
     step = stepper("picture")
     for index, record in enumerate(records):
-        segments = record.load_annotation()
-        found, wanted = found_in(segment(record.load_image())), target_instances(segments)
+        segments = record.annotation()
+        found, wanted = found_in(segment(record.image())), target_instances(segments)
         results = (
             found,
             with_right_classes(found, wanted, scores=False),
