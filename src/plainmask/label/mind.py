@@ -138,6 +138,10 @@ class Mind:
         says = self.behind.says(self.linear)
         return planes_of(says, picture, self.taps, picture.size, labels)
 
+    def seen(self, picture: ProjectPicture, labels: Planes) -> Planes:
+        """The same, or only the labels where nothing is proposed yet."""
+        return labels if self.linear is None else self.whole(picture, labels)
+
     def kept(self) -> tuple[Path | None, Callable[[ProjectPicture, Planes], Planes]]:
         """The head as it is now, whatever is learnt afterwards: where it is kept, and what it says.
 

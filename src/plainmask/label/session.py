@@ -27,7 +27,7 @@ from plainmask.label.features import KeptTaps
 from plainmask.label.judging import Judged
 from plainmask.label.mind import NOTHING_YET, Mind
 from plainmask.label.planes import Planes
-from plainmask.label.project import Project, ProjectPicture
+from plainmask.label.project import Project
 from plainmask.label.proposing import Proposal
 from plainmask.label.repair import LinePoints, Repair, What, accepted, repaired
 from plainmask.label.stroke import Stroke
@@ -178,7 +178,7 @@ class Session:
         """
         with self._changed:
             picture = self.project.picture(name)
-        proposed: Planes = self._ask(self._whole, picture)
+        proposed: Planes = self._ask(self._mind.whole, picture, self.planes(name))
         chosen = accepted(self.planes(name), proposed, what, class_id, point)
         if not chosen.known.any():
             raise InputError(
@@ -192,7 +192,7 @@ class Session:
         """Make objects one, or one two, by a line across what is seen; see `repaired`."""
         with self._changed:
             picture = self.project.picture(name)
-        seen: Planes = self._ask(self._seen, picture)
+        seen: Planes = self._ask(self._mind.seen, picture, self.planes(name))
         new = repaired(do, self.planes(name), seen, points, radius)
         return self.draw(masked_stroke(do, name, new), key)
 
@@ -403,14 +403,6 @@ class Session:
 
     def _version_of(self, name: str) -> int:
         return self._proposals[name].version if name in self._proposals else -1
-
-    def _whole(self, picture: ProjectPicture) -> Planes:
-        """What is proposed for a picture (H, W), at its own size."""
-        return self._mind.whole(picture, self.planes(picture.name))
-
-    def _seen(self, picture: ProjectPicture) -> Planes:
-        """What is proposed, or only the labels where nothing is yet."""
-        return self.planes(picture.name) if self._mind.linear is None else self._whole(picture)
 
     def _write(self) -> None:
         with self._changed:
