@@ -31,6 +31,7 @@ from plainmask.pictures.geometry import Geometry, InputProtocol
 from plainmask.results import IGNORE
 from plainmask.tasks.semantic import semantic
 from plainmask.training.feature_cache import FeatureCache
+from plainmask.training.from_encoder import MEASURED
 from plainmask.training.loss import LossConfig, set_loss, total_loss
 from plainmask.training.points import uniform_points
 from plainmask.training.samples.augment import AugmentConfig
@@ -43,8 +44,6 @@ AUGMENT = AugmentConfig(crop_size=(168, 224), scale=(1.0, 1.8))
 INPUT = InputProtocol(kind="stride", size=224)
 LOSS = LossConfig(semantic=5.0, num_points=1568)
 WARMUP, CLIP = 50, 0.01
-MEASURED = 16
-"""Pictures by which a variant that begins as the encoder measures what that gives."""
 
 
 def batches_of(records: Sequence[Record], size: int, steps: int, seed: int) -> Iterator[Batch]:

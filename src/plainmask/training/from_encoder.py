@@ -2,7 +2,8 @@
 
 EoMT (arXiv 2503.19108) has queries join the encoder's own last blocks, which are then trained with
 them. Here the encoder stays as it is, and the decoder's blocks begin as copies of them. What they
-know of pictures need not be learnt: with few pictures, and few steps, heads become better.
+know of pictures need not be learnt: in short runs on few pictures heads became better by it
+(benchmarks/ablations/README.md).
 
 Letters: N tokens of several pictures, D width.
 """
@@ -20,6 +21,8 @@ from plainmask.errors import InputError
 
 ENCODER = "encoder"
 """What `start_from` calls it."""
+MEASURED = 16
+"""Pictures by which it is measured what the encoder gives."""
 OTHERS = 0.05
 """Scale of the other taps' laterals: what these bring is for the training to find out."""
 

@@ -21,7 +21,7 @@ from plainmask.progress import counted
 from plainmask.training import processes
 from plainmask.training.averaging import averaged
 from plainmask.training.checkpoint import Standing, load_checkpoint
-from plainmask.training.from_encoder import ENCODER, start_from_encoder
+from plainmask.training.from_encoder import ENCODER, MEASURED, start_from_encoder
 from plainmask.training.objective import FeatureSource, Objective
 from plainmask.training.processes import say
 from plainmask.training.recipe import Recipe
@@ -35,9 +35,6 @@ from plainmask.training.samples.batches import (
 )
 from plainmask.training.schedule import epochs
 from plainmask.training.setup import head_config, start_from, write_recipe
-
-MEASURED = 16
-"""Pictures by which `start_from: encoder` measures what the encoder gives."""
 
 
 @dataclass(frozen=True, eq=False)
