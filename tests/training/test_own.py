@@ -156,6 +156,34 @@ def test_what_follows_from_a_choice_follows_what_a_person_changes(
         assert reduce(getattr, key.split("."), recipe) == value, key
 
 
+@pytest.mark.parametrize(
+    ("gpu", "words", "expected"),
+    [
+        (False, [], ("encoder", 3, 2e-4)),
+        (False, ["encoder=dinov3-base"], ("encoder", 3, 2e-4)),
+        (True, [], (None, 2, 2e-4)),  # long runs: not known
+        (True, ["start_from=encoder"], ("encoder", 3, 2e-4)),
+        (False, ["start_from=null"], (None, 2, 5e-4)),
+        (False, ["start_from=scenes"], ("scenes", 2, 5e-4)),
+        (False, ["decoder.num_blocks=6"], (None, 6, 5e-4)),
+        (False, ["decoder={num_queries: 8, ffn_hidden: 64}"], (None, 6, 5e-4)),
+        (False, ["start_from=encoder", "decoder.num_blocks=1"], ("encoder", 1, 2e-4)),
+        (False, ["encoder=dinov3-huge-plus"], (None, 2, 5e-4)),  # SwiGLU: decoders have none
+        (False, ["encoder=mine.safetensors"], (None, 2, 5e-4)),
+    ],
+)
+def test_blocks_begin_as_the_encoders(
+    tmp_path: Path, gpu: bool, words: list[str], expected: tuple[str | None, int, float]
+):
+    root = labelled_images(tmp_path / "mine", "semantic", "train")
+    found = own_recipe("semantic", root, gpu=gpu, overrides=words)
+    recipe = found.recipe
+    got = (recipe.start_from, recipe.decoder.num_blocks, recipe.optimizer.lr)
+    assert got == expected
+    told = any("copies of the encoder's" in reason for reason in found.reasons)
+    assert told == (recipe.start_from == "encoder" and "start_from=encoder" not in words)
+
+
 def test_a_file_of_annotations_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = labelled_images(tmp_path / "mine", "instance", "train")
     parsed: list[tuple[Path, str]] = []
@@ -207,7 +235,7 @@ def test_a_cpu_keeps_features_of_a_small_set_and_uses_its_units(
         assert own_recipe("instance", root, gpu=False).recipe.precision == precision
     recipe = own_recipe("instance", root, gpu=False).recipe
     assert recipe.cache is not None
-    assert (recipe.cache.folder, recipe.decoder.num_blocks) == (None, 2)
+    assert recipe.cache.folder is None
     short = own_recipe("instance", root, gpu=False, overrides=["steps=8"]).recipe
     assert short.cache is None  # hardly any view would be seen again
     assert own_recipe("instance", root, gpu=True).recipe.cache is None

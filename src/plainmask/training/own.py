@@ -26,9 +26,11 @@ from plainmask.data.reader import (
 from plainmask.data.record import Record
 from plainmask.encoder.attention import has_bfloat16_units
 from plainmask.encoder.presets import find_preset
+from plainmask.encoder.releases import Preset
 from plainmask.errors import InputError
 from plainmask.progress import counted
 from plainmask.results.task import TASKS, Task
+from plainmask.training.from_encoder import ENCODER
 from plainmask.training.recipe import Recipe, build_recipe, parse_overrides
 from plainmask.training.records import TrainingData, read_data
 from plainmask.vocabulary import Vocabulary
@@ -45,16 +47,19 @@ VALIDATION = ("val", "hold_out")
 """Settings of `data` that say what to measure on."""
 VIEWS, CACHED = 8, 500
 """Views of an image whose features are kept, and images up to which they are: about 7 GB."""
+BLOCKS, BEGUN = 2, 3
+"""Blocks of a decoder that begins afresh, which are as good as six, and of one that begins as the
+encoder's (benchmarks/ablations)."""
 OBJECT_SIDE = 42
 """Pixels, three patches: what the middling object should be in tiles."""
 
 
-def _terms(encoder: str) -> str:
-    """The licence of an encoder; of weights of one's own nobody knows it."""
+def _preset(encoder: str) -> Preset | None:
+    """The release that an encoder is; None for weights of one's own."""
     try:
-        return find_preset(encoder).licence
+        return find_preset(encoder)
     except InputError:
-        return "state its licence here"
+        return None
 
 
 @dataclass
@@ -133,13 +138,15 @@ def _choose(
         "encoder": choice.encoder(),
         "data": {"root": str(root), "format": form, "train": train, **choice.validation(val)},
         **choice.sizes(),
-        "decoder": choice.decoder(),
+        **choice.decoder(),
         **choice.length(),
         **choice.supervision(),
         "data_terms": f"{counted(seen.images, 'image')} of {root.resolve().name}; state their "
         "terms here",
     }
-    settings["licence"] = f"as the data allows; the encoder's: {_terms(str(settings['encoder']))}"
+    preset = _preset(choice.encoder_name)
+    terms = "state its licence here" if preset is None else preset.licence
+    settings["licence"] = f"as the data allows; the encoder's: {terms}"
     facts = [
         f"data: {form}, {counted(seen.images, 'training image')} of about {seen.longer:.0f} x "
         f"{seen.shorter:.0f} pixels, {counted(len(vocabulary), 'class')}, up to "
@@ -164,13 +171,16 @@ class _Choices:
     """Settings by key, such as `optimizer.lr`."""
     reasons: list[str] = field(default_factory=list)
 
+    @property
+    def encoder_name(self) -> str:
+        return str(self.said.get("encoder", "dinov2-base" if self.gpu else "dinov2-small"))
+
     def encoder(self) -> str:
-        if "encoder" in self.said:
-            return str(self.said["encoder"])
-        name = "dinov2-base" if self.gpu else "dinov2-small"
-        why = "a GPU is there" if self.gpu else "there is no GPU"
-        better = name.replace("dinov2", "dinov3")
-        self._say(f"encoder {name}: {why}; DINOv3 is better, but gated: encoder={better}")
+        name = self.encoder_name
+        if "encoder" not in self.said:
+            why = "a GPU is there" if self.gpu else "there is no GPU"
+            better = name.replace("dinov2", "dinov3")
+            self._say(f"encoder {name}: {why}; DINOv3 is better, but gated: encoder={better}")
         return name
 
     def validation(self, val: str | None) -> dict[str, Any]:
@@ -214,11 +224,30 @@ class _Choices:
         augment["scale"] = [0.5, 2.0]
         return {"input": {"kind": "stride", "size": size}, "augment": augment}
 
+    @property
+    def begun(self) -> bool:
+        """Whether blocks begin as the encoder's: as the person says; else on CPUs, whose runs are
+        short, where there is nothing against it."""
+        if "start_from" in self.said:
+            return self.said["start_from"] == ENCODER
+        preset = _preset(self.encoder_name)
+        chosen = self.said.keys() & {"decoder.num_blocks", "decoder.ffn_hidden"}
+        return not self.gpu and not chosen and preset is not None and preset.config.ffn == "mlp"
+
     def decoder(self) -> dict[str, Any]:
-        # Two blocks are as good as six (benchmarks/ablations). Masks of objects lose nothing at
-        # half the resolution, which takes two thirds of the time; thin classes would.
+        # Masks of objects lose nothing at half the resolution, which takes two thirds of the time;
+        # thin classes would.
         stages = 1 if self.task == "instance" else 2
-        return {"num_blocks": 2, "upscale_stages": stages, "num_queries": self.queries()}
+        blocks = BEGUN if self.begun else BLOCKS
+        shape = {"num_blocks": blocks, "upscale_stages": stages, "num_queries": self.queries()}
+        if not self.begun:
+            return {"decoder": shape}
+        if "start_from" not in self.said:
+            self._say(
+                f"{BEGUN} blocks that begin as copies of the encoder's: better after short runs, a "
+                "seventh more time a step; start_from=null begins afresh"
+            )
+        return {"decoder": shape, "start_from": ENCODER}
 
     def queries(self) -> int:
         if "decoder.num_queries" in self.said:
@@ -244,7 +273,7 @@ class _Choices:
         settings: dict[str, Any] = {
             "batch_size": batch,
             "steps": steps,
-            "optimizer": {"lr": 2e-4 if self.gpu else 5e-4, "warmup": warmup},
+            "optimizer": {"lr": 2e-4 if self.gpu or self.begun else 5e-4, "warmup": warmup},
             "workers": min(8, os.cpu_count() or 1) if self.gpu else 0,
             "precision": self.precision(),
         }
