@@ -57,7 +57,7 @@ def test_small_and_documented(name: str):
 def test_street_semantic_passes_its_floor():
     config = read_config(HEADS["street-semantic"])
     (figure,) = (v for k, v in config.provenance.figures.items() if "camvid test" in k)
-    assert figure > 58
+    assert figure > 60
     assert len(config.provenance.per_class) == 11
 
 
