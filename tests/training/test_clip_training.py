@@ -1,6 +1,7 @@
 """Training on clips: the loop end to end, what reaches the network, chunks, stills, start_from."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -517,6 +518,22 @@ class TestStartFrom:
         again = a_recipe(workshop, start_from=str(run / "head"), decoder=recipe.decoder)
         train(again, workshop / "again", device="cpu")
         assert "starting from tiny-clips; fresh: nothing" in capsys.readouterr().err
+
+    def test_a_wide_head_goes_on_as_wide_also_when_resumed(
+        self, workshop: Path, capsys: pytest.CaptureFixture[str]
+    ):
+        head = tiny_head("instance", tiny_encoder(), num_classes=1)
+        wide = head.config.decoder.model_copy(update={"ffn_hidden": 96, "num_blocks": 3})
+        config = head.config.model_copy(update={"decoder": wide})
+        folder = Head(config, PlainMaskDecoder(wide)).save(workshop / "wide")
+        recipe = a_recipe(workshop, start_from=str(folder), steps=2, save_every=1)
+        run = train(recipe, workshop / "run", device="cpu")
+        assert "fresh: link.cell; left out: blocks.2\n" in capsys.readouterr().err
+        assert Head.load(run / "head").decoder.config.ffn_hidden == 96
+        shutil.rmtree(folder)
+        longer = recipe.model_copy(update={"steps": 3})
+        train(longer, workshop / "run", device="cpu", resume=True)
+        assert Head.load(run / "head").decoder.config.ffn_hidden == 96
 
     def test_other_classes_start_fresh(self, workshop: Path, capsys: pytest.CaptureFixture[str]):
         folder = tiny_head("semantic", tiny_encoder(), num_classes=5).save(workshop / "five")

@@ -164,7 +164,8 @@ def test_what_follows_from_a_choice_follows_what_a_person_changes(
         (True, [], (None, 2, 2e-4)),  # long runs: not known
         (True, ["start_from=encoder"], ("encoder", 3, 2e-4)),
         (False, ["start_from=null"], (None, 2, 5e-4)),
-        (False, ["start_from=scenes"], ("scenes", 2, 5e-4)),
+        (False, ["start_from=scenes"], ("scenes", 2, 2e-4)),
+        (False, ["start_from=street-semantic"], ("street-semantic", 3, 2e-4)),
         (False, ["decoder.num_blocks=6"], (None, 6, 5e-4)),
         (False, ["decoder={num_queries: 8, ffn_hidden: 64}"], (None, 6, 5e-4)),
         (False, ["start_from=encoder", "decoder.num_blocks=1"], ("encoder", 1, 2e-4)),

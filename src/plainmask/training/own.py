@@ -28,6 +28,7 @@ from plainmask.encoder.attention import has_bfloat16_units
 from plainmask.encoder.presets import find_preset
 from plainmask.encoder.releases import Preset
 from plainmask.errors import InputError
+from plainmask.heads.head import find_head, read_config
 from plainmask.progress import counted
 from plainmask.results.task import TASKS, Task
 from plainmask.training.from_encoder import ENCODER
@@ -238,8 +239,8 @@ class _Choices:
         # Masks of objects lose nothing at half the resolution, which takes two thirds of the time;
         # thin classes would.
         stages = 1 if self.task == "instance" else 2
-        blocks = BEGUN if self.begun else BLOCKS
-        shape = {"num_blocks": blocks, "upscale_stages": stages, "num_queries": self.queries()}
+        shape = {"num_blocks": self.blocks(), "upscale_stages": stages}
+        shape["num_queries"] = self.queries()
         if not self.begun:
             return {"decoder": shape}
         if "start_from" not in self.said:
@@ -248,6 +249,12 @@ class _Choices:
                 "seventh more time a step; start_from=null begins afresh"
             )
         return {"decoder": shape, "start_from": ENCODER}
+
+    def blocks(self) -> int:
+        start = self.said.get("start_from")
+        if self.begun or start is None:
+            return BEGUN if self.begun else BLOCKS
+        return max(BLOCKS, read_config(find_head(str(start))).decoder.num_blocks)
 
     def queries(self) -> int:
         if "decoder.num_queries" in self.said:
@@ -270,10 +277,11 @@ class _Choices:
             why = "fewer would teach little" if wanted < steps else f"what {bears}"
         self._say(f"{counted(steps, 'step')} of {counted(batch, 'image')}: {why}")
         warmup = min(max(1, steps // 20), steps - 1)
+        afresh = not self.begun and self.said.get("start_from") is None
         settings: dict[str, Any] = {
             "batch_size": batch,
             "steps": steps,
-            "optimizer": {"lr": 2e-4 if self.gpu or self.begun else 5e-4, "warmup": warmup},
+            "optimizer": {"lr": 5e-4 if afresh and not self.gpu else 2e-4, "warmup": warmup},
             "workers": min(8, os.cpu_count() or 1) if self.gpu else 0,
             "precision": self.precision(),
         }

@@ -73,7 +73,7 @@ class DecoderRecipe(_Part):
     num_queries: int = 100
     num_blocks: int = 6
     ffn_hidden: int | None = None
-    """None: the encoder's width, as published; where it starts from the encoder, that one's."""
+    """None: the encoder's width, as published; that of what it starts from, if anything."""
     upscale_stages: int | None = None
     """None: by patch size, as published."""
     propagation: Propagation = "none"

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from plainmask.data.record import Record
 from plainmask.decoder.decoder import PlainMaskDecoder
 from plainmask.encoder.vit import Encoder
-from plainmask.heads.head import Head, find_head
+from plainmask.heads.head import Head, find_head, read_config
 from plainmask.progress import counted
 from plainmask.training import processes
 from plainmask.training.averaging import averaged
@@ -24,7 +24,7 @@ from plainmask.training.checkpoint import Standing, load_checkpoint
 from plainmask.training.from_encoder import ENCODER, MEASURED, start_from_encoder
 from plainmask.training.objective import FeatureSource, Objective
 from plainmask.training.processes import say
-from plainmask.training.recipe import Recipe
+from plainmask.training.recipe import DecoderRecipe, Recipe
 from plainmask.training.records import TrainingData, build_sampler
 from plainmask.training.run_log import RunLog
 from plainmask.training.samples.batches import (
@@ -87,7 +87,12 @@ def build_run(
 ) -> Run:
     """All that one head's training needs, where it was left if `resume`."""
     sampler = build_sampler(recipe, data.train, data.vocabulary, encoder.config.patch_size)
-    decoder = _decoder(recipe, encoder, sampler, len(data.vocabulary), resume=resume)
+    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
+    shape = _shape(recipe, encoder, folder, resume=resume)
+    decoder = PlainMaskDecoder(shape.build_config(encoder.config, len(data.vocabulary)))
+    if not resume:
+        _begin(decoder, recipe, encoder, sampler)
+    processes.join_norms(decoder, recipe)
     optimizer = torch.optim.AdamW(
         decoder.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
     )
@@ -145,27 +150,32 @@ def build_run(
     )
 
 
-def _decoder(
+def _shape(recipe: Recipe, encoder: Encoder, folder: Path, *, resume: bool) -> DecoderRecipe:
+    """The decoder's choices; where it starts from something, feed-forward layers are as wide."""
+    if recipe.start_from is None or recipe.decoder.ffn_hidden is not None:
+        return recipe.decoder
+    if recipe.start_from == ENCODER:
+        hidden = encoder.config.ffn_hidden
+    else:
+        own = folder / "head"  # a run that goes on can do without what it started from
+        known = own if resume and own.is_dir() else find_head(recipe.start_from)
+        other = read_config(known).decoder
+        hidden = other.ffn_hidden if other.width == encoder.config.width else None
+    return recipe.decoder.model_copy(update={"ffn_hidden": hidden})
+
+
+def _begin(
+    decoder: PlainMaskDecoder,
     recipe: Recipe,
     encoder: Encoder,
     sampler: ImageSampler | ClipSampler,
-    num_classes: int,
-    *,
-    resume: bool,
-) -> PlainMaskDecoder:
-    """The decoder as a run begins; `resume` will load over it."""
-    torch.manual_seed(recipe.seed)  # the decoder's initial weights; all else draws by step
-    shape, from_encoder = recipe.decoder, recipe.start_from == ENCODER
-    if from_encoder and shape.ffn_hidden is None:
-        shape = shape.model_copy(update={"ffn_hidden": encoder.config.ffn_hidden})
-    decoder = PlainMaskDecoder(shape.build_config(encoder.config, num_classes))
-    if from_encoder and not resume:
+) -> None:
+    """Give a fresh decoder what the recipe has it start from."""
+    if recipe.start_from == ENCODER:
         some = training_batches(sampler, batch_size=MEASURED, seed=recipe.seed, first=0, last=1)
         say(start_from_encoder(decoder, encoder, next(some).pixels[:, 0]))
-    elif recipe.start_from and not resume:
+    elif recipe.start_from is not None:
         start_from(decoder, Head.load(find_head(recipe.start_from)), encoder)
-    processes.join_norms(decoder, recipe)
-    return decoder
 
 
 def _prepare(folder: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -77,7 +77,9 @@ def start_from(decoder: PlainMaskDecoder, head: Head, encoder: Encoder) -> None:
     if isinstance(decoder.link, GruLink) and not any(key.startswith("link.") for key in same):
         decoder.link.hold()
     fresh = sorted({".".join(key.split(".")[:2]) for key in learnt - same.keys()})
-    say(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}")
+    unused = sorted({".".join(key.split(".")[:2]) for key in other.keys() - own.keys()})
+    left = f"; left out: {', '.join(unused)}" if unused else ""
+    say(f"starting from {name}; fresh: {', '.join(fresh) or 'nothing'}{left}")
     if not reference.means(encoder):
         say(f"{name} was trained on another encoder, {reference.name}; what it learnt may not help")
 
