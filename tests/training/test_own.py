@@ -133,7 +133,8 @@ def test_what_is_said_beforehand_counts(tmp_path: Path):
         (["steps=2000"], {"steps": 2000, "optimizer.warmup": 100}),
         (["steps=24", "optimizer.warmup=5"], {"optimizer.warmup": 5}),
         (["steps=24", "optimizer={lr: 1}"], {"optimizer.lr": 1, "optimizer.warmup": 6000}),
-        (["batch_size=1"], {"steps": 400, "batch_size": 1}),
+        (["batch_size=1"], {"steps": 300, "batch_size": 1}),
+        (["batch_size=1", "start_from=null"], {"steps": 400, "batch_size": 1}),
         (["input.size=448"], {"input.size": 448, "augment.crop_size": (448, 448)}),
         (["input={kind: stride, size: 500}"], {"augment.crop_size": (448, 448)}),
         (["augment.crop_size=224"], {"input.size": 224, "augment.crop_size": (224, 224)}),
@@ -205,7 +206,7 @@ def test_a_file_of_annotations_is_parsed_once(tmp_path: Path, monkeypatch: pytes
 def test_reasons_are_true(tmp_path: Path):
     root = labelled_images(tmp_path / "mine", "semantic", "train")
     reasons = own_recipe("semantic", root, gpu=False).reasons
-    assert "400 steps of 4 images: fewer would teach little" in reasons
+    assert "300 steps of 4 images: fewer would teach little" in reasons
     reasons = own_recipe("semantic", root, gpu=False, overrides=["steps=24"]).reasons
     assert "24 steps of 4 images: as you say" in reasons
     assert (epochs(600, 4, 31), epochs(24, 4, 31), epochs(1, 4, 5)) == ("77", "3.1", "0.8")
