@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,8 +114,8 @@ def cluster(
     # Ray tells of every worker that ends on stdout, and has it in its own files.
     with run.cluster(address), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # noqa: PTH123
         number, each = run.actors_of(device, actors)
-        outcomes = run.run_parts(Work(segment, store), parts, number, **each)
-        failed = _watch(within(outcomes, max_failures), progress, out)
+        with closing(run.run_parts(Work(segment, store), parts, number, **each)) as outcomes:
+            failed = _watch(within(outcomes, max_failures), progress, out)
     print(f"{counted(left, thing)}, {pace(progress.seconds_each)}, rows in {out}")
     if failed:
         complain("error", f"{failed} of {counted(left, thing)} failed; their rows say why")

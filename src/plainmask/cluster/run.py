@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -136,8 +137,10 @@ def actors_of(device: str, wanted: int | None) -> tuple[int, dict[str, Any]]:
     return number, {kind: amount // number or amount / number}
 
 
-def run_parts(work: Work, parts: Sequence[WorkPart], actors: int, **each: Any) -> Iterator[Done]:
+def run_parts(work: Work, parts: Sequence[WorkPart], actors: int, **each: Any) -> Generator[Done]:
     """Do parts on several actors; what came of each, as they are done. Inside of `cluster`.
+
+    Close it where it is left before its end: what Ray made for it is to go before Ray does.
 
     Args:
         work: is sent to each actor.
@@ -168,6 +171,9 @@ def run_parts(work: Work, parts: Sequence[WorkPart], actors: int, **each: Any) -
                 if isinstance(done, PlainmaskError):
                     raise done
                 yield done
+    except KeyboardInterrupt as stop:
+        traceback.clear_frames(stop.__traceback__)  # these hold what is to go before Ray does
+        raise
     except RayTaskError:  # a mistake of ours: with its stack trace
         raise
     except RayError as error:

@@ -239,22 +239,24 @@ class _Choices:
         # Masks of objects lose nothing at half the resolution, which takes two thirds of the time;
         # thin classes would.
         stages = 1 if self.task == "instance" else 2
-        shape = {"num_blocks": self.blocks(), "upscale_stages": stages}
-        shape["num_queries"] = self.queries()
+        queries = self.queries()
+        shape = {"num_blocks": self.blocks(), "upscale_stages": stages, "num_queries": queries}
         if not self.begun:
             return {"decoder": shape}
         if "start_from" not in self.said:
             self._say(
-                f"{BEGUN} blocks that begin as copies of the encoder's: better after short runs, in "
+                f"{BEGUN} blocks that begin as copies of the encoder's: better after short runs, "
                 "1.3 times the time a step; start_from=null begins afresh"
             )
         return {"decoder": shape, "start_from": ENCODER}
 
     def blocks(self) -> int:
-        start = self.said.get("start_from")
-        if self.begun or start is None:
-            return BEGUN if self.begun else BLOCKS
-        return max(BLOCKS, read_config(find_head(str(start))).decoder.num_blocks)
+        if self.begun:
+            return BEGUN
+        head = self.said.get("start_from")
+        if head is None:
+            return BLOCKS
+        return max(BLOCKS, read_config(find_head(str(head))).decoder.num_blocks)
 
     def queries(self) -> int:
         if "decoder.num_queries" in self.said:
