@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -171,9 +170,6 @@ def run_parts(work: Work, parts: Sequence[WorkPart], actors: int, **each: Any) -
                 if isinstance(done, PlainmaskError):
                     raise done
                 yield done
-    except KeyboardInterrupt as stop:
-        traceback.clear_frames(stop.__traceback__)  # these hold what is to go before Ray does
-        raise
     except RayTaskError:  # a mistake of ours: with its stack trace
         raise
     except RayError as error:

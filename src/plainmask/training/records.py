@@ -155,7 +155,10 @@ def read_stills(
     Raises:
         InputError: no picture has a segment of a class of the videos, or see the readers.
     """
-    own = stills_vocabulary(config)
+    try:
+        own = stills_vocabulary(config)
+    except InputError as cause:
+        raise InputError(f"data.stills: {cause}; data.stills=null does without") from cause
     class_of = _class_of(config, own, vocabulary, vocabulary_name)
     found = read_dataset(config.format, config.root, config.split, own)
     records = with_classes([record for record in found if record.labelled], class_of)
